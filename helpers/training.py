@@ -1,0 +1,218 @@
+"""Training that can be killed and goes on: schedules, one loop for every distribution strategy, checkpoints."""
+
+import json
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "seconds")
+
+
+def paper_schedule(epochs, base=0.1):
+    """Table 2 of the GCM paper, shortened in proportion: learning rate divided by 10 at 100/180 and 150/180.
+
+    Returns the function epoch (0-based) -> learning rate. 180 epochs drop at 100 and 150, 60 at 33 and 50.
+    """
+    first, second = epochs * 100 // 180, epochs * 150 // 180
+    return lambda epoch: base * 0.1 ** ((epoch >= first) + (epoch >= second))
+
+
+def choose_strategy(name="auto"):
+    """The `tf.distribute` strategy of this machine.
+
+    "auto": several machines where TF_CONFIG names them, all GPUs where there are several, else one device;
+    "one": one device. Call it before anything else touches TensorFlow's devices; build model and optimizer in its
+    `scope()`. Raises ValueError for another name.
+    """
+    if name not in ("auto", "one"):
+        raise ValueError(f'strategy {name!r}: choose "auto" or "one"')
+    workers = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).get("worker", [])
+    if name == "auto" and len(workers) > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validation=None, keep_best=False,
+        learning_rate=None, strategy=None, progress=True, on_epoch=None):
+    """Train `model`, keeping everything needed to go on in the folder `run`; returns the history, a list of dicts.
+
+    batches: the function epoch -> tf.data of (inputs, int labels [B]), the same for the same epoch.
+    validation: tf.data of the same form, evaluated after each epoch.
+    keep_best: keep the weights of the epoch with the best validation accuracy in run/best.weights.h5.
+    learning_rate: the function epoch -> learning rate, or None to leave the optimizer's own.
+    recipe: what a resumed run must agree in (a dict of plain values); it is compared with the stored one.
+    strategy: the one in whose scope model and optimizer were made; `batches` gives global batches.
+    on_epoch: called with each finished row of the history.
+
+    A killed run loses the running epoch and no more: call again with the same arguments. Raises ValueError where
+    `run` belongs to another recipe or network, FloatingPointError where the loss is no longer finite (the last good
+    epoch stays on disk), RuntimeError where another worker is lost.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    run = Path(run)
+    with strategy.scope():
+        optimizer.build(model.trainable_variables)
+    history = _restore(run, model, optimizer, recipe)
+    step = _train_step(model, optimizer, from_logits, strategy)
+    for epoch in range(len(history), epochs):
+        if learning_rate:
+            optimizer.learning_rate.assign(learning_rate(epoch))
+        row = _train_epoch(step, batches(epoch), strategy, f"epoch {epoch + 1}/{epochs}", progress)
+        row = {"epoch": epoch + 1, **row, "learning_rate": float(optimizer.learning_rate.numpy())}
+        if validation is not None:
+            row |= evaluate(model, validation, from_logits)
+            if keep_best and _is_chief(strategy) and row["validation_accuracy"] > max(
+                    (old["validation_accuracy"] for old in history), default=-1.0):
+                _write_best(run, model)
+        history.append(row)
+        if _is_chief(strategy):
+            _save(run, model, optimizer, recipe, history)
+        if on_epoch:
+            on_epoch(row)
+    return history
+
+
+def evaluate(model, data, from_logits):
+    """Mean loss and accuracy of `model` on tf.data of (inputs, labels): validation_loss, validation_accuracy."""
+    loss, right, count = 0.0, 0, 0
+    for inputs, labels in data:
+        batch_loss, batch_right = _score_batch(model, inputs, labels, from_logits)
+        loss, right, count = loss + float(batch_loss), right + int(batch_right), count + len(labels)
+    return {"validation_loss": loss / count, "validation_accuracy": right / count}
+
+
+def read_history(run):
+    """The history of the run folder `run` as fit() returned it so far ([] where nothing was trained)."""
+    state = Path(run) / "state.npz"
+    return _read_state(state)[1]["history"] if state.exists() else []
+
+
+def write_log(history, path):
+    """Write a history as CSV (columns HISTORY_COLUMNS)."""
+    lines = [",".join(HISTORY_COLUMNS)]
+    lines += [",".join(_cell(row.get(column, "")) for column in HISTORY_COLUMNS) for row in history]
+    Path(path).write_text("\n".join(lines) + "\n")
+
+
+def _cell(value):
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@tf.function(reduce_retracing=True)
+def _score_batch(model, inputs, labels, from_logits):
+    outputs = tf.cast(model(inputs, training=False), tf.float32)
+    losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
+    right = tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
+    return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32))
+
+
+def _train_step(model, optimizer, from_logits, strategy):
+    """One step on every replica: the gradient of the mean loss over the *global* batch, summed over replicas."""
+    variables = model.trainable_variables
+
+    def replica_step(inputs, labels):
+        context = tf.distribute.get_replica_context()
+        count = context.all_reduce("sum", tf.cast(tf.shape(labels)[0], tf.float32))
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            outputs = tf.cast(model(inputs, training=True), tf.float32)
+            losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
+            scaled = optimizer.scale_loss(tf.reduce_sum(losses) / count)
+        optimizer.apply(tape.gradient(scaled, [variable.value for variable in variables]), variables)
+        right = tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
+        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)),
+                         tf.cast(tf.shape(labels)[0], tf.float32)])
+
+    @tf.function(reduce_retracing=True)
+    def step(inputs, labels):
+        sums = strategy.run(replica_step, args=(inputs, labels))
+        return strategy.reduce("sum", sums, axis=None)
+
+    return step
+
+
+def _train_epoch(step, data, strategy, title, progress):
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    total = int(data.cardinality())
+    started, sums = time.perf_counter(), np.zeros(3)
+    bar = tqdm(total=None if total < 0 else total, desc=title, leave=False, disable=not progress, unit="batch")
+    try:
+        for inputs, labels in strategy.experimental_distribute_dataset(data.with_options(options)):
+            sums += step(inputs, labels).numpy()
+            if not np.isfinite(sums[0]):
+                raise FloatingPointError(f"{title}: the loss is no longer finite. The last good epoch is on disk; "
+                                         "try a smaller learning rate, or float32 instead of mixed precision")
+            speed = sums[2] / (time.perf_counter() - started)
+            bar.set_postfix_str(f"loss {sums[0] / sums[2]:.3f}, {speed:.0f} images/s", refresh=False)
+            bar.update()
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+        raise RuntimeError(f"{title}: another worker is lost ({type(error).__name__}). Start all workers again with "
+                           "the same command: training goes on after the last whole epoch") from error
+    finally:
+        bar.close()
+    loss, right, count = sums
+    return {"loss": loss / count, "accuracy": right / count, "seconds": time.perf_counter() - started}
+
+
+def _is_chief(strategy):
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_id in (None, 0)
+
+
+def _variables(model, optimizer):
+    """All that changes while training, the states of random layers included, in a fixed order."""
+    return [*model.variables, *optimizer.variables]
+
+
+def _save(run, model, optimizer, recipe, history):
+    """One file with everything, appearing whole or not at all."""
+    run.mkdir(parents=True, exist_ok=True)
+    arrays = {f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(_variables(model, optimizer))}
+    about = json.dumps({"recipe": recipe, "history": history})
+    part = run / "state.part.npz"
+    with open(part, "wb") as file:
+        np.savez(file, about=np.array(about), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, run / "state.npz")
+    write_log(history, run / "log.csv")
+
+
+def _write_best(run, model):
+    run.mkdir(parents=True, exist_ok=True)
+    part = run / "part.weights.h5"
+    model.save_weights(part)
+    os.replace(part, run / "best.weights.h5")
+
+
+def _read_state(state):
+    try:
+        with np.load(state) as stored:
+            about = json.loads(str(stored["about"]))
+            return [stored[name] for name in sorted(stored.files) if name != "about"], about
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{state} cannot be read ({error}): delete {state.parent.name} to start anew") from error
+
+
+def _restore(run, model, optimizer, recipe):
+    if not (run / "state.npz").exists():
+        return []
+    arrays, about = _read_state(run / "state.npz")
+    if about["recipe"] != json.loads(json.dumps(recipe)):
+        raise ValueError(f"{run.name} was trained by the recipe {about['recipe']}, asked for is {recipe}: "
+                         "use another run name, or delete the folder to start anew")
+    variables = _variables(model, optimizer)
+    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+        raise ValueError(f"{run.name} holds another network: use another run name, or delete the folder to start anew")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return about["history"]
