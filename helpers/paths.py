@@ -1,11 +1,12 @@
 """The project's folders, from this module's own place and never from the working directory."""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 WEIGHTS = ROOT / "weights"
-FIGURES = ROOT / "figures"
+FIGURES = Path(os.environ.get("FIGURES_DIR", ROOT / "figures"))  # the tests write theirs elsewhere
 DATA = ROOT / "data"
 RUNS = ROOT / "runs"
 

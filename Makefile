@@ -1,0 +1,49 @@
+# Everything a reader, a teacher or a maintainer does. The first call creates .venv and installs requirements.txt.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+EPOCHS ?= 300
+
+.DEFAULT_GOAL := help
+.PHONY: help figures notebooks test lint lab train train-gcm data bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+figures: $(VENV)/installed  ## run every notebook (copies of them) and write figures/
+	@$(BIN)/python scripts/run_notebooks.py $(ONLY)
+
+notebooks: $(VENV)/installed  ## re-run the stored notebooks in place (maintainers)
+	@$(BIN)/python scripts/run_notebooks.py --inplace $(ONLY)
+
+test: lint  ## style, helpers by numbers, notebooks in quick mode
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+
+lab: $(VENV)/installed  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+train: $(VENV)/installed  ## train the blog's CNN: PHOTOS=<folder of class folders> EPOCHS=<n>; without PHOTOS: the drawn kitchen
+	$(BIN)/python scripts/train_classifier.py $(if $(PHOTOS),--photos "$(PHOTOS)") --epochs $(EPOCHS) $(ARGS)
+
+train-gcm: $(VENV)/installed  ## train on CIFAR-10: VARIANT=gcm|gcm-clipped|gcm-separate|cnn EPOCHS=<n, default 180>
+	$(BIN)/python scripts/train_gcm.py --variant $(or $(VARIANT),gcm) $(if $(filter-out file,$(origin EPOCHS)),--epochs $(EPOCHS)) $(ARGS)
+
+data: $(VENV)/installed  ## collect photos (Openverse, or Flickr with a key); MANIFEST=<file> fetches the same set again
+	$(BIN)/python scripts/collect_photos.py $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
+
+bench: $(VENV)/installed  ## what the explanations cost, in forward passes
+	$(BIN)/python benchmarks/explainers.py
+
+clean:  ## remove .venv and the executed copies; data, runs and figures stay
+	rm -rf $(VENV) build
+
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python {v[0]}.{v[1]} found; TensorFlow needs 3.10 to 3.13: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing requirements.txt into $(VENV) (once; a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@

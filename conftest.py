@@ -1,0 +1,12 @@
+"""What every test needs: quick notebooks, quiet TensorFlow, and figures that do not replace the committed ones."""
+
+import os
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+os.environ["NOTEBOOK_MODE"] = "quick"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["MPLBACKEND"] = "agg"
+os.environ["FIGURES_DIR"] = tempfile.mkdtemp(prefix="figures-")
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

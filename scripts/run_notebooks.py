@@ -1,0 +1,72 @@
+"""Run the notebooks top to bottom without a browser, one progress line each.
+
+    python scripts/run_notebooks.py             copies of all of them: results in build/notebooks/ and figures/
+    python scripts/run_notebooks.py 03 05       only those whose names begin so
+    python scripts/run_notebooks.py --inplace   the stored notebooks themselves
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS, COPIES, FIGURES = ROOT / "notebooks", ROOT / "build" / "notebooks", ROOT / "figures"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="beginnings of notebook names; none: all")
+    parser.add_argument("--inplace", action="store_true", help="store the outputs in the notebooks themselves")
+    arguments = parser.parse_args()
+    chosen = choose(arguments.names, with_solutions=arguments.inplace)
+    if not chosen:
+        sys.exit(f"no notebook begins with {' or '.join(arguments.names)}; there are: "
+                 + ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))))
+    before = time.time()
+    failed = [path.name for number, path in enumerate(chosen, start=1)
+              if not run(path, f"[{number}/{len(chosen)}]", arguments.inplace)]
+    written = sorted(path.name for path in FIGURES.glob("*.png") if path.stat().st_mtime >= before)
+    print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks ran in {(time.time() - before) / 60:.1f} minutes.")
+    if written:
+        print(f"Look at the {len(written)} pictures in figures/: " + ", ".join(written))
+    if not arguments.inplace:
+        print("The executed copies are in build/notebooks/.")
+    if failed:
+        sys.exit("failed: " + ", ".join(failed))
+
+
+def choose(names, with_solutions):
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    if with_solutions:
+        paths += sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
+    return [path for path in paths if not names or path.name.startswith(tuple(names))]
+
+
+def run(path, position, inplace):
+    """Execute one notebook; True where every cell ran."""
+    print(f"{position} {path.stem} ... ", end="", flush=True)
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False,
+                            resources={"metadata": {"path": str(path.parent)}})
+    started, problem = time.perf_counter(), None
+    try:
+        client.execute()
+    except (CellExecutionError, DeadKernelError) as error:
+        problem = str(error).strip()
+    print(f"{time.perf_counter() - started:.0f} s" + (" FAILED" if problem else ""))
+    if problem:
+        print(problem)
+    if not (problem and inplace):  # a failed run never replaces a stored notebook
+        target = path if inplace else COPIES / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, target)
+    return problem is None
+
+
+if __name__ == "__main__":
+    main()
