@@ -1,0 +1,119 @@
+"""What all explainers share: pictures and classes in, one traced graph per shape, maps out."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers import introspect
+
+_PREDICTED = -1
+
+
+class Explainer:
+    """`explain(images, classes=None)` for a Keras model; a method says in `_maps` what it computes.
+
+    model: any Keras model; it is not changed. score: None for a classifier, else f(outputs) -> [B], what to explain.
+    `traces` counts the graphs made so far: one for each shape of picture, whatever the batch, classes and weights are.
+    """
+
+    def __init__(self, model, score=None):
+        if not isinstance(model, keras.Layer):
+            raise TypeError(f"model: {type(model).__name__}; a Keras model is wanted")
+        if keras.config.image_data_format() != "channels_last":
+            raise ValueError("image_data_format: channels_first; the explainers read feature maps as [B, h, w, K]: "
+                             "keras.config.set_image_data_format('channels_last')")
+        self.model, self.score = model, score
+        self._graphs, self._num_classes = {}, None
+
+    @property
+    def traces(self):
+        return len(self._graphs)
+
+    def __call__(self, images, classes=None):
+        """Explain a batch.
+
+        images: float32 [B, H, W, C], or the model's own list, tuple or dict of inputs. classes: int, [B] ints, or None
+        for the predicted class of each picture. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
+        Raises ValueError for pictures without batch axis, uint8 or non-finite pictures, and classes out of range.
+        """
+        inputs = keras.tree.map_structure(_as_input, images)
+        flat = keras.tree.flatten(inputs)
+        _check_pictures(flat)
+        structure = keras.tree.map_structure(lambda _: 0, inputs)
+        key = repr(structure), *((leaf.dtype, *leaf.shape[1:]) for leaf in flat)
+        if key not in self._graphs:
+            self._graphs[key] = self._traced(structure, flat)
+        return self._graphs[key](flat, self._class_vector(classes, len(flat[0]))).numpy()
+
+    def _traced(self, structure, flat):
+        if not self.model.built:
+            self.model(keras.tree.pack_sequence_as(structure, [leaf[:1] for leaf in flat]), training=False)
+
+        def explain(flat, classes):
+            return self._maps(keras.tree.pack_sequence_as(structure, flat), classes)
+
+        signature = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in flat]
+        return tf.function(explain, autograph=False).get_concrete_function(signature, tf.TensorSpec([None], tf.int32))
+
+    def _maps(self, inputs, classes):
+        """Symbolic maps of symbolic inputs; classes: int32 [B]."""
+        raise NotImplementedError
+
+    def _scores(self, outputs, classes):
+        """What is explained, float32 [B]: `score` of the outputs, or the logit of the wanted or predicted class."""
+        if self.score is not None:
+            scores = tf.convert_to_tensor(self.score(outputs))
+            if scores.shape.rank != 1:
+                raise ValueError(f"score: it gives shape {scores.shape}; one number a picture, [B], is wanted")
+            return tf.cast(scores, tf.float32)
+        return tf.gather(introspect.logits(outputs), self._wanted(outputs, classes), axis=1, batch_dims=1)
+
+    def _wanted(self, outputs, classes):
+        logits = introspect.logits(outputs)
+        self._num_classes = logits.shape[-1]
+        return tf.where(classes == _PREDICTED, tf.argmax(logits, axis=-1, output_type=tf.int32), classes)
+
+    def _class_vector(self, classes, batch):
+        """`classes` as int32 [batch], -1 for the predicted class."""
+        if classes is None:
+            return tf.fill([batch], _PREDICTED)
+        if self.score is not None:
+            raise ValueError(f"classes: {classes!r} given, but this explainer has a score of its own; leave them out")
+        chosen = np.asarray(classes)
+        if chosen.dtype.kind not in "iu" or chosen.shape not in ((), (batch,)):
+            raise ValueError(f"classes: {classes!r}; an int, {batch} ints for {batch} pictures, or None are wanted")
+        if chosen.size and not (chosen.min() >= 0 and chosen.max() < self._num_classes):
+            raise ValueError(f"classes: {classes!r}; this model's are 0 to {self._num_classes - 1}")
+        return tf.constant(np.broadcast_to(chosen, [batch]), tf.int32)
+
+
+def picture(inputs):
+    """The one picture input, float [B, H, W, C], among the model's (symbolic) inputs. Raises ValueError for several."""
+    pictures = [leaf for leaf in keras.tree.flatten(inputs) if _is_picture(leaf)]
+    if len(pictures) != 1:
+        raise ValueError(f"images: {len(pictures)} inputs are pictures [B, H, W, C]; one is wanted")
+    return pictures[0]
+
+
+def _is_picture(leaf):
+    return leaf.shape.rank == 4 and leaf.dtype.is_floating
+
+
+def _as_input(leaf):
+    tensor = tf.convert_to_tensor(leaf)
+    if tensor.dtype.is_floating:
+        return tf.cast(tensor, tf.float32)
+    if tensor.shape.rank == 4:
+        raise ValueError(f"images: {tensor.dtype.name}; the model takes float32, scaled as in its training: "
+                         "images.astype('float32') and, where it was trained so, / 255")
+    return tensor
+
+
+def _check_pictures(flat):
+    if not any(_is_picture(leaf) for leaf in flat):
+        given = ", ".join(str(leaf.shape) for leaf in flat)
+        raise ValueError(f"images: shape {given}; float32 [B, H, W, C] is wanted; for one picture give image[None]")
+    if len({leaf.shape[0] if leaf.shape.rank else None for leaf in flat}) != 1:
+        raise ValueError(f"images: the inputs' batch sizes differ: {', '.join(str(leaf.shape) for leaf in flat)}")
+    if not all(tf.reduce_all(tf.math.is_finite(leaf)) for leaf in flat if leaf.dtype.is_floating):
+        raise ValueError("images: they hold NaN or infinite values; clean them first, e.g. with numpy.nan_to_num")

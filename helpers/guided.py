@@ -1,0 +1,96 @@
+"""Gradients on the picture: plain, deconvnet, guided backpropagation, and Guided Grad-CAM (blog, section 3.3)."""
+
+import tensorflow as tf
+
+from helpers import introspect
+from helpers.explainer import Explainer, picture
+from helpers.gradcam import GradCAM
+
+
+def plain_rule(passed, gradient):
+    """What a ReLU's own gradient does: it passes where the ReLU's input was in its open range (above zero)."""
+    return tf.where(passed, gradient, 0)
+
+
+def deconvnet_rule(passed, gradient):
+    """Pass where the gradient from above is positive, whatever the input was (Zeiler and Fergus 2014)."""
+    return tf.where(gradient > 0, gradient, 0)
+
+
+def guided_rule(passed, gradient):
+    """Pass where both the ReLU's input and the gradient from above are positive (Springenberg et al. 2015)."""
+    return tf.where(passed & (gradient > 0), gradient, 0)
+
+
+class Gradient(Explainer):
+    """`explain = Gradient(model)`, then `explain(images, classes)`: d score / d picture, float32 [B, H, W, C], signed.
+
+    score: for models that are no classifiers, f(outputs) -> [B]. A model may have further inputs (words, a question);
+    the gradient is the one on its picture. Source: Simonyan et al. 2014.
+    """
+
+    def _maps(self, inputs, classes):
+        traced = introspect.trace(self.model, inputs)
+        return introspect.gradient(self._scores(traced.outputs, classes), picture(inputs))
+
+
+class _Swapped(Explainer):
+    """A gradient on the picture with `rule` at every ReLU."""
+
+    rule = None
+
+    def __init__(self, model, score=None, relus_in=None):
+        super().__init__(model, score)
+        self.relus_in = None if relus_in is None else introspect.find_layer(model, relus_in)
+
+    def _maps(self, inputs, classes):
+        relus = introspect.SwappedReLUs(self.model, type(self).rule, self.relus_in)
+        traced = introspect.trace(self.model, inputs, relus)
+        score = self._scores(traced.outputs, classes)
+        relus.check(self.model, traced, score)
+        return introspect.gradient(score, picture(inputs))
+
+
+class Deconvnet(_Swapped):
+    """`explain = Deconvnet(model)`, then `explain(images, classes)`: float32 [B, H, W, C], signed.
+
+    Every ReLU, the dense ones included, passes the gradient where it is positive. relus_in: only the ReLUs of this
+    layer or sub-model (itself, its name, or "outer/inner"); default: all. score: as for `Gradient`.
+    Raises ValueError if the model has no ReLU, or one that is a bare function and cannot be swapped.
+    Source: Zeiler and Fergus 2014.
+    """
+
+    rule = deconvnet_rule
+
+
+class GuidedBackprop(_Swapped):
+    """`explain = GuidedBackprop(model)`, then `explain(images, classes)`: float32 [B, H, W, C], signed.
+
+    Every ReLU, the dense ones included, passes the gradient where both it and the ReLU's input are positive.
+    relus_in, score, errors: as for `Deconvnet`. Source: Springenberg et al. 2015. Derived in notebook 04.
+    """
+
+    rule = guided_rule
+
+
+class GuidedGradCAM(GradCAM):
+    """`explain = GuidedGradCAM(model)`, then `explain(images, classes)`: float32 [B, H, W, C], signed.
+
+    Guided backpropagation times the Grad-CAM map, which is up-sampled bilinearly (half-pixel centres) and not
+    normalised. One forward pass serves both. layer, score: as for `GradCAM`; relus_in, errors: as for `Deconvnet`.
+    Source: Selvaraju et al. 2017, section 3.2; blog, section 3.3. Derived in notebook 04.
+    """
+
+    def __init__(self, model, layer=None, score=None, relus_in=None):
+        super().__init__(model, layer, score)
+        self.relus_in = None if relus_in is None else introspect.find_layer(model, relus_in)
+
+    def _maps(self, inputs, classes):
+        relus = introspect.SwappedReLUs(self.model, plain_rule, self.relus_in)
+        traced = introspect.trace(self.model, inputs, relus)
+        score = self._scores(traced.outputs, classes)
+        relus.check(self.model, traced, score)
+        maps = self._weighted(traced, score)
+        relus.rule = guided_rule
+        guided = introspect.gradient(score, picture(inputs))
+        return guided * tf.image.resize(maps[..., None], tf.shape(guided)[1:3])

@@ -1,0 +1,320 @@
+"""Model surgery without touching the model: every layer's output, the logits, another rule for every ReLU.
+
+A Keras model is run once on symbolic inputs inside a `tf.function`. While it runs, each layer's `call` is replaced by
+one that records what it gave; afterwards everything is put back, also after an exception. Nothing is cloned, so
+Sequential, functional, nested and subclassed models are all the same here. Tracing is not thread-safe; calls of an
+explainer that has been traced are. Derived in notebooks 03 and 04.
+"""
+
+import contextlib
+import functools
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+RELUS = (keras.activations.relu, keras.activations.relu6, keras.ops.relu, keras.ops.relu6, tf.nn.relu, tf.nn.relu6)
+OWN_GRADIENT = (keras.activations.hard_sigmoid, keras.activations.hard_silu, keras.ops.hard_sigmoid,
+                keras.ops.hard_silu)  # made of a ReLU, but another non-linearity
+RELU_OPS = ("Relu", "Relu6")
+FINAL_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
+REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
+LOSS_SCALE = 256.0  # a power of two changes no digit, and float16 gradients do not underflow
+_HANDLED = "handled_relu"
+_ABSENT = object()
+
+
+class Call(NamedTuple):
+    """One call of a layer: its path in the model, what went in and came out, and which graph operations it made."""
+
+    path: str
+    layer: keras.Layer
+    inputs: Any
+    output: Any
+    operations: range
+
+
+class Trace(NamedTuple):
+    """A forward pass in a graph: the model's outputs and its layers' calls in order of execution."""
+
+    outputs: Any
+    calls: list
+
+
+def trace(model, inputs, relus=None):
+    """Run `model` for inference on symbolic `inputs`, inside a `tf.function`, and record every layer's call.
+
+    relus: a `SwappedReLUs` whose rule takes the place of the ReLUs' gradient. Returns a `Trace`.
+    """
+    calls = []
+    layers = {**layer_paths(model), "": model}
+    with contextlib.ExitStack() as undo:
+        undo.callback(tf.config.run_functions_eagerly, tf.config.functions_run_eagerly())
+        tf.config.run_functions_eagerly(True)  # a layer's own @tf.function joins this graph
+        undo.enter_context(replaced(relus.replacements if relus else []))
+        undo.enter_context(replaced([(layer, "_losses", []) for layer in layers.values()]))
+        undo.enter_context(replaced([(layer, "_loss_ids", set()) for layer in layers.values()]))
+        recordings = [(layer, "call", _recording(path, layer, calls)) for path, layer in layers.items()]
+        undo.enter_context(replaced(recordings))
+        outputs = model(inputs, training=False)
+    return Trace(outputs, calls)
+
+
+@contextlib.contextmanager
+def replaced(replacements):
+    """Give objects other attributes for a while; replacements: [(object, attribute name, value)]."""
+    before = [(owner, name, vars(owner).get(name, _ABSENT)) for owner, name, _ in replacements]
+    try:
+        for owner, name, value in replacements:
+            vars(owner)[name] = value  # not setattr: Keras would track or refuse it
+        yield
+    finally:
+        for owner, name, value in before:
+            if value is _ABSENT:
+                vars(owner).pop(name, None)
+            else:
+                vars(owner)[name] = value
+
+
+def _recording(path, layer, calls):
+    call = layer.call
+
+    @functools.wraps(call)
+    def record(*args, **kwargs):
+        start = len(tf.compat.v1.get_default_graph().get_operations())
+        output = call(*args, **kwargs)
+        made = range(start, len(tf.compat.v1.get_default_graph().get_operations()))
+        calls.append(Call(path, layer, args[0] if args else None, output, made))
+        return output
+
+    return record
+
+
+def layer_paths(model):
+    """All layers inside `model` as {path: layer}; a layer `inner` of a sub-model `outer` has the path "outer/inner"."""
+    paths, seen, waiting = {}, set(), [("", model)]
+    while waiting:
+        prefix, parent = waiting.pop(0)
+        for layer in parent._flatten_layers(include_self=False, recursive=False):
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                paths[prefix + layer.name] = layer
+                waiting.append((f"{prefix}{layer.name}/", layer))
+    return paths
+
+
+def find_layer(model, layer):
+    """The layer of `model` meant by `layer`: a layer of it, a path such as "outer/inner", or a name if it is unique.
+
+    Raises ValueError for a layer that is not in the model, and for an unknown or ambiguous name.
+    """
+    paths = layer_paths(model)
+    if not isinstance(layer, str):
+        if any(layer is own for own in paths.values()):
+            return layer
+        raise ValueError(f"layer: {layer!r} is not in the model {model.name!r}; choose one of {_shortened(paths)}")
+    if layer in paths:
+        return paths[layer]
+    found = [path for path in paths if path.endswith(f"/{layer}")]
+    if len(found) == 1:
+        return paths[found[0]]
+    problem = "ambiguous" if found else "unknown"
+    raise ValueError(f"layer: {layer!r} is {problem}; choose one of {_shortened(found or paths)}")
+
+
+def logits(outputs):
+    """The classifier's scores [B, N] before the softmax (or sigmoid) that made `outputs`, float32.
+
+    Only the activation that gives the output itself is left out: softmax layer, `activation="softmax"` or a function.
+    A single unit is a binary classifier: [B, 2] with minus its logit for class 0 and its logit for class 1.
+    Raises ValueError if the outputs are not one tensor [B, N].
+    """
+    flat = keras.tree.flatten(outputs)
+    if len(flat) != 1 or flat[0].shape.rank != 2:
+        given = ", ".join(str(_shape(tensor)) for tensor in flat)
+        raise ValueError(f"model: its output {given} is no classifier's [B, N]; pass score=f(outputs) -> [B]")
+    scores = tf.cast(tf.reshape(before_activation(flat[0]), tf.shape(flat[0])), tf.float32)
+    return tf.concat([-scores, scores], axis=-1) if flat[0].shape[-1] == 1 else tf.ensure_shape(scores, flat[0].shape)
+
+
+def before_activation(tensor):
+    """The input of the softmax or sigmoid that made the symbolic `tensor`; `tensor` itself if none did."""
+    source = _source(tensor)
+    return source.op.inputs[0] if source.op.type in FINAL_ACTIVATIONS else tensor
+
+
+def _source(tensor):
+    while tensor.op.type in ("Identity", "Cast", "Reshape", "Squeeze"):
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def feature_map(traced, score, layer=None):
+    """The path and the symbolic output [B, h, w, K] of `layer`; default: the last feature map after its ReLU.
+
+    Pooling, padding, cropping, reshaping and preprocessing layers make no feature map of their own. A layer called
+    more than once counts with its last call. score: the symbolic [B] that the map has to lead to.
+    Raises ValueError if there is no such map.
+    """
+    before_score = ancestors(score)
+    maps = [call for call in traced.calls if call.path and _rank(call.output) == 4 and call.output.op in before_score]
+    if layer is not None:
+        return _chosen(traced, layer, maps)
+    rearranged = {id(call.output) for call in traced.calls if _rearranges(call)}
+    maps = [call for call in maps if id(call.output) not in rearranged]
+    maps = [call for call in maps if call.output.shape[1:3] != [1, 1]] or maps
+    if not maps:
+        raise ValueError("model: no layer on the path to the score gives a 4-D feature map [B, h, w, K]")
+    first = next(call for call in maps if call.output is maps[-1].output)  # a sub-model gives its last layer's map
+    return first.path, _after_relu(first.output, before_score)
+
+
+def pooled_feature_map(traced):
+    """The symbolic feature map [B, h, w, K] and the dense layer that gives the logits from its global average.
+
+    Raises ValueError for a network that does not end in GlobalAveragePooling2D and Dense.
+    """
+    end = before_activation(keras.tree.flatten(traced.outputs)[0])
+    dense = [call for call in traced.calls if isinstance(call.layer, keras.layers.Dense)
+             and before_activation(call.output) is end]
+    pooled = [call for call in traced.calls if isinstance(call.layer, keras.layers.GlobalAveragePooling2D)
+              and dense and _source(call.output) is _source(dense[-1].inputs)]
+    if not pooled:
+        raise ValueError("model: CAM is defined for networks that end in GlobalAveragePooling2D and Dense; use GradCAM")
+    return pooled[-1].inputs, dense[-1].layer
+
+
+def _chosen(traced, layer, maps):
+    calls = [call for call in traced.calls if call.layer is layer]
+    if not calls:
+        raise ValueError(f"layer: {layer.name!r} is not called when the model runs; {_candidates(maps)}")
+    if _rank(calls[-1].output) != 4:
+        given = ", ".join(str(_shape(tensor)) for tensor in keras.tree.flatten(calls[-1].output))
+        raise ValueError(f"layer: {layer.name!r} gives {given}, no 4-D feature map [B, h, w, K]; {_candidates(maps)}")
+    if not any(call is calls[-1] for call in maps):
+        raise ValueError(f"layer: {layer.name!r} is not on the path to the score; {_candidates(maps)}")
+    return calls[-1].path, calls[-1].output
+
+
+def _rearranges(call):
+    modules = [ancestor.__module__ for ancestor in type(call.layer).__mro__]
+    return call.output is not call.inputs and any(module.startswith(REARRANGING) for module in modules)
+
+
+def _after_relu(tensor, before_score):
+    for operation in tensor.consumers():  # a ReLU that is a function in a subclassed `call`, not a layer
+        if operation.type in RELU_OPS and operation in before_score:
+            return operation.outputs[0]
+    return tensor
+
+
+def ancestors(tensor):
+    """All graph operations that the symbolic `tensor` is computed from."""
+    found, waiting = set(), [tensor.op]
+    while waiting:
+        operation = waiting.pop()
+        if operation not in found:
+            found.add(operation)
+            waiting.extend(source.op for source in operation.inputs)
+    return found
+
+
+def gradient(score, tensor):
+    """d score / d tensor, float32, in the shape of `tensor`; score: [B]. Differentiates only what lies between them.
+
+    Raises ValueError if `tensor` has no influence on the score.
+    """
+    scaled, = tf.gradients(score, tensor, grad_ys=tf.fill(tf.shape(score), tf.cast(LOSS_SCALE, score.dtype)))
+    if scaled is None:
+        raise ValueError(f"score: it has no gradient with respect to {tensor.name!r}; compute it from the model's "
+                         "outputs, without argmax or rounding")
+    return tf.cast(tf.convert_to_tensor(scaled), tf.float32) / LOSS_SCALE
+
+
+class SwappedReLUs:
+    """The ReLUs of `model`, or of its part `within`, with `rule` in place of their gradient while the model is traced.
+
+    rule(passed, gradient) -> gradient; passed: bool, where the ReLU's input lay in its open range (above zero, below
+    `max_value`); gradient: what comes from above. `rule` may be set anew before each gradient is taken.
+    Covers `relu` and `relu6` as any layer's activation, and `ReLU` layers; leaky ones and other non-linearities keep
+    their own gradient. within: a layer or sub-model, None for the whole model.
+    """
+
+    def __init__(self, model, rule, within=None):
+        self.rule, self.within, self.count = rule, within, 0
+        part = within or model
+        self.replacements = [swap for layer in part._flatten_layers() for swap in self._swaps(layer)]
+
+    def _swaps(self, layer):
+        """[(layer, attribute, replacement)] for one layer."""
+        if isinstance(layer, keras.layers.ReLU) and layer.negative_slope == 0:
+            return [(layer, "call", self._with_rule(layer.call, layer.max_value))]
+        if isinstance(layer, (keras.layers.ReLU, keras.layers.PReLU)):
+            return [(layer, "call", _named(layer.call))]
+        functions = [(name, value) for name, value in vars(layer).items() if callable(value)]
+        swaps = [(layer, name, self._with_rule(function, 6.0 if "6" in function.__name__ else None))
+                 for name, function in functions if any(function is relu for relu in RELUS)]
+        return swaps + [(layer, name, _named(function))
+                        for name, function in functions if any(function is own for own in OWN_GRADIENT)]
+
+    def _with_rule(self, relu, max_value):
+        @tf.custom_gradient
+        def with_rule(inputs):
+            self.count += 1
+            outputs = _named(relu)(inputs)
+
+            def backward(from_above):
+                passed = outputs > 0
+                if max_value is not None:
+                    passed &= outputs < tf.cast(max_value, outputs.dtype)
+                return self.rule(passed, from_above)
+
+            return outputs, backward
+
+        return with_rule
+
+    def check(self, model, traced, score):
+        """Raise ValueError if a ReLU on the path to `score` [B] kept its own gradient, or if there was none to swap."""
+        part, before_score = self.within or model, ancestors(score)
+        operations = {index for call in traced.calls if call.layer is part for index in call.operations}
+        for index, operation in enumerate(score.graph.get_operations()):
+            escaped = operation.type in RELU_OPS and _HANDLED not in operation.name
+            if escaped and index in operations and operation in before_score:
+                around = min((call for call in traced.calls if index in call.operations), key=_size)
+                raise ValueError(f"model: the ReLU {operation.name!r} is a function that {around.path or model.name!r} "
+                                 f"({type(around.layer).__name__}) calls, so its rule cannot be swapped; use a layer, "
+                                 "keras.layers.ReLU(), there")
+        if not self.count:
+            raise ValueError(f"model: no ReLU in {part.name!r}; guided backpropagation and deconvnet replace the rule "
+                             "of ReLUs and are the plain gradient without any: use Gradient")
+
+
+def _named(function):
+    """`function` in a name scope that tells its ReLUs from those that escaped."""
+    @functools.wraps(function)
+    def scoped(*args, **kwargs):
+        with tf.name_scope(_HANDLED):
+            return function(*args, **kwargs)
+
+    return scoped
+
+
+def _size(call):
+    return len(call.operations)
+
+
+def _rank(value):
+    return value.shape.rank if tf.is_tensor(value) else None
+
+
+def _shape(tensor):
+    return ["B", *tensor.shape[1:]] if tensor.shape.rank else []
+
+
+def _candidates(maps):
+    return f"these do: {_shortened([call.path for call in maps])}" if maps else "no layer of the model does"
+
+
+def _shortened(paths, most=40):
+    names = list(paths)
+    return ", ".join(names if len(names) <= most else [*names[:most // 2], "…", *names[-most // 2:]])
