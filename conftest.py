@@ -4,9 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
+import matplotlib
+
+matplotlib.use("agg")
 ROOT = Path(__file__).resolve().parent
 os.environ["NOTEBOOK_MODE"] = "quick"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-os.environ["MPLBACKEND"] = "agg"
 os.environ["FIGURES_DIR"] = tempfile.mkdtemp(prefix="figures-")
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
