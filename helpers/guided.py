@@ -5,6 +5,7 @@ import tensorflow as tf
 from helpers import introspect
 from helpers.explainer import Explainer, picture
 from helpers.gradcam import GradCAM
+from helpers.relus import SwappedReLUs
 
 
 def plain_rule(passed, gradient):
@@ -44,7 +45,7 @@ class _Swapped(Explainer):
         self.relus_in = None if relus_in is None else introspect.find_layer(model, relus_in)
 
     def _maps(self, inputs, classes):
-        relus = introspect.SwappedReLUs(self.model, type(self).rule, self.relus_in)
+        relus = SwappedReLUs(self.model, type(self).rule, self.relus_in)
         traced = introspect.trace(self.model, inputs, relus)
         score = self._scores(traced.outputs, classes)
         relus.check(self.model, traced, score)
@@ -86,7 +87,7 @@ class GuidedGradCAM(GradCAM):
         self.relus_in = None if relus_in is None else introspect.find_layer(model, relus_in)
 
     def _maps(self, inputs, classes):
-        relus = introspect.SwappedReLUs(self.model, plain_rule, self.relus_in)
+        relus = SwappedReLUs(self.model, plain_rule, self.relus_in)
         traced = introspect.trace(self.model, inputs, relus)
         score = self._scores(traced.outputs, classes)
         relus.check(self.model, traced, score)

@@ -1,4 +1,4 @@
-"""Model surgery without touching the model: every layer's output, the logits, another rule for every ReLU.
+"""Model surgery without touching the model: every layer's output, the last feature map, the logits.
 
 A Keras model is run once on symbolic inputs inside a `tf.function`. While it runs, each layer's `call` is replaced by
 one that records what it gave; afterwards everything is put back, also after an exception. Nothing is cloned, so
@@ -13,14 +13,10 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-RELUS = (keras.activations.relu, keras.activations.relu6, keras.ops.relu, keras.ops.relu6, tf.nn.relu, tf.nn.relu6)
-OWN_GRADIENT = (keras.activations.hard_sigmoid, keras.activations.hard_silu, keras.ops.hard_sigmoid,
-                keras.ops.hard_silu)  # made of a ReLU, but another non-linearity
 RELU_OPS = ("Relu", "Relu6")
 FINAL_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
 LOSS_SCALE = 256.0  # a power of two changes no digit, and float16 gradients do not underflow
-_HANDLED = "handled_relu"
 _ABSENT = object()
 
 
@@ -44,7 +40,7 @@ class Trace(NamedTuple):
 def trace(model, inputs, relus=None):
     """Run `model` for inference on symbolic `inputs`, inside a `tf.function`, and record every layer's call.
 
-    relus: a `SwappedReLUs` whose rule takes the place of the ReLUs' gradient. Returns a `Trace`.
+    relus: a `relus.SwappedReLUs`, whose rule takes the place of the ReLUs' gradient. Returns a `Trace`.
     """
     calls = []
     layers = {**layer_paths(model), "": model}
@@ -208,6 +204,11 @@ def _after_relu(tensor, before_score):
     return tensor
 
 
+def innermost_call(traced, index):
+    """The innermost layer's call that made the graph operation number `index`."""
+    return min((call for call in traced.calls if index in call.operations), key=lambda call: len(call.operations))
+
+
 def ancestors(tensor):
     """All graph operations that the symbolic `tensor` is computed from."""
     found, waiting = set(), [tensor.op]
@@ -229,78 +230,6 @@ def gradient(score, tensor):
         raise ValueError(f"score: it has no gradient with respect to {tensor.name!r}; compute it from the model's "
                          "outputs, without argmax or rounding")
     return tf.cast(tf.convert_to_tensor(scaled), tf.float32) / LOSS_SCALE
-
-
-class SwappedReLUs:
-    """The ReLUs of `model`, or of its part `within`, with `rule` in place of their gradient while the model is traced.
-
-    rule(passed, gradient) -> gradient; passed: bool, where the ReLU's input lay in its open range (above zero, below
-    `max_value`); gradient: what comes from above. `rule` may be set anew before each gradient is taken.
-    Covers `relu` and `relu6` as any layer's activation, and `ReLU` layers; leaky ones and other non-linearities keep
-    their own gradient. within: a layer or sub-model, None for the whole model.
-    """
-
-    def __init__(self, model, rule, within=None):
-        self.rule, self.within, self.count = rule, within, 0
-        part = within or model
-        self.replacements = [swap for layer in part._flatten_layers() for swap in self._swaps(layer)]
-
-    def _swaps(self, layer):
-        """[(layer, attribute, replacement)] for one layer."""
-        if isinstance(layer, keras.layers.ReLU) and layer.negative_slope == 0:
-            return [(layer, "call", self._with_rule(layer.call, layer.max_value))]
-        if isinstance(layer, (keras.layers.ReLU, keras.layers.PReLU)):
-            return [(layer, "call", _named(layer.call))]
-        functions = [(name, value) for name, value in vars(layer).items() if callable(value)]
-        swaps = [(layer, name, self._with_rule(function, 6.0 if "6" in function.__name__ else None))
-                 for name, function in functions if any(function is relu for relu in RELUS)]
-        return swaps + [(layer, name, _named(function))
-                        for name, function in functions if any(function is own for own in OWN_GRADIENT)]
-
-    def _with_rule(self, relu, max_value):
-        @tf.custom_gradient
-        def with_rule(inputs):
-            self.count += 1
-            outputs = _named(relu)(inputs)
-
-            def backward(from_above):
-                passed = outputs > 0
-                if max_value is not None:
-                    passed &= outputs < tf.cast(max_value, outputs.dtype)
-                return self.rule(passed, from_above)
-
-            return outputs, backward
-
-        return with_rule
-
-    def check(self, model, traced, score):
-        """Raise ValueError if a ReLU on the path to `score` [B] kept its own gradient, or if there was none to swap."""
-        part, before_score = self.within or model, ancestors(score)
-        operations = {index for call in traced.calls if call.layer is part for index in call.operations}
-        for index, operation in enumerate(score.graph.get_operations()):
-            escaped = operation.type in RELU_OPS and _HANDLED not in operation.name
-            if escaped and index in operations and operation in before_score:
-                around = min((call for call in traced.calls if index in call.operations), key=_size)
-                raise ValueError(f"model: the ReLU {operation.name!r} is a function that {around.path or model.name!r} "
-                                 f"({type(around.layer).__name__}) calls, so its rule cannot be swapped; use a layer, "
-                                 "keras.layers.ReLU(), there")
-        if not self.count:
-            raise ValueError(f"model: no ReLU in {part.name!r}; guided backpropagation and deconvnet replace the rule "
-                             "of ReLUs and are the plain gradient without any: use Gradient")
-
-
-def _named(function):
-    """`function` in a name scope that tells its ReLUs from those that escaped."""
-    @functools.wraps(function)
-    def scoped(*args, **kwargs):
-        with tf.name_scope(_HANDLED):
-            return function(*args, **kwargs)
-
-    return scoped
-
-
-def _size(call):
-    return len(call.operations)
 
 
 def _rank(value):

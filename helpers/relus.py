@@ -1,0 +1,81 @@
+"""Another gradient rule for every ReLU of a model, for as long as the model is traced (see `introspect`)."""
+
+import functools
+import types
+
+import keras
+import tensorflow as tf
+
+from helpers import introspect
+
+MAX_VALUES = {keras.activations.relu: None, keras.ops.relu: None, tf.nn.relu: None,
+              keras.activations.relu6: 6.0, keras.ops.relu6: 6.0, tf.nn.relu6: 6.0}
+OWN_GRADIENT = {keras.activations.hard_sigmoid, keras.ops.hard_sigmoid,
+                keras.activations.hard_silu, keras.ops.hard_silu}  # made of a ReLU, but another non-linearity
+_HANDLED = "handled_relu"
+
+
+class SwappedReLUs:
+    """The ReLUs of `model`, or of its part `within`, with `rule` in place of their gradient while the model is traced.
+
+    rule(passed, gradient) -> gradient; passed: bool, where the ReLU's input lay in its open range (above zero, below
+    `max_value`); gradient: what comes from above. `rule` may be set anew before each gradient is taken.
+    Covers `relu` and `relu6` as any layer's activation, and `ReLU` layers; leaky ones and other non-linearities keep
+    their own gradient. within: a layer or sub-model, None for the whole model.
+    """
+
+    def __init__(self, model, rule, within=None):
+        self.rule, self.within, self.count = rule, within, 0
+        part = within or model
+        self.replacements = [swap for layer in part._flatten_layers() for swap in self._swaps(layer)]
+
+    def _swaps(self, layer):
+        """[(layer, attribute, replacement)] for one layer."""
+        if isinstance(layer, keras.layers.ReLU) and layer.negative_slope == 0:
+            return [(layer, "call", self._with_rule(layer.call, layer.max_value))]
+        if isinstance(layer, (keras.layers.ReLU, keras.layers.PReLU)):
+            return [(layer, "call", _named(layer.call))]
+        functions = [(name, value) for name, value in vars(layer).items() if isinstance(value, types.FunctionType)]
+        swaps = [(layer, name, self._with_rule(relu, MAX_VALUES[relu])) for name, relu in functions if relu in MAX_VALUES]
+        return swaps + [(layer, name, _named(other)) for name, other in functions if other in OWN_GRADIENT]
+
+    def _with_rule(self, relu, max_value):
+        @tf.custom_gradient
+        def with_rule(inputs):
+            self.count += 1
+            outputs = _named(relu)(inputs)
+
+            def backward(from_above):
+                passed = outputs > 0
+                if max_value is not None:
+                    passed &= outputs < tf.cast(max_value, outputs.dtype)
+                return self.rule(passed, from_above)
+
+            return outputs, backward
+
+        return with_rule
+
+    def check(self, model, traced, score):
+        """Raise ValueError if a ReLU on the path to `score` [B] kept its own gradient, or if there was none to swap."""
+        part, before_score = self.within or model, introspect.ancestors(score)
+        inside = {index for call in traced.calls if call.layer is part for index in call.operations}
+        for index, operation in enumerate(score.graph.get_operations()):
+            escaped = operation.type in introspect.RELU_OPS and _HANDLED not in operation.name
+            if escaped and index in inside and operation in before_score:
+                caller = introspect.innermost_call(traced, index)
+                raise ValueError(f"model: the ReLU {operation.name!r} is a function that {caller.path or model.name!r} "
+                                 f"({type(caller.layer).__name__}) calls, so its rule cannot be swapped; use a layer, "
+                                 "keras.layers.ReLU(), there")
+        if not self.count:
+            raise ValueError(f"model: no ReLU in {part.name!r}; guided backpropagation and deconvnet replace the rule "
+                             "of ReLUs and are the plain gradient without any: use Gradient")
+
+
+def _named(function):
+    """`function` in a name scope that tells its ReLUs from those that escaped."""
+    @functools.wraps(function)
+    def scoped(*args, **kwargs):
+        with tf.name_scope(_HANDLED):
+            return function(*args, **kwargs)
+
+    return scoped
