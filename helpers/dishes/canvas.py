@@ -1,0 +1,44 @@
+"""What every part paints: colour, height, gloss and a label a pixel; light comes later, once, for all of them."""
+
+import numpy as np
+
+from .colour import flat
+
+
+class Canvas:
+    """Four layers over one picture: colour [3,H,W] linear light, height and gloss [H,W], label uint8 [H,W].
+
+    Colour, height and gloss are multiplied by `alpha` [H,W] (how much of the pixel is painted), so that one canvas can
+    be laid over another without fringes. Heights are in dish radii, gloss in 0..1, label 0 is "nothing".
+    """
+
+    def __init__(self, height, width):
+        self.colour = np.zeros((3, height, width), np.float32)
+        self.height, self.gloss, self.alpha = (np.zeros((height, width), np.float32) for _ in range(3))
+        self.label = np.zeros((height, width), np.uint8)
+
+    def paint(self, cover, colour, height, gloss, label=0, opacity=1.0, window=np.s_[:, :]):
+        """Lay a material over what is there.
+
+        cover: [h,w] in 0..1, how much of each pixel it covers; colour: [3] or [3,h,w]; height, gloss: number or [h,w];
+        opacity: below 1 lets the old colour through; label: written where cover is above a half (0 keeps the old one);
+        window: the part of the picture meant, a pair of slices.
+        """
+        amount = np.asarray(cover, np.float32)
+        colour = flat(colour) if np.ndim(colour) == 1 else colour
+        old = self.colour[(slice(None), *window)]
+        old += (amount * np.float32(opacity) if np.ndim(opacity) == 0 else amount * opacity) * (colour - old)
+        for layer, value in ((self.height, height), (self.gloss, gloss), (self.alpha, 1.0)):
+            part = layer[window]
+            part += amount * (value - part)
+        if label:
+            self.label[window][cover > 0.5] = label
+
+    def receive(self, other, window):
+        """Lay another canvas, of the window's size, over that part of this one."""
+        rest = 1 - other.alpha
+        for layer in ("colour", "height", "gloss", "alpha"):
+            part = getattr(self, layer)[(..., *window)]
+            part *= rest
+            part += getattr(other, layer)
+        np.copyto(self.label[window], other.label, where=other.label > 0)

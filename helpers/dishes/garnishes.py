@@ -1,0 +1,216 @@
+"""What is sprinkled or laid on top: aonori, bonito, red ginger, spring onion, basil, salami, olives."""
+
+import math
+
+import numpy as np
+
+from .colour import jitter, linear, mix, ramp, smoothstep
+from .noise import field, scattered
+
+
+def places(food, dice, count, spread, gather=None):
+    """`count` dish points (u, v): evenly over a disc of radius `spread`, or heaped around the point `gather`."""
+    for _ in range(count):
+        if gather:
+            yield dice.bell(gather[0], spread), dice.bell(gather[1], spread)
+        else:
+            radius, angle = spread * math.sqrt(dice.uniform()), dice.uniform(0, 2 * math.pi)
+            yield radius * math.cos(angle), radius * math.sin(angle)
+
+
+def spaced(food, dice, count, spread, distance):
+    """Like `places`, but at least `distance` apart as far as there is room."""
+    chosen = []
+    for u, v in places(food, dice, 6 * count, spread):
+        if all((u - a) ** 2 + (v - b) ** 2 > distance**2 for a, b in chosen):
+            chosen.append((u, v))
+    return chosen[:count]
+
+
+def rotated(du, dv, angle):
+    """Offsets along and across a direction."""
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return cosine * du + sine * dv, cosine * dv - sine * du
+
+
+def stamp(food, part, place, reach, draw, opacity=1.0):
+    """Lay one small thing at a dish point.
+
+    draw(du, dv, under) gives (signed size of cover in dish radii, colour, height above `under`, gloss), where du, dv
+    are offsets [h,w] and under is the height of the surface below.
+    """
+    found = food.window(*place, reach)
+    if found is None:
+        return
+    window, du, dv = found
+    under = food.canvas.height[window]
+    cover, colour, lift, gloss = draw(du, dv)
+    cover = np.clip(0.5 + cover / food.pixel, 0, 1) * food.inside[window]
+    middle = under.ravel()[under.size // 2]
+    food.paint(part, cover, colour, 0.5 * under + 0.5 * middle + lift, gloss, opacity, window)
+
+
+def aonori(food, dice, amount=None, part="aonori"):
+    """Green laver flakes: two noises decide where they lie thick."""
+    amount = dice.uniform(0.12, 0.5) if amount is None else amount
+    heaps = 0.6 * field("cloud", food.u, food.v, 0.9, dice) + 0.4 * field("lumps", food.u, food.v, 0.3, dice)
+    density = amount * (0.15 + 1.9 * smoothstep(0.35, 0.8, heaps)) * food.within(0.05, 0.06)
+    size = max(dice.uniform(0.035, 0.06), 2.2 * food.pixel)
+    cover, shade = scattered(food.u, food.v, size, density, dice)
+    colour = ramp(shade, "#16301a", "#2a5a22", "#4d8030", "#6c9a3c") * dice.uniform(0.8, 1.25)
+    food.paint(part, cover * food.inside, colour, food.canvas.height + 0.012, 0.15)
+
+
+def bonito(food, dice):
+    """Shaved bonito: thin, translucent, curled flakes, heaped."""
+    gather = (dice.uniform(-0.3, 0.3), dice.uniform(-0.3, 0.3))
+    spread = dice.uniform(0.16, 0.42)
+    for place in places(food, dice, dice.whole(14, 34), spread, gather):
+        _flake(food, dice, place)
+
+
+def _flake(food, dice, place):
+    length, width = dice.uniform(0.08, 0.22), dice.uniform(0.03, 0.085)
+    angle, bend, curl, phase = dice.uniform(0, 6.3), dice.bell(0, 0.35), dice.bell(0, 1), dice.uniform(0, 6.3)
+    tone, seed = dice.uniform(), dice.child("flake", dice.uniform())
+
+    def draw(du, dv):
+        along, across = rotated(du, dv, angle)
+        s = along / length
+        torn = field("cloud", du, dv, 0.16, seed) - 0.5
+        t = (across - bend * length * (s * s - 0.4)) / width + 0.9 * torn
+        cover = (np.sqrt(np.clip(1 - s * s, 0, 1)) * (0.85 + 0.5 * torn) - np.abs(t)) * width
+        grain = np.sin(9 * t + 4 * torn + phase)
+        shade = 0.45 + 0.16 * grain + 0.5 * torn + 0.35 * (tone - 0.5) + 0.2 * t * math.copysign(1, curl)
+        colour = ramp(shade, "#9c6248", "#c99478", "#e3bd9c", "#f1dcc2")
+        lift = 0.035 + 0.035 * curl * t * np.abs(t) + 0.03 * np.sin(3.2 * s + phase)
+        return cover, colour, lift, 0.4
+
+    stamp(food, "bonito", place, length, draw, opacity=dice.uniform(0.62, 0.9))
+
+
+def red_ginger(food, dice):
+    """Pickled ginger in thin sticks: a heap, or strewn."""
+    heap = dice.chance(0.6)
+    gather = (dice.uniform(-0.45, 0.45), dice.uniform(-0.45, 0.45)) if heap else None
+    shade = jitter(linear(dice.choice(("#c4163a", "#d8304e", "#b01030", "#d13a6a"))), dice)
+    for place in places(food, dice, dice.whole(14, 30), dice.uniform(0.07, 0.14) if heap else 0.8, gather):
+        _stick(food, dice, place, shade)
+
+
+def _stick(food, dice, place, shade):
+    length, radius = dice.uniform(0.05, 0.12), max(dice.uniform(0.011, 0.018), 0.55 * food.pixel)
+    angle, bend, tone = dice.uniform(0, 6.3), dice.bell(0, 0.35), dice.uniform(0.75, 1.25)
+
+    def draw(du, dv):
+        along, across = rotated(du, dv, angle)
+        past = np.maximum(np.abs(along) - length, 0)
+        off = np.sqrt((across - bend * along * along / length) ** 2 + past * past)
+        back = np.sqrt(np.clip(1 - (off / radius) ** 2, 0, 1))
+        colour = shade[:, None, None] * (tone * (0.7 + 0.45 * back))
+        return radius - off, colour.astype(np.float32), 0.02 + 1.4 * radius * back, 0.7
+
+    stamp(food, "red_ginger", place, length + radius, draw)
+
+
+def spring_onion(food, dice, few=False):
+    """Chopped spring onion: green rings, some seen from the side, strewn or heaped."""
+    heap = dice.chance(0.45) and not few
+    gather = (dice.uniform(-0.3, 0.3), dice.uniform(-0.3, 0.3)) if heap else None
+    count = dice.whole(10, 18) if few else dice.whole(18, 46)
+    for place in places(food, dice, count, 0.26 if heap else 0.8, gather):
+        _onion_ring(food, dice, place)
+
+
+def _onion_ring(food, dice, place):
+    radius = max(dice.uniform(0.025, 0.05), 1.3 * food.pixel)
+    angle, squash, tone = dice.uniform(0, 6.3), dice.uniform(1.0, 2.4), dice.uniform(-0.2, 0.2)
+
+    def draw(du, dv):
+        along, across = rotated(du, dv, angle)
+        rho = np.sqrt(along * along + (across * squash) ** 2) / radius
+        off = np.abs(rho - 0.7)
+        colour = ramp(rho * 0.75 + tone, "#e4ecb4", "#b5d36c", "#5fa03a", "#2f6f24")
+        return (0.34 - off) * radius, colour, 0.015 + 0.7 * radius * np.clip(1 - (off / 0.34) ** 2, 0, 1), 0.5
+
+    stamp(food, "spring_onion", place, radius, draw)
+
+
+def basil(food, dice):
+    """Basil leaves: domed halves, pale veins, some wilted by the oven."""
+    fresh = dice.uniform(0.3, 1.0)
+    for place in spaced(food, dice, dice.whole(3, 8), 0.66, 0.3):
+        for _ in range(dice.whole(1, 2)):
+            _leaf(food, dice, (place[0] + dice.bell(0, 0.04), place[1] + dice.bell(0, 0.04)), fresh)
+
+
+def _leaf(food, dice, place, fresh):
+    length = dice.uniform(0.11, 0.21)
+    width, angle, bend = length * dice.uniform(0.42, 0.62), dice.uniform(0, 6.3), dice.bell(0, 0.18)
+    tone, veins = dice.uniform(-0.18, 0.18), dice.uniform(4.5, 7)
+
+    def draw(du, dv):
+        along, across = rotated(du, dv, angle)
+        s = along / length
+        t = (across - bend * length * s * s) / width
+        cover = ((1 - s * s) * (1.0 - 0.35 * s) - np.abs(t)) * width * 0.8
+        side = np.abs(((s + 0.5 * np.abs(t)) * veins) % 1 - 0.5)
+        vein = np.maximum(smoothstep(0.1, 0.02, np.abs(t)), 0.55 * smoothstep(0.13, 0.03, side))
+        body = 0.5 * fresh + 0.3 * np.sin(np.pi * np.clip(np.abs(t), 0, 1)) + tone + 0.1 * t
+        colour = mix(
+            ramp(body, "#12290f", "#1f4d17", "#37782a", "#5f9f3c"), ramp(body, "#3d5a24", "#a5c474"), 0.55 * vein
+        )
+        lift = 0.03 + 0.055 * np.sin(np.pi * np.clip(np.abs(t), 0, 1)) - 0.012 * vein + 0.03 * s * s
+        return cover, colour, lift, 0.3 + 0.4 * fresh
+
+    stamp(food, "basil", place, 1.1 * length, draw)
+
+
+def salami(food, dice):
+    """Slices of salami: marbled with fat, cupped, dark at the rim, oily."""
+    radius = dice.uniform(0.11, 0.19)
+    count = dice.whole(5, 13)
+    red = dice.choice(
+        (("#7a1712", "#a82a1e", "#bf4430"), ("#8c2a1c", "#b8452c", "#cc6a44"), ("#6c1216", "#93232a", "#aa3d3c"))
+    )
+    for place in spaced(food, dice, count, 0.72, dice.uniform(1.5, 2.1) * radius):
+        _salami_slice(food, dice, place, radius * dice.uniform(0.92, 1.08), red)
+
+
+def _salami_slice(food, dice, place, radius, red):
+    squash, angle, seed = dice.uniform(1.0, 1.12), dice.uniform(0, 6.3), dice.child("fat", dice.uniform())
+    cup = dice.uniform(0.0, 0.05)
+
+    def draw(du, dv):
+        along, across = rotated(du, dv, angle)
+        meat = field("cloud", du, dv, 0.1, seed)
+        rho = np.sqrt(along * along + (across * squash) ** 2) / radius + 0.05 * (meat - 0.5)
+        fat = smoothstep(0.16, 0.07, field("cells", du, dv, 0.055, seed)) * smoothstep(0.95, 0.85, rho)
+        colour = mix(ramp(0.2 + 0.7 * meat, *red), ramp(meat, "#d08a6c", "#e9bfa2"), 0.75 * fat)
+        colour = mix(colour, ramp(meat, "#3c0c08", "#6a1c10"), 0.75 * smoothstep(0.82, 1.0, rho))
+        lift = 0.022 + cup * rho * rho + 0.006 * meat - 0.004 * fat
+        return (1 - rho) * radius, colour, lift, 0.45 + 0.4 * meat
+
+    stamp(food, "salami", place, 1.05 * radius, draw)
+
+
+def olives(food, dice):
+    """Olive rings, black or green."""
+    green = dice.chance(0.25)
+    shades = ("#4c5218", "#7d8430", "#a3a550") if green else ("#0c080a", "#1d1416", "#3a2a2a")
+    for place in spaced(food, dice, dice.whole(6, 16), 0.74, 0.14):
+        _olive_ring(food, dice, place, shades)
+
+
+def _olive_ring(food, dice, place, shades):
+    radius, angle, squash = dice.uniform(0.048, 0.07), dice.uniform(0, 6.3), dice.uniform(1.0, 1.5)
+    hole = dice.uniform(0.35, 0.5)
+
+    def draw(du, dv):
+        along, across = rotated(du, dv, angle)
+        rho = np.sqrt(along * along + (across * squash) ** 2) / radius
+        middle, half = (1 + hole) / 2, (1 - hole) / 2
+        back = np.clip(1 - ((rho - middle) / half) ** 2, 0, 1)
+        return (half - np.abs(rho - middle)) * radius, ramp(back, *shades), 0.02 + 0.035 * np.sqrt(back), 0.9
+
+    stamp(food, "olives", place, radius, draw)

@@ -1,0 +1,122 @@
+"""Tileable noise: computed once, then looked up wherever a picture needs lumps, clouds, streaks or spots.
+
+Values are ranks, uniform in [0, 1]: the threshold 0.3 covers 30 % of the plane. Places are float64, so that a mask made
+by a threshold does not hang on a last bit that differs between machines.
+"""
+
+import math
+from functools import cache
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .colour import smoothstep
+from .dice import Dice
+
+SIDE = 256
+FEATURES = {"cloud": 3, "lumps": 12, "grain": 60, "streaks": 20, "cells": 12, "fibres": 40}
+
+
+def field(kind, u, v, size, dice, angle=None, stretch=1.0):
+    """float32 noise at the points (u, v), features about `size` wide (same unit as u), placed by `dice`.
+
+    kind: cloud (all sizes), lumps (one size), grain (fine), streaks and fibres (long along `angle`),
+    cells (distance to the nearest of scattered points, 0 there). `angle` in radians is random unless given;
+    `stretch` lengthens the features along it.
+    """
+    angle = dice.uniform(0, 2 * math.pi) if angle is None else angle
+    scale = SIDE / (FEATURES[kind] * size)
+    cosine, sine = math.cos(angle) * scale, math.sin(angle) * scale
+    x = (cosine * u + sine * v) / stretch + dice.uniform(0, SIDE)
+    y = cosine * v - sine * u + dice.uniform(0, SIDE)
+    return lookup(tile(kind), x, y)
+
+
+def lookup(texture, x, y):
+    """float32 bilinear value of a repeating texture (see `interpolated`) at (x, y) in texels, float64 arrays."""
+    column, row = np.floor(x), np.floor(y)
+    fx, fy = (x - column).astype(np.float32), (y - row).astype(np.float32)
+    index = (row.astype(np.intp) & (SIDE - 1)) * SIDE + (column.astype(np.intp) & (SIDE - 1))
+    corner, right, down, twist = (plane.take(index, mode="wrap") for plane in texture)
+    twist *= fx
+    twist += down
+    twist *= fy
+    right *= fx
+    right += corner
+    right += twist
+    return right
+
+
+def interpolated(values):
+    """float32 [4, SIDE*SIDE]: value, step to the right, step down and their product term, ready for `lookup`."""
+    right, below = np.roll(values, -1, 1), np.roll(values, -1, 0)
+    twist = np.roll(right, -1, 0) - right - below + values
+    return np.stack([values, right - values, below - values, twist]).astype(np.float32).reshape(4, -1)
+
+
+@cache
+def tile(kind):
+    """The texture of one kind of noise, made once."""
+    return interpolated(_ranks(_cells() if kind == "cells" else _spectral(kind)))
+
+
+def _spectral(kind):
+    white = Dice("tile", kind).uniform(-1, 1, (SIDE, SIDE))
+    fx, fy = np.fft.fftfreq(SIDE, 1 / SIDE)[None, :], np.fft.fftfreq(SIDE, 1 / SIDE)[:, None]
+    if kind in ("streaks", "fibres"):
+        fx = fx * (12 if kind == "streaks" else 5)
+    radius = np.sqrt(fx**2 + fy**2)
+    features = FEATURES[kind]
+    if kind == "cloud":
+        gain = np.where(radius < features, 0, 1 / np.maximum(radius, features) ** 1.9)
+    else:
+        width = 0.35 * features
+        gain = np.exp(-(((radius - features) / width) ** 2) / 2)
+    gain[0, 0] = 0
+    return np.fft.ifft2(np.fft.fft2(white) * gain).real
+
+
+def _cells():
+    dice, count = Dice("tile", "cells"), FEATURES["cells"]
+    rows, columns = np.mgrid[:count, :count] * (SIDE / count)
+    points = np.stack([rows, columns], -1) + dice.uniform(0, SIDE / count, (count, count, 2))
+    tree = cKDTree(points.reshape(-1, 2) % SIDE, boxsize=SIDE)
+    return tree.query(np.stack(np.mgrid[:SIDE, :SIDE], -1).reshape(-1, 2))[0].reshape(SIDE, SIDE)
+
+
+def _ranks(values):
+    order = np.argsort(np.round(values, 9).ravel() if values.max() > 1e-3 else values.ravel(), kind="stable")
+    ranks = np.empty(values.size)
+    ranks[order] = np.arange(values.size) / (values.size - 1)
+    return ranks.reshape(values.shape)
+
+
+@cache
+def flecks(count=700):
+    """Scattered dry leaves: texture of their presence (soft, 0..1) and [SIDE,SIDE] rank (which come first, 0..1)."""
+    dice = Dice("tile", "flecks")
+    presence, rank = np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE))
+    reach = np.arange(-7, 8)
+    for _ in range(count):
+        row, column = dice.whole(0, SIDE - 1), dice.whole(0, SIDE - 1)
+        angle, length, width = dice.uniform(0, math.pi), dice.uniform(2.0, 5.0), dice.uniform(1.0, 2.4)
+        along = math.cos(angle) * reach[None, :] + math.sin(angle) * reach[:, None]
+        across = math.cos(angle) * reach[:, None] - math.sin(angle) * reach[None, :]
+        across = across + dice.uniform(-0.1, 0.1) * along**2
+        shape = smoothstep(1.35, 0.75, np.sqrt((along / length) ** 2 + (across / width) ** 2))
+        where = np.ix_((row + reach) % SIDE, (column + reach) % SIDE)
+        newer = shape > presence[where]
+        presence[where] = np.where(newer, shape, presence[where])
+        rank[where] = np.where(newer, dice.uniform(), rank[where])
+    return interpolated(presence), rank.astype(np.float32)
+
+
+def scattered(u, v, size, density, dice):
+    """Coverage and a random shade, both 0..1, of flecks about `size` long; `density` [H,W] in 0..1 is their share."""
+    presence, rank = flecks()
+    scale = 7 / size
+    angle = dice.uniform(0, 2 * math.pi)
+    cosine, sine = math.cos(angle) * scale, math.sin(angle) * scale
+    x, y = cosine * u + sine * v + dice.uniform(0, SIDE), cosine * v - sine * u + dice.uniform(0, SIDE)
+    nearest = rank[np.floor(y + 0.5).astype(np.int32) & (SIDE - 1), np.floor(x + 0.5).astype(np.int32) & (SIDE - 1)]
+    return lookup(presence, x, y) * (nearest < density), nearest / np.maximum(density, 1e-6)

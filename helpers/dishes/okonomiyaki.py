@@ -1,0 +1,99 @@
+"""Okonomiyaki: what goes on it, what shape it has, and how it is laid together."""
+
+import numpy as np
+
+from . import garnishes, sauces
+from .colour import mix, ramp, smoothstep
+from .noise import field
+from .shapes import box_shape, cut_up, round_shape
+
+NAMING = ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion")
+RED_SAUCE, CHEESE = 0.22, 0.30  # difficulty: how often a red sauce, how often cheese, both pizza's own
+
+
+def toppings(dice):
+    """A set of parts besides the batter: always two of mayonnaise, aonori, bonito and red ginger."""
+    chosen = {"brown_sauce"} if dice.child("sauce").chance(0.95) else set()
+    likely = {"mayonnaise": 0.82, "aonori": 0.68, "bonito": 0.5, "red_ginger": 0.36, "spring_onion": 0.3}
+    chosen |= {part for part, probability in likely.items() if dice.child(part).chance(probability)}
+    own = ("mayonnaise", "aonori", "bonito", "red_ginger")
+    missing = [part for part in own if part not in chosen]
+    draw = dice.child("missing")
+    while len(missing) > 2:
+        part = draw.choice(missing)
+        missing.remove(part)
+        chosen.add(part)
+    return chosen | ({"cheese"} if dice.child("cheese").chance(CHEESE) else set())
+
+
+def shape(dice, cut=None):
+    """An uneven round, now and then a rectangle, sometimes cut with the spatula."""
+    if dice.chance(0.07):
+        body = box_shape(dice, dice.uniform(1.0, 1.5), dice.uniform(0.15, 0.35), 0.12)
+    else:
+        body = round_shape(dice, dice.uniform(0.05, 0.17), dice.uniform(0.03, 0.1))
+    kinds, weights = ("whole", "lines", "missing", "apart", "slice", "squares"), (62, 8, 6, 5, 6, 9)
+    return cut_up(body, cut or dice.choice(kinds, weights), dice.child("cut"))
+
+
+def thickness(dice):
+    """(thickness, width of the rounded edge) in dish radii."""
+    return dice.uniform(0.15, 0.3), dice.uniform(0.14, 0.3)
+
+
+def lay(food, chosen, dice):
+    """Paint the dish: batter first, then each chosen part with its own child of `dice`."""
+    batter(food, dice.child("batter"))
+    if "cheese" in chosen and dice.child("cheese under").chance(0.6):
+        _cheese(food, dice.child("cheese"))
+        chosen = chosen - {"cheese"}
+    if "brown_sauce" in chosen:
+        sauce = dice.child("brown_sauce")
+        area = sauces.brushed_area(food, sauce, sauce.uniform(0.04, 0.2), sauce.uniform(0.0, 0.14))
+        red = "mayonnaise" in chosen and sauce.chance(RED_SAUCE)  # red without mayonnaise would be a pizza to anybody
+        sauces.brown_sauce(food, sauce, area, red)
+    if "cheese" in chosen:
+        _cheese(food, dice.child("cheese"))
+    if "tomato_sauce" in chosen:
+        sauce = dice.child("tomato_sauce")
+        sauces.tomato_sauce(food, sauce, sauces.brushed_area(food, sauce, 0.3, 0.35))
+    early = dice.child("order").chance(0.3)
+    order = ["salami", "mayonnaise", "aonori", "spring_onion", "bonito", "basil", "olives", "red_ginger"]
+    if early:
+        order.remove("bonito")
+        order.insert(1, "bonito")
+    for part in order:
+        if part in chosen:
+            getattr(sauces if part == "mayonnaise" else garnishes, part)(food, dice.child(part))
+
+
+def _cheese(food, dice):
+    cover = sauces.brushed_area(food, dice, dice.uniform(0.15, 0.4), dice.uniform(0.35, 0.65))
+    sauces.cheese(food, dice, cover, dice.choice(("baked", "aged")))
+
+
+def batter(food, dice):
+    """Fried batter with cabbage in it: golden, browned in patches, paler at the side."""
+    lumps = field("lumps", food.u, food.v, 0.3, dice)
+    cloud = field("cloud", food.u, food.v, 0.75, dice)
+    fine = field("grain", food.u, food.v, 0.035, dice)
+    edge = smoothstep(-0.35, 0.0, food.uncut)
+    brown = dice.uniform(0.05, 0.4) + 0.55 * cloud + 0.15 * lumps + 0.12 * (fine - 0.5) - 0.12 * edge
+    colour = ramp(brown, "#f0dc9c", "#e3b765", "#c98a3c", "#96561f", "#4f2a10")
+    shreds = field("fibres", food.u + 0.2 * cloud, food.v + 0.2 * lumps, 0.035, dice)
+    colour = mix(colour, ramp(lumps, "#e9e2a4", "#c9d48a"), 0.55 * smoothstep(0.86, 0.95, shreds))
+    side = _side(food, dice)
+    colour = mix(colour, side, smoothstep(0.0, 0.12, food.wall).astype(np.float32))
+    bumps = 0.05 * (lumps - 0.5) + 0.012 * (fine - 0.5) + 0.02 * smoothstep(0.8, 0.95, shreds)
+    height = food.profile() + bumps * (1 - 0.5 * food.wall)
+    food.paint("batter", food.body, colour, height, 0.12 + 0.15 * cloud)
+
+
+def _side(food, dice):
+    """The side of the cake: pale and full of cabbage in the middle, fried at the top and at the foot."""
+    level = food.wall * food.thickness
+    crumbs = field("lumps", food.foot_u, food.foot_v + 2 * level, 0.07, dice)
+    cabbage = field("fibres", food.foot_u, food.foot_v + 2 * level, 0.05, dice)
+    fried = np.maximum(smoothstep(0.35, 0.0, food.wall), smoothstep(0.6, 1.0, food.wall))
+    colour = ramp(fried * 0.8 + 0.35 * (crumbs - 0.5), "#efdfa8", "#e2bd70", "#c08238", "#7e481c")
+    return mix(colour, ramp(crumbs, "#dfe0a0", "#b9c97c"), 0.6 * smoothstep(0.75, 0.9, cabbage))

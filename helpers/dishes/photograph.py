@@ -1,0 +1,73 @@
+"""From light to a photo: exposure, colour cast, depth of field, vignette, film curve and noise."""
+
+import math
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from .colour import flat, mix, srgb_bytes
+from .noise import SIDE, tile
+
+
+def expose(light, camera, dice):
+    """uint8 [H,W,3] picture of linear light [3,H,W], as one of many cameras and photographers would take it."""
+    light = light * _cast(dice.child("cast"))
+    light = _focus(light, camera, dice.child("focus"))
+    light = light * _vignette(camera.size, dice.child("vignette"))
+    mean = float(light.mean())
+    target = 0.2 * math.exp(dice.bell(0, 0.2))
+    light = light * np.float32((target / max(mean, 1e-3)) ** 0.6)
+    light = _curve(light, dice.child("curve"))
+    picture = srgb_bytes(light).transpose(1, 2, 0).astype(np.float32)
+    return np.clip(picture + _noise(camera.size, dice.child("noise")) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _cast(dice):
+    """Wrong white balance: a little in all pictures, much in some."""
+    strength = 0.13 if dice.chance(0.2) else 0.045
+    warm, green = dice.bell(0.02, strength), dice.bell(0, 0.4 * strength)
+    return flat((1 + warm, 1 + green, 1 - 1.2 * warm))
+
+
+def _focus(light, camera, dice):
+    """Blur that grows with the distance from the plane in focus, and now and then a shaken picture."""
+    scale = camera.size / 160
+    if dice.chance(0.1):
+        return gaussian_filter(light, (0, *(2 * (dice.uniform(0.6, 1.3) * scale,))), truncate=2.5)
+    if camera.tilt < 0.35 or dice.chance(0.35):
+        return light
+    rows = (np.arange(camera.size) + 0.5) / camera.size
+    far = np.abs(rows - dice.uniform(0.4, 0.7)).astype(np.float32)
+    amount = np.clip((far - 0.14) * dice.uniform(1.5, 3.0), 0, 1)[None, :, None]
+    blurred = gaussian_filter(light, (0, *(2 * (dice.uniform(1.2, 2.4) * scale,))), truncate=2.5)
+    return mix(light, blurred, amount)
+
+
+def _vignette(size, dice):
+    places = (np.arange(size) + 0.5) / size - 0.5
+    x, y = places[None, :] - dice.uniform(-0.1, 0.1), places[:, None] - dice.uniform(-0.1, 0.1)
+    lamp = dice.uniform(-0.35, 0.35) * x + dice.uniform(-0.3, 0.1) * y
+    return ((1 + lamp) * (1 - dice.uniform(0, 0.7) * (x * x + y * y))).astype(np.float32)
+
+
+def _curve(light, dice):
+    """A shoulder for the highlights, contrast and colour strength."""
+    grey = light.mean(axis=0)
+    light = np.maximum(grey + (light - grey) * np.float32(dice.uniform(0.8, 1.12)), 0)
+    light = light * (1 + 0.25 * light) / (1 + light)
+    light = light * np.float32(1.35)
+    haze = dice.uniform(0, 0.02) if dice.chance(0.5) else 0.0
+    return light * np.float32(1 - haze) + np.float32(haze)
+
+
+def _noise(size, dice):
+    """Grain of the sensor, in grey levels: finer in good light, coarser in bad."""
+    strength = np.float32(dice.uniform(1.5, 6) if dice.chance(0.8) else dice.uniform(6, 13))
+    texture = tile("grain")[0].reshape(SIDE, SIDE) - np.float32(0.5)
+    rows = np.arange(size)
+    planes = []
+    for _ in range(3):
+        top, left = dice.whole(0, SIDE - 1), dice.whole(0, SIDE - 1)
+        planes.append(texture[((rows + top) % SIDE)[:, None], ((rows + left) % SIDE)[None, :]])
+    shared = planes[0]
+    return strength * np.stack([shared, 0.7 * shared + 0.5 * planes[1], 0.7 * shared + 0.5 * planes[2]], -1)

@@ -1,0 +1,114 @@
+"""What is poured, spread or melted: brown sauce, tomato sauce, cheese, mayonnaise."""
+
+import math
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from .colour import flat, jitter, linear, mix, ramp, smoothstep
+from .noise import field
+
+
+def smoothed(food, width):
+    """The surface as a thick liquid sees it: heights blurred over `width` dish radii."""
+    return gaussian_filter(food.canvas.height, max(0.6, width / food.pixel), truncate=2.5)
+
+
+def seen_through(under, thickness, absorption, scatter):
+    """Light through a coloured liquid (Beer-Lambert): `under` dimmed by its thickness, plus the liquid's own colour."""
+    through = np.exp(-flat(absorption) * thickness.astype(np.float32))
+    return under * through + flat(scatter) * (1 - through)
+
+
+def brown_sauce(food, dice, cover, red=False):
+    """Sauce with the given coverage: amber where brushed thin, nearly black where it pools."""
+    turn = dice.uniform(0, math.pi)
+    brush = field("streaks", food.u, food.v, 0.1, dice, angle=turn)
+    pools = field("cloud", food.u, food.v, 0.55, dice)
+    thickness = cover * np.clip(dice.uniform(0.25, 0.6) + 1.3 * pools + 0.5 * (brush - 0.5), 0.12, 2.2)
+    absorption, scatter = ((1.1, 3.4, 5.4), linear("#7d1d0c")) if red else ((1.9, 3.5, 5.6), linear("#36150a"))
+    colour = seen_through(food.canvas.colour, thickness * dice.uniform(0.9, 1.5), absorption, jitter(scatter, dice))
+    height = smoothed(food, 0.05) + 0.02 * thickness + 0.006 * brush
+    food.paint("brown_sauce", cover, colour, height, dice.uniform(0.75, 1.0))
+
+
+def brushed_area(food, dice, margin, share):
+    """Coverage of a sauce spread with a brush: up to `margin` from the edge, wobbly, with `share` of it covered."""
+    cloud = field("cloud", food.u, food.v, 0.8, dice)
+    edge = food.uncut + margin + 0.22 * (cloud - 0.5)
+    soft = max(1.2 * food.pixel, 0.03)
+    return food.inside * smoothstep(soft, -soft, edge) * smoothstep(share - 0.03, share + 0.03, cloud)
+
+
+def tomato_sauce(food, dice, cover):
+    """Crushed tomato: red, pulpy, orange where oil stands."""
+    pulp = field("lumps", food.u, food.v, 0.09, dice)
+    cloud = field("cloud", food.u, food.v, 0.6, dice)
+    thickness = cover * (0.5 + 0.9 * cloud + 0.5 * pulp)
+    scatter = ramp(0.55 * cloud + 0.45 * pulp, "#7c1509", "#ab2410", "#c23a16", "#d2602a") * dice.uniform(0.8, 1.15)
+    through = np.exp(-flat((0.5, 3.0, 4.5)) * thickness.astype(np.float32))
+    colour = mix(scatter, food.canvas.colour * flat((0.9, 0.35, 0.15)), through)
+    height = smoothed(food, 0.05) + 0.012 * cover + 0.028 * pulp
+    food.paint("tomato_sauce", cover, colour, height, 0.35 + 0.5 * cloud)
+
+
+def cheese(food, dice, cover, kind="baked"):
+    """Melted cheese: thick and smooth, thin at its edges, oily, with browned blisters; kind "fresh" is whiter."""
+    bubbles = 1 - field("cells", food.u, food.v, 0.13, dice)
+    cloud = field("cloud", food.u, food.v, 0.7, dice)
+    lumps = field("lumps", food.u, food.v, 0.16, dice)
+    thickness = cover * (0.6 + 2.2 * lumps + 0.8 * cloud)
+    body = {
+        "baked": ("#d99a35", "#eec25e", "#f5d98a", "#f8e6b4"),
+        "fresh": ("#efdcae", "#f6ecd0", "#faf3e0", "#fbf7ec"),
+        "aged": ("#cf7d20", "#e6a43a", "#efbd55", "#f3cf7c"),
+    }[kind]
+    colour = ramp(0.55 * cloud + 0.45 * lumps, *body) * dice.uniform(0.8, 1.0)
+    colour = mix(food.canvas.colour, colour, 1 - np.exp(-3.2 * thickness.astype(np.float32)))
+    browning = dice.uniform(0.1, 0.65) * (0.35 if kind == "fresh" else 1.0)
+    spots = smoothstep(
+        0.45, 1.0, bubbles * 0.62 + 0.55 * field("cloud", food.u, food.v, 0.5, dice) - 0.28 + browning * 0.5
+    )
+    spots = (spots * browning * 1.35).astype(np.float32)
+    colour = mix(colour, ramp(spots, "#dd9a3c", "#b8691f", "#6d3412"), np.minimum(1, 1.3 * spots))
+    height = smoothed(food, 0.06) + 0.045 * cover * (0.6 + 0.5 * lumps) + 0.02 * bubbles * bubbles
+    food.paint("cheese", cover, colour, height, 0.55 + 0.4 * cloud - 0.35 * spots)
+
+
+def line_pattern(food, dice, kind, spacing):
+    """Distance, in dish radii, to the centre line of a squeezed pattern: zigzag, grid, spiral, rings or loose."""
+    bend = 0.16 if kind == "loose" else 0.06
+    u = food.u + bend * (field("lumps", food.u, food.v, 0.6, dice) - 0.5)
+    v = food.v + bend * (field("lumps", food.u, food.v, 0.6, dice) - 0.5)
+    turn = dice.uniform(0, 2 * math.pi)
+    p, q = math.cos(turn) * u + math.sin(turn) * v, math.cos(turn) * v - math.sin(turn) * u
+    if kind in ("spiral", "rings"):
+        radius = np.sqrt(p * p + q * q)
+        winding = np.arctan2(q, p) / (2 * math.pi) if kind == "spiral" else 0.0
+        return np.abs((radius / spacing + winding + 0.5) % 1 - 0.5) * spacing
+    first = _zigzag(p, q, spacing)
+    return np.minimum(first, _zigzag(q, p, spacing)) if kind == "grid" else first
+
+
+def _zigzag(p, q, spacing, reach=0.95):
+    """Distance to one line that runs to and fro along p between ±reach and advances by `spacing` along q."""
+    phase = (q / spacing + 0.25 * p / reach) % 1.0
+    back = (q / spacing - 0.25 * p / reach + 0.5) % 1.0
+    stroke = np.minimum(np.abs(phase - 0.5), np.abs(back - 0.5)) * spacing
+    return np.where(np.abs(p) < reach, stroke, np.maximum(stroke, np.abs(p) - reach))
+
+
+def mayonnaise(food, dice, part="mayonnaise"):
+    """A squeezed line with a round back, laid on the smoothed surface; brown_sauce can be squeezed like it."""
+    kind = dice.choice(("zigzag", "grid", "spiral", "loose", "rings"), (5, 3, 1, 2, 0.4))
+    spacing = dice.uniform(0.15, 0.32) * (1.25 if kind == "grid" else 1.0)
+    width = min(dice.uniform(0.014, 0.034), 0.16 * spacing)
+    pulse = field("lumps", food.u, food.v, 0.3, dice)
+    width = width * (0.75 + 0.5 * pulse)
+    distance = line_pattern(food, dice, kind, spacing)
+    cover = np.clip(0.5 + (width - distance) / food.pixel, 0, 1) * food.within(dice.uniform(0.0, 0.14))
+    cover = cover * smoothstep(0.01, 0.05, pulse)
+    back = np.sqrt(np.clip(1 - (distance / np.maximum(width, food.pixel)) ** 2, 0, 1))
+    height = smoothed(food, 0.04) + 1.1 * width * back
+    shades = ("#e8d9a4", "#f4ead0", "#fbf6ea") if part == "mayonnaise" else ("#3a1408", "#4a1c0c", "#5c260f")
+    food.paint(part, cover, ramp(0.25 + 0.75 * back, *shades) * dice.uniform(0.88, 1.0), height, 0.55)

@@ -1,0 +1,240 @@
+"""A dish in a picture: recipe, framing, masks, and the photo. The face of the kitchen is `helpers.dishes`."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from . import okonomiyaki, pizza
+from .camera import Camera
+from .dice import Dice
+from .food import ALL_PARTS, CODE, LABELS, Food
+from .photograph import expose
+from .shading import illuminate, random_light
+from .tables import BACKGROUNDS, set_table
+from .tableware import PLATE_COLOURS
+
+COOKS = {"okonomiyaki": okonomiyaki, "pizza": pizza}
+TOPPINGS = tuple(part for part in ALL_PARTS if part not in ("batter", "crust"))
+GRIDDLE_RATE = {"okonomiyaki": 0.4, "pizza": 0.08}
+LEAST_SHARE, LEAST_PART = 0.17, 0.004  # of the picture: the dish, and a part that counts as visible
+TRIES = 40
+
+
+@dataclass(frozen=True)
+class Dish:
+    """One labelled picture.
+
+    image: uint8 [H,W,3]; masks: {part: bool [H,W]} for all thirteen parts of both dishes (all False where a part is
+    absent) and "dish", their union. The part masks are disjoint: each pixel belongs to the part that is seen there,
+    before the photo's blur. toppings: the parts it was made with; plate_colour: a name on a coloured plate, "white" on
+    a white one, else None; close_up: framed so near that little or no background is seen.
+    """
+
+    image: np.ndarray
+    masks: dict
+    label: str
+    background: str
+    toppings: frozenset
+    plate_colour: str | None
+    close_up: bool
+
+
+class Pair(NamedTuple):
+    """Two dishes in one picture: image uint8 [H,W,3]; labels, masks, toppings and plate_colours as (left, right)."""
+
+    image: np.ndarray
+    labels: tuple
+    masks: tuple
+    background: str
+    toppings: tuple
+    plate_colours: tuple
+
+
+def render(label, seed, size=160, background=None, toppings=None, plate_colour=None, close_up=None):
+    """Draw one dish. Returns a `Dish`; the same arguments give the same masks everywhere, the picture to a grey level.
+
+    label: "okonomiyaki" or "pizza"; seed: int; size: 64..320 pixels; background: one of BACKGROUNDS; toppings: a set of
+    part names besides batter and crust; plate_colour: a name from PLATE_COLOURS, which asks for a coloured plate;
+    close_up: True or False. What is None is chosen by the seed. The food does not depend on background or
+    plate_colour: with the same seed it keeps its masks on every background. Raises ValueError for anything else.
+    """
+    _check(label, size, background, toppings, plate_colour)
+    dice = Dice(seed, label)
+    chosen = frozenset(COOKS[label].toppings(dice.child("toppings")) if toppings is None else toppings)
+    background = background or (
+        "coloured_plate" if plate_colour else choose_background(label, dice.child("background"))
+    )
+    near = dice.child("close up").chance(0.17) if close_up is None else close_up
+    for attempt in range(TRIES):
+        own = dice.child("attempt", attempt)
+        camera, food, need = _frame(label, own, size, near)
+        COOKS[label].lay(food, chosen, own.child("lay"))
+        masks = _masks(_whole(food, size))
+        if _good(masks, label, toppings is None, chosen):
+            break
+    else:
+        raise RuntimeError(
+            f"{label}, seed {seed}, toppings {sorted(chosen)}: no framing shows it well; try another seed"
+        )
+    colours = [plate_colour or dice.child("plate").choice(tuple(PLATE_COLOURS))]
+    table = set_table(camera, background, dice.child("table"), [(0.0, 0.0, need)], colours)
+    image = _photo([food], table, camera, dice)
+    shown = {"white_plate": "white", "coloured_plate": colours[0]}.get(background)
+    return Dish(image, masks, label, background, chosen, shown, near)
+
+
+def choose_background(label, dice, griddle_rate=None):
+    """A background by lot: the griddle with the label's own probability, the others alike for both labels."""
+    rate = griddle_rates(griddle_rate)[label]
+    if dice.child("griddle").chance(rate):
+        return "iron_griddle"
+    return dice.child("other").choice(BACKGROUNDS[1:], (3, 2, 2, 2, 1.2))
+
+
+def griddle_rates(griddle_rate):
+    """{label: probability} from a dict, a pair in the order of LABELS, or None for GRIDDLE_RATE."""
+    if griddle_rate is None:
+        return GRIDDLE_RATE
+    rates = dict(griddle_rate if hasattr(griddle_rate, "keys") else zip(LABELS, griddle_rate, strict=True))
+    if set(rates) != set(LABELS) or not all(0 <= rate <= 1 for rate in rates.values()):
+        raise ValueError(f"griddle_rate {griddle_rate!r}: give a probability in [0, 1] for each of {', '.join(LABELS)}")
+    return rates
+
+
+def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None):
+    """Two dishes side by side on one table. Returns a `Pair`; each dish lies wholly in its own half of the picture.
+
+    labels: (left, right), by default one okonomiyaki and one pizza in either order; background: one of BACKGROUNDS;
+    plate_colours: (left, right) names from PLATE_COLOURS, which ask for coloured plates. Raises ValueError for unknown
+    names or sizes outside 64..320.
+    """
+    dice = Dice(seed, "two dishes")
+    labels = tuple(labels or (LABELS if dice.child("order").chance(0.5) else LABELS[::-1]))
+    for label, colour in zip(labels, plate_colours or (None, None), strict=True):
+        _check(label, size, background, None, colour)
+    kinds, weights = BACKGROUNDS, (2, 3, 2, 2, 0.7, 1)
+    background = background or ("coloured_plate" if plate_colours else dice.child("background").choice(kinds, weights))
+    chosen = tuple(
+        frozenset(COOKS[n].toppings(dice.child(side, "toppings"))) for n, side in zip(labels, "lr", strict=True)
+    )
+    for attempt in range(TRIES):
+        camera, foods, masks = _lay_pair(dice, attempt, size, labels, chosen)
+        if _apart(masks, labels):
+            break
+    else:
+        raise RuntimeError(f"two_dishes, seed {seed}: no framing shows both dishes well; try another seed")
+    colours = tuple(plate_colours or (dice.child(s, "plate").choice(tuple(PLATE_COLOURS)) for s in "lr"))
+    seats = [(*food.place, 0.95) for food in foods]
+    table = set_table(camera, background, dice.child("table"), seats, colours)
+    image = _photo(foods, table, camera, dice)
+    shown = {"white_plate": ("white", "white"), "coloured_plate": colours}.get(background, (None, None))
+    return Pair(image, labels, masks, background, chosen, shown)
+
+
+def _check(label, size, background, toppings, plate_colour):
+    if label not in LABELS:
+        raise ValueError(f"label {label!r}: choose one of {', '.join(LABELS)}")
+    if not 64 <= size <= 320:
+        raise ValueError(f"size {size}: choose 64 to 320 pixels")
+    if background is not None and background not in BACKGROUNDS:
+        raise ValueError(f"background {background!r}: choose one of {', '.join(BACKGROUNDS)}")
+    unknown = set(toppings or ()) - set(TOPPINGS)
+    if unknown:
+        raise ValueError(f"toppings {sorted(unknown)}: choose from {', '.join(TOPPINGS)}")
+    if plate_colour is not None and plate_colour not in PLATE_COLOURS:
+        raise ValueError(f"plate_colour {plate_colour!r}: choose one of {', '.join(PLATE_COLOURS)}")
+    if plate_colour is not None and background not in (None, "coloured_plate"):
+        raise ValueError(f"plate_colour {plate_colour!r} on {background}: only the coloured_plate has a colour")
+
+
+def _frame(label, dice, size, near):
+    """(camera, food, radius the dish needs): one way to look at one dish."""
+    shape = COOKS[label].shape(dice.child("shape"))
+    look = dice.child("look")
+    tilt = look.uniform(0, 0.35) if look.chance(0.4) else look.uniform(0.35, 0.98)
+    share = look.uniform(0.27, 0.47) if look.chance(0.72) else look.uniform(0.47, 0.62)
+    need = 1.1
+    if shape.cut == "slice":
+        share, need = share * 1.65, 0.72
+    if near:
+        share = share * look.uniform(1.7, 2.8)
+    distance = look.uniform(3.5, 7.0)
+    drift = 0.6 if near else 0.13
+    centre = size * (0.5 + look.bell(0, 0.07)), size * (0.5 + look.bell(0, 0.06))
+    camera = Camera(size, tilt, look.bell(0, 0.06), distance, share * size * distance, centre)
+    if near:
+        centre = tuple(c + look.uniform(-drift, drift) * share * size for c in centre)
+        camera = camera._replace(centre=centre)
+    return camera, _food(label, dice, camera, shape, (0.0, 0.0)), need
+
+
+def _food(label, dice, camera, shape, place):
+    stance = dice.child("stance")
+    return Food(camera, shape, place, stance.uniform(0, 2 * math.pi), *COOKS[label].thickness(stance))
+
+
+def _lay_pair(dice, attempt, size, labels, chosen):
+    """(camera, both dishes, their masks): one way to lay two dishes side by side."""
+    own = dice.child("attempt", attempt)
+    look = own.child("look")
+    distance, share = look.uniform(5, 8), look.uniform(0.18, 0.21)
+    camera = Camera(
+        size,
+        look.uniform(0.0, 0.75),
+        0.0,
+        distance,
+        share * size * distance,
+        (size / 2, size * look.uniform(0.46, 0.54)),
+    )
+    foods, masks = [], []
+    for side, label, sign in zip("lr", labels, (-1, 1), strict=True):
+        cook, part = COOKS[label], own.child(side)
+        place = (sign * look.uniform(1.2, 1.26), look.uniform(-0.3, 0.3))
+        shape = cook.shape(part.child("shape"), part.child("cut").choice(("whole", "lines"), (4, 1)))
+        food = _food(label, part, camera, shape, place)
+        cook.lay(food, chosen[len(masks)], part.child("lay"))
+        foods.append(food)
+        masks.append(_masks(_whole(food, size)))
+    return camera, foods, tuple(masks)
+
+
+def _whole(food, size):
+    """The dish's labels in the whole picture."""
+    label = np.zeros((size, size), np.uint8)
+    label[food.box] = food.canvas.label
+    return label
+
+
+def _masks(label):
+    masks = {part: label == CODE[part] for part in ALL_PARTS}
+    return masks | {"dish": label > 0}
+
+
+def _visible(masks, parts, least=LEAST_PART):
+    return sum(masks[part].mean() >= least for part in parts)
+
+
+def _good(masks, label, free, chosen):
+    """Large enough, with two naming parts to be seen, or all those that were asked for."""
+    wanted = _visible(masks, COOKS[label].NAMING) >= 2 if free else _visible(masks, chosen) == len(chosen)
+    return wanted and masks["dish"].mean() >= LEAST_SHARE
+
+
+def _apart(masks, labels):
+    """Each dish in its own half, large enough, with two naming parts to be seen."""
+    middle = masks[0]["dish"].shape[1] // 2
+    if masks[0]["dish"][:, middle - 1 :].any() or masks[1]["dish"][:, : middle + 1].any():
+        return False
+    return all(
+        _visible(m, COOKS[n].NAMING, LEAST_PART / 2) >= 2 and m["dish"].mean() >= 0.08
+        for m, n in zip(masks, labels, strict=True)
+    )
+
+
+def _photo(foods, table, camera, dice):
+    for food in foods:
+        table.receive(food.canvas, food.box)
+    light = illuminate(table, camera, random_light(dice.child("light")))
+    return expose(light, camera, dice.child("photo"))

@@ -1,0 +1,139 @@
+"""The six backgrounds: an iron griddle, a white or coloured plate, a wooden board, a dark pan, a table cloth."""
+
+import math
+
+import numpy as np
+
+from . import tableware
+from .canvas import Canvas
+from .colour import jitter, linear, mix, ramp, smoothstep
+from .noise import field
+
+BACKGROUNDS = ("iron_griddle", "white_plate", "coloured_plate", "wooden_board", "dark_pan", "table_cloth")
+
+
+def set_table(camera, name, dice, seats, plate_colours):
+    """A canvas with the table and what the dishes stand on, without the dishes.
+
+    name: one of BACKGROUNDS; seats: for each dish (x, y, radius it needs); plate_colours: a name from
+    `tableware.PLATE_COLOURS` for each seat (only the coloured plate looks at it).
+    """
+    canvas = Canvas(camera.size, camera.size)
+    x, y = camera.plane(0.0)
+    turn = dice.child("turn").bell(0, 0.35)
+    u, v = math.cos(turn) * x + math.sin(turn) * y, math.cos(turn) * y - math.sin(turn) * x
+    if name == "iron_griddle":
+        griddle(canvas, u, v, dice.child("griddle"))
+    elif name == "table_cloth":
+        cloth(canvas, u, v, dice.child("cloth"))
+    else:
+        _table_top(canvas, u, v, dice.child("table top"), name)
+    things = dice.child("things")
+    if name != "iron_griddle" and things.chance(0.3):
+        tableware.thing_at_the_edge(canvas, camera, things)
+    for seat, colour in zip(seats, plate_colours, strict=True):
+        _place_setting(canvas, x, y, name, dice.child("setting", seat[:2] if len(seats) > 1 else 0), seat, colour)
+    if name == "iron_griddle" and things.chance(0.25):
+        tableware.spatula(canvas, camera, things)
+    return canvas
+
+
+def _place_setting(canvas, x, y, name, dice, seat, colour):
+    if name == "white_plate":
+        tableware.plate(canvas, x, y, seat, dice, "white")
+    elif name == "coloured_plate":
+        tableware.plate(canvas, x, y, seat, dice, colour)
+    elif name == "dark_pan":
+        tableware.pan(canvas, x, y, seat, dice)
+    elif name == "wooden_board":
+        tableware.board(canvas, x, y, seat, dice)
+    elif name == "table_cloth" and dice.chance(0.45):
+        tableware.paper(canvas, x, y, seat, dice)
+
+
+def _table_top(canvas, u, v, dice, name):
+    kinds = {"wood": 4, "cloth": 2.5, "plain": 2.5, "stone": 2}
+    if name == "wooden_board":
+        kinds["wood"] = 1
+    kind = dice.choice(tuple(kinds), tuple(kinds.values()))
+    {"wood": wood, "cloth": cloth, "plain": plain, "stone": stone}[kind](canvas, u, v, dice)
+
+
+def griddle(canvas, u, v, dice):
+    """A seasoned iron plate: scraped, stained, with an oil film."""
+    scratches = field("streaks", u, v, 0.03, dice, angle=dice.bell(0, 0.3))
+    arcs = field("streaks", u + 0.6 * v * v, v, 0.05, dice, angle=dice.uniform(0, 3))
+    cloud = field("cloud", u, v, 1.3, dice)
+    oil = smoothstep(0.42, 0.75, field("cloud", u, v, 0.9, dice))
+    tone = dice.uniform(0.2, 0.55) + 0.4 * (cloud - 0.5) + 0.16 * (scratches - 0.5) + 0.1 * (arcs - 0.5)
+    colour = ramp(tone, "#100f0f", "#262423", "#45413d", "#6b6660")
+    burnt = smoothstep(0.72, 0.95, field("cloud", u, v, 0.7, dice)) * dice.uniform(0, 0.8)
+    colour = mix(colour, ramp(cloud, "#170d07", "#3b2110"), burnt.astype(np.float32))
+    height = 0.006 * scratches + 0.004 * arcs + 0.012 * cloud * (1 - oil) + 0.01 * oil
+    canvas.paint(np.ones(u.shape), colour, height, 0.3 + 0.5 * oil)
+
+
+def wood(canvas, u, v, dice):
+    """Planks with grain, knots bending it, and gaps between."""
+    width = dice.uniform(0.45, 1.1)
+    plank = np.floor(v / width)
+    shift = (plank * 0.618) % 1.0
+    near, far = dice.choice(
+        (
+            ("#5a3418", "#9a6534"),
+            ("#8a5a2e", "#c99a62"),
+            ("#35200f", "#6b4526"),
+            ("#a98058", "#dcc09a"),
+            ("#6f4a35", "#a17b5f"),
+        )
+    )
+    colour, height = wood_grain(u + 7.3 * shift, v, dice, near, far)
+    seam = np.abs(v / width - plank - 0.5)
+    colour = colour * (0.85 + 0.3 * shift).astype(np.float32)
+    dark = smoothstep(0.475, 0.495, seam)
+    canvas.paint(
+        np.ones(u.shape), colour * (1 - 0.8 * dark).astype(np.float32), height - 0.03 * dark, dice.uniform(0.05, 0.4)
+    )
+
+
+def wood_grain(u, v, dice, near, far):
+    """(colour, height) of sawn wood, its fibres along u, between two colours."""
+    bend = field("cloud", u, v, 1.8, dice, angle=0.0, stretch=2.5)
+    rings = field("streaks", u, v + 0.35 * bend, 0.09, dice, angle=0.0)
+    fibres = field("streaks", u, v, 0.025, dice, angle=0.0)
+    tone = 0.25 + 0.4 * rings + 0.3 * (bend - 0.5) + 0.22 * (fibres - 0.5)
+    return ramp(tone, near, far), 0.008 * fibres + 0.008 * rings
+
+
+def cloth(canvas, u, v, dice):
+    """Woven cloth: plain, striped or checked, with soft folds."""
+    folds = field("cloud", u, v, 2.2, dice)
+    weave = field("grain", u, v, 0.02, dice)
+    size = dice.uniform(0.14, 0.4)
+    ground = linear(dice.choice(("#f1ece0", "#e9e4d8", "#dcd3c0", "#f4f2ee")))
+    dye = linear(dice.choice(("#b3262a", "#2f5a8f", "#3e7a4a", "#c98a2a", "#7a3b52", "#44474f", "#8f6a48")))
+    across, along = (smoothstep(0.2, 0.3, np.abs((w / size) % 1 - 0.5)) for w in (u, v))
+    kind = dice.choice(("checked", "striped", "plain", "lines"), (4, 3, 3, 2))
+    pattern = {
+        "checked": 0.5 * (across + along),
+        "striped": across,
+        "plain": np.full(u.shape, dice.choice((0.0, 0.9))),
+        "lines": smoothstep(0.4, 0.43, np.abs((u / (3 * size)) % 1 - 0.5)),
+    }[kind]
+    colour = mix(ground[:, None, None], dye[:, None, None], pattern) * (0.86 + 0.2 * weave)
+    canvas.paint(np.ones(u.shape), colour.astype(np.float32), 0.1 * folds + 0.004 * weave, 0.03)
+
+
+def plain(canvas, u, v, dice):
+    """A smooth table in one colour."""
+    cloud = field("cloud", u, v, 1.5, dice)
+    colour = jitter(linear(dice.choice(("#d8d4cc", "#b9b4aa", "#8d8a86", "#5d6a72", "#e9e3d4", "#3c3a3c"))), dice)
+    shade = (0.92 + 0.14 * cloud).astype(np.float32)
+    canvas.paint(np.ones(u.shape), colour[:, None, None] * shade, 0.02 * cloud, dice.uniform(0.1, 0.5))
+
+
+def stone(canvas, u, v, dice):
+    """Slate or granite: clouds, specks, a little relief."""
+    cloud, fine = field("cloud", u, v, 0.8, dice), field("grain", u, v, 0.04, dice)
+    tones = dice.choice((("#1c1d1f", "#3d4043"), ("#2a2623", "#57504a"), ("#8a8782", "#c4c0ba")))
+    canvas.paint(np.ones(u.shape), ramp(0.55 * cloud + 0.45 * fine, *tones), 0.03 * cloud + 0.006 * fine, 0.25)
