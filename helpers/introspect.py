@@ -14,6 +14,8 @@ import keras
 import tensorflow as tf
 
 RELU_OPS = ("Relu", "Relu6")
+MAP_ENDING_OPS = ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Add", "AddV2")  # functions after the last layer's map
+POOLING_OPS = ("Mean", "Max", "AvgPool", "MaxPool")
 FINAL_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
 LOSS_SCALE = 256.0  # a power of two changes no digit, and float16 gradients do not underflow
@@ -31,8 +33,9 @@ class Call(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A forward pass in a graph: the model's outputs and its layers' calls in order of execution."""
+    """A forward pass in a graph: the model's inputs and outputs, and its layers' calls in order of execution."""
 
+    inputs: Any
     outputs: Any
     calls: list
 
@@ -53,7 +56,7 @@ def trace(model, inputs, relus=None):
         recordings = [(layer, "call", _recording(path, layer, calls)) for path, layer in layers.items()]
         undo.enter_context(replaced(recordings))
         outputs = model(inputs, training=False)
-    return Trace(outputs, calls)
+    return Trace(inputs, outputs, calls)
 
 
 @contextlib.contextmanager
@@ -157,12 +160,11 @@ def feature_map(traced, score, layer=None):
     if layer is not None:
         return _chosen(traced, layer, maps)
     rearranged = {id(call.output) for call in traced.calls if _rearranges(call)}
-    maps = [call for call in maps if id(call.output) not in rearranged]
-    maps = [call for call in maps if call.output.shape[1:3] != [1, 1]] or maps
+    maps = [call for call in maps if id(call.output) not in rearranged and not _behind_pooling(call.output, traced)]
     if not maps:
         raise ValueError("model: no layer on the path to the score gives a 4-D feature map [B, h, w, K]")
     first = next(call for call in maps if call.output is maps[-1].output)  # a sub-model gives its last layer's map
-    return first.path, _after_relu(first.output, before_score)
+    return first.path, _finished(first.output, before_score)
 
 
 def pooled_feature_map(traced):
@@ -197,10 +199,20 @@ def _rearranges(call):
     return call.output is not call.inputs and any(module.startswith(REARRANGING) for module in modules)
 
 
-def _after_relu(tensor, before_score):
-    for operation in tensor.consumers():  # a ReLU that is a function in a subclassed `call`, not a layer
-        if operation.type in RELU_OPS and operation in before_score:
-            return operation.outputs[0]
+def _behind_pooling(tensor, traced):
+    """Whether a tensor [B, 1, 1, K] sees the picture only through a pooling to one place, as in a squeezed head."""
+    if tensor.shape[1:3] != [1, 1]:
+        return False
+    pooling = {operation for operation in ancestors(tensor)
+               if operation.type in POOLING_OPS and operation.outputs[0].shape[1:3] == [1, 1]}
+    return not ancestors(tensor, without=pooling) & {leaf.op for leaf in keras.tree.flatten(traced.inputs)}
+
+
+def _finished(tensor, before_score):
+    """`tensor` after the ReLU and the residual sum that are functions in a subclassed `call`, not layers."""
+    for operation in tensor.consumers():
+        if operation.type in MAP_ENDING_OPS and operation in before_score and operation.outputs[0].shape.rank == 4:
+            return _finished(operation.outputs[0], before_score)
     return tensor
 
 
@@ -209,12 +221,12 @@ def innermost_call(traced, index):
     return min((call for call in traced.calls if index in call.operations), key=lambda call: len(call.operations))
 
 
-def ancestors(tensor):
-    """All graph operations that the symbolic `tensor` is computed from."""
+def ancestors(tensor, without=()):
+    """All graph operations that the symbolic `tensor` is computed from, not going through those in `without`."""
     found, waiting = set(), [tensor.op]
     while waiting:
         operation = waiting.pop()
-        if operation not in found:
+        if operation not in found and operation not in without:
             found.add(operation)
             waiting.extend(source.op for source in operation.inputs)
     return found

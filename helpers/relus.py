@@ -36,8 +36,9 @@ class SwappedReLUs:
         if isinstance(layer, (keras.layers.ReLU, keras.layers.PReLU)):
             return [(layer, "call", _named(layer.call))]
         functions = [(name, value) for name, value in vars(layer).items() if isinstance(value, types.FunctionType)]
-        swaps = [(layer, name, self._with_rule(relu, MAX_VALUES[relu])) for name, relu in functions if relu in MAX_VALUES]
-        return swaps + [(layer, name, _named(other)) for name, other in functions if other in OWN_GRADIENT]
+        swaps = [(layer, name, _named(other)) for name, other in functions if other in OWN_GRADIENT]
+        return swaps + [(layer, name, self._with_rule(relu, MAX_VALUES[relu]))
+                        for name, relu in functions if relu in MAX_VALUES]
 
     def _with_rule(self, relu, max_value):
         @tf.custom_gradient
