@@ -62,6 +62,56 @@ def show_signed(axes, signed_map, title=None, vmax=None):
     return drawn
 
 
+def show_gradient(axes, gradient, title=None):
+    """Draw a signed gradient [H, W, 3] as a picture: grey is zero; the strongest 0.5 % are drawn at full colour."""
+    limit = float(np.percentile(np.abs(gradient), 99.5)) or 1.0
+    return show_image(axes, 0.5 + 0.5 * np.asarray(gradient, float) / limit, title)
+
+
+def score_bars(axes, scores, class_names, title=None):
+    """Draw class probabilities [N] as horizontal bars, each in its class's colour."""
+    places = np.arange(len(scores))
+    axes.barh(places, scores, color=[CLASS_COLOURS.get(name, "#555555") for name in class_names], height=0.55)
+    for place, name, score in zip(places, class_names, scores, strict=True):
+        axes.text(0.02, place - 0.42, f"{name}  {score:.0%}", va="bottom", fontsize=9)
+    axes.set(xlim=(0, 1), ylim=(len(scores) - 0.4, -0.75), xticks=[0, 0.5, 1], yticks=[])
+    axes.tick_params(labelsize=8)
+    axes.spines["left"].set_visible(False)
+    if title:
+        axes.set_title(title)
+    return axes
+
+
+def share_bars(axes, shares, areas, title=None, most=5):
+    """Draw where a map's energy lies: {part: share} as bars, {part: share of the picture} (chance) as black ticks."""
+    names = sorted((name for name in shares if areas[name] > 0), key=shares.get, reverse=True)[:most]
+    places = np.arange(len(names))
+    axes.barh(places, [shares[name] for name in names], color="#c9a227", height=0.5)
+    axes.vlines([areas[name] for name in names], places - 0.32, places + 0.32, color="black", linewidth=2)
+    for place, name in zip(places, names, strict=True):
+        axes.text(0.01, place - 0.32, f"{name.replace('_', ' ')}  {shares[name]:.0%}", va="bottom", fontsize=8)
+    highest = max([shares[name] for name in names] + [areas[name] for name in names], default=1)
+    axes.set(xlim=(0, max(0.5, highest * 1.05)), ylim=(most - 0.4, -0.8), yticks=[])
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.tick_params(labelsize=8)
+    axes.spines["left"].set_visible(False)
+    if title:
+        axes.set_title(title)
+    return axes
+
+
+def case_row(axes, image, scores, heat_map, guided, class_names, credit=""):
+    """Draw the blog's row of four into `axes` [>= 4]: picture, score bars, Grad-CAM, Guided Grad-CAM (section 4.4).
+
+    image: uint8 [H, W, 3]; scores: [N] probabilities; heat_map: Grad-CAM [h, w]; guided: Guided Grad-CAM [H, W, 3].
+    """
+    show_image(axes[0], image)
+    axes[0].set_xlabel(credit, fontsize=7)
+    score_bars(axes[1], scores, class_names)
+    show_heat(axes[2], heat_map, image=image)
+    show_gradient(axes[3], guided)
+
+
 def show_grid(images, titles=None, columns=8, size=1.2):
     """Draw pictures [N, H, W, 3] on a sheet; returns the Figure."""
     rows = -(-len(images) // columns)
