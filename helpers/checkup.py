@@ -1,0 +1,91 @@
+"""Is this machine ready for the notebooks? Each check is one line that says what to do where something is missing."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+
+from helpers import paths
+
+PYTHON = ((3, 10), (3, 13))
+
+
+class Check(NamedTuple):
+    """One line: `ok` True or False, or None for something optional that is not here."""
+
+    ok: bool | None
+    text: str
+
+    def __str__(self):
+        return f"{ {True: '[OK]  ', False: '[FAIL]', None: '[--]  '}[self.ok] } {self.text}"
+
+
+def everything():
+    """All checks, the needed ones first. Nothing is downloaded, no key is shown."""
+    return [python(), packages(), weights(), writable(), cifar10(), flickr_key()]
+
+
+def python(version=sys.version_info):
+    """Is this Python one that TensorFlow supports?"""
+    low, high = PYTHON
+    number = ".".join(map(str, version[:3]))
+    if low <= tuple(version[:2]) <= high:
+        return Check(True, f"Python {number}")
+    return Check(False, f"Python {number}; TensorFlow needs 3.10 to 3.13: make PYTHON=python3.12 figures")
+
+
+def packages(requirements=paths.ROOT / "requirements.txt"):
+    """Is every requirement installed, in a version inside its bounds?"""
+    wanted = [line.split("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
+    problems = [problem for line in wanted if line and (problem := _package_problem(Requirement(line)))]
+    if problems:
+        return Check(False, f"packages: {'; '.join(problems)}: pip install -r requirements.txt")
+    return Check(True, f"{sum(map(bool, wanted))} packages of requirements.txt")
+
+
+def _package_problem(requirement):
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{requirement.name} is missing"
+    return "" if version in requirement.specifier else f"{requirement.name} {version} is not {requirement.specifier}"
+
+
+def weights(folder=paths.WEIGHTS):
+    """Are the trained weights here, byte for byte as their descriptions say?"""
+    described, broken = sorted(folder.glob("*.json")), []
+    for about in described:
+        file = about.with_suffix(".weights.h5")
+        stated = json.loads(about.read_text(encoding="utf-8"))["sha256"]
+        if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != stated:
+            broken.append(file.name)
+    if broken or not described:
+        return Check(False, f"weights missing or changed: {', '.join(broken) or 'all'}: git checkout -- weights")
+    return Check(True, f"{len(described)} trained networks in weights/")
+
+
+def writable(folder=paths.FIGURES):
+    """Can figures be written?"""
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK):
+        return Check(True, "figures/ can be written")
+    return Check(False, "figures/ cannot be written: clone the project into a folder of your own")
+
+
+def cifar10():
+    """Is CIFAR-10 here (for notebooks 08 and 09)? Optional."""
+    folders = [os.environ.get("CIFAR10_DIR"), paths.DATA / "cifar-10-batches-bin"]
+    if any(folder and os.path.isdir(folder) for folder in folders):
+        return Check(True, "CIFAR-10 is here")
+    return Check(None, "CIFAR-10 is not here: notebooks 08 and 09 let Keras download it, or use a drawn stand-in")
+
+
+def flickr_key():
+    """Is there a Flickr API key (for notebook 01)? Optional, and never shown."""
+    if os.environ.get("FLICKR_API_KEY") or (paths.ROOT / ".env").exists():
+        return Check(True, "a Flickr key is set")
+    return Check(None, "no Flickr key: notebook 01 uses Openverse, which needs none")

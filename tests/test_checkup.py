@@ -1,0 +1,56 @@
+import hashlib
+import json
+
+import pytest
+
+from helpers import checkup
+
+
+@pytest.mark.parametrize("minor, ok", [(9, False), (10, True), (13, True), (14, False)])
+def test_python_versions(minor, ok):
+    check = checkup.python((3, minor, 1))
+    assert check.ok is ok
+    assert ok or "make PYTHON=" in check.text
+
+
+def test_this_environment_is_complete():
+    assert checkup.packages().ok
+
+
+def test_missing_and_old_packages_are_named(tmp_path):
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("numpy>=1 # fine\nno-such-package>=1\npytest<0.1\n\n# a comment\n")
+    check = checkup.packages(requirements)
+    assert not check.ok
+    assert "no-such-package is missing" in check.text and "pytest" in check.text and "numpy" not in check.text
+    assert "pip install -r requirements.txt" in check.text
+
+
+def test_a_clone_without_weights_is_not_ready(tmp_path):
+    assert checkup.weights(tmp_path).ok is False
+
+
+def test_weights_are_compared_with_their_checksum(tmp_path):
+    file, about = tmp_path / "a.weights.h5", tmp_path / "a.json"
+    file.write_bytes(b"numbers")
+    about.write_text(json.dumps({"sha256": hashlib.sha256(b"numbers").hexdigest()}))
+    assert checkup.weights(tmp_path).ok
+    file.write_bytes(b"other numbers")
+    assert "a.weights.h5" in checkup.weights(tmp_path).text and not checkup.weights(tmp_path).ok
+    file.unlink()
+    assert not checkup.weights(tmp_path).ok
+
+
+def test_a_key_is_never_shown(monkeypatch):
+    monkeypatch.setenv("FLICKR_API_KEY", "very-secret")
+    lines = [str(check) for check in checkup.everything()]
+    assert "[OK]   a Flickr key is set" in lines
+    assert not any("very-secret" in line for line in lines)
+
+
+def test_optional_things_do_not_fail(monkeypatch, tmp_path):
+    monkeypatch.delenv("CIFAR10_DIR", raising=False)
+    monkeypatch.setattr(checkup.paths, "DATA", tmp_path)
+    assert checkup.cifar10().ok is None
+    monkeypatch.setenv("CIFAR10_DIR", str(tmp_path))
+    assert checkup.cifar10().ok
