@@ -44,7 +44,7 @@ class Food:
         self.u, self.v, self.depth, self.foot_u, self.foot_v, foot = (
             layer[self.box] for layer in (u, v, depth, foot_u, foot_v, foot)
         )
-        self.wall = np.clip(self.depth / np.maximum(self.depth - foot, 1e-6), 0, 1).astype(np.float32)
+        self.wall = np.clip(self.depth / np.maximum(self.depth - foot, 2 * self.pixel), 0, 1).astype(np.float32)
         self.inside = np.clip(0.5 - self.depth / self.pixel, 0, 1).astype(np.float32)
         self.body = np.clip(0.5 - np.minimum(self.depth, foot) / self.pixel, 0, 1).astype(np.float32)
         whole = self.shape.cut == "whole"

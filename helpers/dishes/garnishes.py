@@ -70,23 +70,24 @@ def bonito(food, dice):
 
 
 def _flake(food, dice, place):
-    length, width = dice.uniform(0.08, 0.22), dice.uniform(0.03, 0.085)
-    angle, bend, curl, phase = dice.uniform(0, 6.3), dice.bell(0, 0.35), dice.bell(0, 1), dice.uniform(0, 6.3)
-    tone, seed = dice.uniform(), dice.child("flake", dice.uniform())
+    length, width = dice.uniform(0.1, 0.24), dice.uniform(0.03, 0.075)
+    angle, bend, curl, phase = dice.uniform(0, 6.3), dice.bell(0, 0.4), dice.bell(0, 1), dice.uniform(0, 6.3)
+    tone, seed = dice.uniform(-0.2, 0.2), dice.child("flake", dice.uniform())
 
     def draw(du, dv):
         along, across = rotated(du, dv, angle)
         s = along / length
-        torn = field("cloud", du, dv, 0.16, seed) - 0.5
-        t = (across - bend * length * (s * s - 0.4)) / width + 0.9 * torn
-        cover = (np.sqrt(np.clip(1 - s * s, 0, 1)) * (0.85 + 0.5 * torn) - np.abs(t)) * width
-        grain = np.sin(9 * t + 4 * torn + phase)
-        shade = 0.45 + 0.16 * grain + 0.5 * torn + 0.35 * (tone - 0.5) + 0.2 * t * math.copysign(1, curl)
-        colour = ramp(shade, "#9c6248", "#c99478", "#e3bd9c", "#f1dcc2")
-        lift = 0.035 + 0.035 * curl * t * np.abs(t) + 0.03 * np.sin(3.2 * s + phase)
-        return cover, colour, lift, 0.4
+        torn = field("cloud", du, dv, 0.12, seed) - 0.5
+        t = (across - bend * length * (s * s - 0.4)) / width + 0.5 * torn
+        half = np.sqrt(np.clip(1 - s * s, 0, 1)) * (0.8 + 0.7 * torn)
+        edge = smoothstep(0.55, 1.0, np.abs(t) / np.maximum(half, 1e-3))
+        fold = np.sin(4.5 * s + 1.5 * t + phase)
+        shade = 0.58 + tone + 0.12 * fold + 0.1 * np.sin(11 * t + phase) + 0.25 * torn - 0.28 * edge
+        colour = ramp(shade, "#84452f", "#b97f5e", "#dcae86", "#eed3b0", "#f8ead2")
+        lift = 0.03 + 0.045 * curl * t * np.abs(t) + 0.022 * fold + 0.02 * edge
+        return (half - np.abs(t)) * width, colour, lift, 0.45
 
-    stamp(food, "bonito", place, length, draw, opacity=dice.uniform(0.62, 0.9))
+    stamp(food, "bonito", place, length, draw, opacity=dice.uniform(0.66, 0.92))
 
 
 def red_ginger(food, dice):
@@ -115,10 +116,10 @@ def _stick(food, dice, place, shade):
 
 def spring_onion(food, dice, few=False):
     """Chopped spring onion: green rings, some seen from the side, strewn or heaped."""
-    heap = dice.chance(0.45) and not few
-    gather = (dice.uniform(-0.3, 0.3), dice.uniform(-0.3, 0.3)) if heap else None
-    count = dice.whole(10, 18) if few else dice.whole(18, 46)
-    for place in places(food, dice, count, 0.26 if heap else 0.8, gather):
+    heap = dice.chance(0.5) and not few
+    gather = (dice.uniform(-0.25, 0.25), dice.uniform(-0.25, 0.25)) if heap else None
+    count = dice.whole(10, 18) if few else dice.whole(24, 70) if heap else dice.whole(16, 36)
+    for place in places(food, dice, count, dice.uniform(0.16, 0.32) if heap else 0.8, gather):
         _onion_ring(food, dice, place)
 
 

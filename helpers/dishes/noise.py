@@ -15,21 +15,21 @@ from .dice import Dice
 
 SIDE = 256
 FEATURES = {"cloud": 3, "lumps": 12, "grain": 60, "streaks": 20, "cells": 12, "fibres": 40}
+ELONGATED = {"streaks": 12, "fibres": 5}  # how many times longer than wide
 
 
-def field(kind, u, v, size, dice, angle=None, stretch=1.0):
+def field(kind, u, v, size, dice, angle=None):
     """float32 noise at the points (u, v), features about `size` wide (same unit as u), placed by `dice`.
 
     kind: cloud (all sizes), lumps (one size), grain (fine), streaks and fibres (long along `angle`),
-    cells (distance to the nearest of scattered points, 0 there). `angle` in radians is random unless given;
-    `stretch` lengthens the features along it.
+    cells (distance to the nearest of scattered points, 0 there). `angle` in radians is random unless given.
     """
-    angle = dice.uniform(0, 2 * math.pi) if angle is None else angle
-    scale = SIDE / (FEATURES[kind] * size)
-    cosine, sine = math.cos(angle) * scale, math.sin(angle) * scale
-    x = (cosine * u + sine * v) / stretch + dice.uniform(0, SIDE)
-    y = cosine * v - sine * u + dice.uniform(0, SIDE)
-    return lookup(tile(kind), x, y)
+    scale, x0, y0 = SIDE / (FEATURES[kind] * size), dice.uniform(0, SIDE), dice.uniform(0, SIDE)
+    if kind in ELONGATED:
+        angle = dice.uniform(0, 2 * math.pi) if angle is None else angle
+        cosine, sine = math.cos(angle), math.sin(angle)
+        u, v = cosine * u + sine * v, cosine * v - sine * u
+    return lookup(tile(kind), u * scale + x0, v * scale + y0)
 
 
 def lookup(texture, x, y):
@@ -61,10 +61,10 @@ def tile(kind):
 
 
 def _spectral(kind):
-    white = Dice("tile", kind).uniform(-1, 1, (SIDE, SIDE))
+    white = Dice("tile", kind).uniforms(SIDE, SIDE) - 0.5
     fx, fy = np.fft.fftfreq(SIDE, 1 / SIDE)[None, :], np.fft.fftfreq(SIDE, 1 / SIDE)[:, None]
-    if kind in ("streaks", "fibres"):
-        fx = fx * (12 if kind == "streaks" else 5)
+    if kind in ELONGATED:
+        fx = fx * ELONGATED[kind]
     radius = np.sqrt(fx**2 + fy**2)
     features = FEATURES[kind]
     if kind == "cloud":
@@ -79,7 +79,7 @@ def _spectral(kind):
 def _cells():
     dice, count = Dice("tile", "cells"), FEATURES["cells"]
     rows, columns = np.mgrid[:count, :count] * (SIDE / count)
-    points = np.stack([rows, columns], -1) + dice.uniform(0, SIDE / count, (count, count, 2))
+    points = np.stack([rows, columns], -1) + dice.uniforms(count, count, 2) * (SIDE / count)
     tree = cKDTree(points.reshape(-1, 2) % SIDE, boxsize=SIDE)
     return tree.query(np.stack(np.mgrid[:SIDE, :SIDE], -1).reshape(-1, 2))[0].reshape(SIDE, SIDE)
 

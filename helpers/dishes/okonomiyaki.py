@@ -8,13 +8,13 @@ from .noise import field
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion")
-RED_SAUCE, CHEESE = 0.22, 0.30  # difficulty: how often a red sauce, how often cheese, both pizza's own
+RED_SAUCE, CHEESE = 0.26, 0.36  # difficulty: how often a red sauce, how often cheese, both pizza's own
 
 
 def toppings(dice):
     """A set of parts besides the batter: always two of mayonnaise, aonori, bonito and red ginger."""
     chosen = {"brown_sauce"} if dice.child("sauce").chance(0.95) else set()
-    likely = {"mayonnaise": 0.82, "aonori": 0.68, "bonito": 0.5, "red_ginger": 0.36, "spring_onion": 0.3}
+    likely = {"mayonnaise": 0.74, "aonori": 0.66, "bonito": 0.5, "red_ginger": 0.36, "spring_onion": 0.32}
     chosen |= {part for part, probability in likely.items() if dice.child(part).chance(probability)}
     own = ("mayonnaise", "aonori", "bonito", "red_ginger")
     missing = [part for part in own if part not in chosen]
@@ -31,7 +31,7 @@ def shape(dice, cut=None):
     if dice.chance(0.07):
         body = box_shape(dice, dice.uniform(1.0, 1.5), dice.uniform(0.15, 0.35), 0.12)
     else:
-        body = round_shape(dice, dice.uniform(0.05, 0.17), dice.uniform(0.03, 0.1))
+        body = round_shape(dice, dice.uniform(0.04, 0.13), dice.uniform(0.03, 0.09))
     kinds, weights = ("whole", "lines", "missing", "apart", "slice", "squares"), (62, 8, 6, 5, 6, 9)
     return cut_up(body, cut or dice.choice(kinds, weights), dice.child("cut"))
 
@@ -85,7 +85,8 @@ def batter(food, dice):
     side = _side(food, dice)
     colour = mix(colour, side, smoothstep(0.0, 0.12, food.wall).astype(np.float32))
     bumps = 0.05 * (lumps - 0.5) + 0.012 * (fine - 0.5) + 0.02 * smoothstep(0.8, 0.95, shreds)
-    height = food.profile() + bumps * (1 - 0.5 * food.wall)
+    mound = dice.uniform(0.02, 0.12) * smoothstep(0.0, -0.9, food.uncut)
+    height = food.profile() + mound * (1 - food.wall) + bumps * (1 - 0.5 * food.wall)
     food.paint("batter", food.body, colour, height, 0.12 + 0.15 * cloud)
 
 

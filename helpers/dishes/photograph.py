@@ -15,7 +15,7 @@ def expose(light, camera, dice):
     light = _focus(light, camera, dice.child("focus"))
     light = light * _vignette(camera.size, dice.child("vignette"))
     mean = float(light.mean())
-    target = 0.2 * math.exp(dice.bell(0, 0.2))
+    target = 0.155 * math.exp(dice.bell(0, 0.2))
     light = light * np.float32((target / max(mean, 1e-3)) ** 0.6)
     light = _curve(light, dice.child("curve"))
     picture = srgb_bytes(light).transpose(1, 2, 0).astype(np.float32)
@@ -32,8 +32,8 @@ def _cast(dice):
 def _focus(light, camera, dice):
     """Blur that grows with the distance from the plane in focus, and now and then a shaken picture."""
     scale = camera.size / 160
-    if dice.chance(0.1):
-        return gaussian_filter(light, (0, *(2 * (dice.uniform(0.6, 1.3) * scale,))), truncate=2.5)
+    shaken = dice.uniform(0.7, 1.1) if dice.chance(0.1) else dice.uniform(0.35, 0.55)
+    light = gaussian_filter(light, (0, shaken * scale, shaken * scale), truncate=2.5)
     if camera.tilt < 0.35 or dice.chance(0.35):
         return light
     rows = (np.arange(camera.size) + 0.5) / camera.size
@@ -53,9 +53,8 @@ def _vignette(size, dice):
 def _curve(light, dice):
     """A shoulder for the highlights, contrast and colour strength."""
     grey = light.mean(axis=0)
-    light = np.maximum(grey + (light - grey) * np.float32(dice.uniform(0.8, 1.12)), 0)
-    light = light * (1 + 0.25 * light) / (1 + light)
-    light = light * np.float32(1.35)
+    light = np.maximum(grey + (light - grey) * np.float32(dice.uniform(0.85, 1.12)), 0)
+    light = light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)  # Narkowicz's fit of the ACES curve
     haze = dice.uniform(0, 0.02) if dice.chance(0.5) else 0.0
     return light * np.float32(1 - haze) + np.float32(haze)
 

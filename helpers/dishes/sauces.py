@@ -28,7 +28,8 @@ def brown_sauce(food, dice, cover, red=False):
     thickness = cover * np.clip(dice.uniform(0.25, 0.6) + 1.3 * pools + 0.5 * (brush - 0.5), 0.12, 2.2)
     absorption, scatter = ((1.1, 3.4, 5.4), linear("#7d1d0c")) if red else ((1.9, 3.5, 5.6), linear("#36150a"))
     colour = seen_through(food.canvas.colour, thickness * dice.uniform(0.9, 1.5), absorption, jitter(scatter, dice))
-    height = smoothed(food, 0.05) + 0.02 * thickness + 0.006 * brush
+    lumps = field("lumps", food.u, food.v, 0.17, dice)
+    height = smoothed(food, 0.07) + 0.02 * cover + 0.016 * lumps + 0.008 * pools
     food.paint("brown_sauce", cover, colour, height, dice.uniform(0.75, 1.0))
 
 
@@ -60,7 +61,7 @@ def cheese(food, dice, cover, kind="baked"):
     thickness = cover * (0.6 + 2.2 * lumps + 0.8 * cloud)
     body = {
         "baked": ("#d99a35", "#eec25e", "#f5d98a", "#f8e6b4"),
-        "fresh": ("#efdcae", "#f6ecd0", "#faf3e0", "#fbf7ec"),
+        "fresh": ("#e6cf9c", "#eedfbb", "#f2e6cb", "#f3ead6"),
         "aged": ("#cf7d20", "#e6a43a", "#efbd55", "#f3cf7c"),
     }[kind]
     colour = ramp(0.55 * cloud + 0.45 * lumps, *body) * dice.uniform(0.8, 1.0)
@@ -100,15 +101,15 @@ def _zigzag(p, q, spacing, reach=0.95):
 
 def mayonnaise(food, dice, part="mayonnaise"):
     """A squeezed line with a round back, laid on the smoothed surface; brown_sauce can be squeezed like it."""
-    kind = dice.choice(("zigzag", "grid", "spiral", "loose", "rings"), (5, 3, 1, 2, 0.4))
-    spacing = dice.uniform(0.15, 0.32) * (1.25 if kind == "grid" else 1.0)
-    width = min(dice.uniform(0.014, 0.034), 0.16 * spacing)
+    kind = dice.choice(("zigzag", "grid", "spiral", "loose", "rings"), (6, 2, 0.8, 3, 0.3))
+    spacing = dice.uniform(0.11, 0.34) * (1.35 if kind == "grid" else 1.0)
+    width = min(dice.uniform(0.011, 0.028), 0.15 * spacing)
     pulse = field("lumps", food.u, food.v, 0.3, dice)
     width = width * (0.75 + 0.5 * pulse)
     distance = line_pattern(food, dice, kind, spacing)
     cover = np.clip(0.5 + (width - distance) / food.pixel, 0, 1) * food.within(dice.uniform(0.0, 0.14))
     cover = cover * smoothstep(0.01, 0.05, pulse)
     back = np.sqrt(np.clip(1 - (distance / np.maximum(width, food.pixel)) ** 2, 0, 1))
-    height = smoothed(food, 0.04) + 1.1 * width * back
-    shades = ("#e8d9a4", "#f4ead0", "#fbf6ea") if part == "mayonnaise" else ("#3a1408", "#4a1c0c", "#5c260f")
-    food.paint(part, cover, ramp(0.25 + 0.75 * back, *shades) * dice.uniform(0.88, 1.0), height, 0.55)
+    height = smoothed(food, 0.04) + 0.9 * width * back
+    shades = ("#e3cf94", "#efe2bd", "#f7efd8") if part == "mayonnaise" else ("#3a1408", "#4a1c0c", "#5c260f")
+    food.paint(part, cover, ramp(0.25 + 0.75 * back, *shades) * dice.uniform(0.84, 0.97), height, 0.6)

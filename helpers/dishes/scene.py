@@ -61,7 +61,7 @@ def render(label, seed, size=160, background=None, toppings=None, plate_colour=N
     plate_colour: with the same seed it keeps its masks on every background. Raises ValueError for anything else.
     """
     _check(label, size, background, toppings, plate_colour)
-    dice = Dice(seed, label)
+    dice = Dice(int(seed), label)
     chosen = frozenset(COOKS[label].toppings(dice.child("toppings")) if toppings is None else toppings)
     background = background or (
         "coloured_plate" if plate_colour else choose_background(label, dice.child("background"))
@@ -110,7 +110,7 @@ def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None)
     plate_colours: (left, right) names from PLATE_COLOURS, which ask for coloured plates. Raises ValueError for unknown
     names or sizes outside 64..320.
     """
-    dice = Dice(seed, "two dishes")
+    dice = Dice(int(seed), "two dishes")
     labels = tuple(labels or (LABELS if dice.child("order").chance(0.5) else LABELS[::-1]))
     for label, colour in zip(labels, plate_colours or (None, None), strict=True):
         _check(label, size, background, None, colour)

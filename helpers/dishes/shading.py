@@ -62,6 +62,8 @@ def illuminate(canvas, camera, light):
 def _normals(height, pixel):
     smooth = gaussian_filter(height, 0.55, truncate=2)
     slope_y, slope_x = np.gradient(smooth, np.float32(pixel))
+    steep = 1 / (1 + 0.3 * np.sqrt(slope_x**2 + slope_y**2))  # a pixel holds the whole of a sharp edge: keep it soft
+    slope_x, slope_y = slope_x * steep, slope_y * steep
     length = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
     return -slope_x * length, -slope_y * length, length
 
@@ -108,6 +110,7 @@ def _shine(normal, gloss, camera, light, towards):
     window = np.clip(0.5 + (light.width - np.abs(across)) / blur, 0, 1)
     window = window * np.clip(0.5 + (light.height - np.abs(up)) / blur, 0, 1) * (ahead > 0)
     fresnel = 0.04 + 0.6 * np.clip(1 - facing, 0, 1) ** 4
-    glow = np.clip(ahead, 0, 1) ** 8
+    glow = np.clip(ahead, 0, 1) ** 10
     room = 0.25 + 0.75 * smoothstep(-0.3, 0.9, -ry)
-    return gloss * (fresnel * (9.0 * gloss * window + 1.6 * glow + 0.8 * room))
+    upright = smoothstep(0.3, 0.75, nz)  # no sparkle on the outlines
+    return upright * gloss * fresnel * (11.0 * gloss * window + 3.0 * glow + 0.8 * room)

@@ -46,7 +46,7 @@ def make_split(counts=None, seed=0, griddle_rate=None, size=160, keep=True):
     same seeds keep their food. keep: store the pictures under data/dishes and find them there next time (about 25 s for
     900 pictures otherwise). Raises ValueError for a rate that is no probability.
     """
-    counts, rates = dict(counts or COUNTS), griddle_rates(griddle_rate)
+    seed, counts, rates = int(seed), dict(counts or COUNTS), griddle_rates(griddle_rate)
     store = paths.DATA / "dishes" / f"{_fingerprint(counts, seed, rates, size)}.npz"
     if keep and store.exists():
         with np.load(store) as stored:
@@ -59,7 +59,7 @@ def make_split(counts=None, seed=0, griddle_rate=None, size=160, keep=True):
 
 def _draw(place, count, seed, rates, size):
     order = [(label, 1_000_000 * seed + 100_000 * place + i) for label in LABELS for i in range(count)]
-    shuffle = Dice(seed, "shuffle", place).uniform(shape=len(order))
+    shuffle = Dice(seed, "shuffle", place).uniforms(len(order))
     rows = [_dish(*order[i], rates, size) for i in np.argsort(shuffle, kind="stable")]
     columns = zip(*rows, strict=True) if rows else [()] * 5
     return Split(*(np.array(column) for column in columns))

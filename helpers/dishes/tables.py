@@ -64,13 +64,13 @@ def griddle(canvas, u, v, dice):
     scratches = field("streaks", u, v, 0.03, dice, angle=dice.bell(0, 0.3))
     arcs = field("streaks", u + 0.6 * v * v, v, 0.05, dice, angle=dice.uniform(0, 3))
     cloud = field("cloud", u, v, 1.3, dice)
-    oil = smoothstep(0.42, 0.75, field("cloud", u, v, 0.9, dice))
-    tone = dice.uniform(0.2, 0.55) + 0.4 * (cloud - 0.5) + 0.16 * (scratches - 0.5) + 0.1 * (arcs - 0.5)
+    oil = smoothstep(0.2, 1.0, field("cloud", u, v, 0.9, dice))
+    tone = dice.uniform(0.15, 0.5) + 0.2 * (cloud - 0.5) + 0.16 * (scratches - 0.5) + 0.1 * (arcs - 0.5)
     colour = ramp(tone, "#100f0f", "#262423", "#45413d", "#6b6660")
     burnt = smoothstep(0.72, 0.95, field("cloud", u, v, 0.7, dice)) * dice.uniform(0, 0.8)
     colour = mix(colour, ramp(cloud, "#170d07", "#3b2110"), burnt.astype(np.float32))
-    height = 0.006 * scratches + 0.004 * arcs + 0.012 * cloud * (1 - oil) + 0.01 * oil
-    canvas.paint(np.ones(u.shape), colour, height, 0.3 + 0.5 * oil)
+    height = 0.004 * scratches + 0.003 * arcs + 0.01 * cloud
+    canvas.paint(np.ones(u.shape), colour, height, 0.4 + 0.3 * oil)
 
 
 def wood(canvas, u, v, dice):
@@ -98,7 +98,7 @@ def wood(canvas, u, v, dice):
 
 def wood_grain(u, v, dice, near, far):
     """(colour, height) of sawn wood, its fibres along u, between two colours."""
-    bend = field("cloud", u, v, 1.8, dice, angle=0.0, stretch=2.5)
+    bend = field("cloud", 0.4 * u, v, 1.8, dice)
     rings = field("streaks", u, v + 0.35 * bend, 0.09, dice, angle=0.0)
     fibres = field("streaks", u, v, 0.025, dice, angle=0.0)
     tone = 0.25 + 0.4 * rings + 0.3 * (bend - 0.5) + 0.22 * (fibres - 0.5)
