@@ -1,0 +1,69 @@
+"""What a reader trips over: stored outputs, links, figures, sizes."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from helpers import paths
+
+NOTEBOOKS = sorted(paths.NOTEBOOKS.rglob("[0-9]*.ipynb"))
+PAGES = [paths.ROOT / "README.md", paths.ROOT / "weights" / "README.md", *NOTEBOOKS]
+PLACES = re.compile(r"/(root|home|tmp|work|Users)/")
+
+
+def code_cells(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+
+
+def tracked_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    return [paths.ROOT / name for name in listed.stdout.split("\0") if name and (paths.ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_outputs_come_from_one_clean_run(path):
+    cells = code_cells(path)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+    texts = [json.dumps([output.get("text", ""), output.get("data", {}).get("text/plain", "")]) for output in outputs]
+    assert not [text for text in texts if PLACES.search(text)]
+    assert any("image/png" in output.get("data", {}) for output in outputs), "no picture"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_cells_are_short_and_the_mode_is_chosen_once(path):
+    sources = ["".join(cell["source"]) for cell in code_cells(path)]
+    assert max(len(source.splitlines()) for source in sources) <= 20
+    assert sum("runtime.mode(" in source for source in sources) == 1
+
+
+@pytest.mark.parametrize("path", [page for page in PAGES if page.exists()], ids=lambda path: path.stem)
+def test_links_and_pictures_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text) + re.findall(r'src="(?!https?:)([^"]+)"', text)
+    assert not [link for link in links if not (path.parent / link).exists()]
+
+
+def test_nothing_is_too_large():
+    files = tracked_files()
+    if not files:
+        pytest.skip("not a git checkout")
+    assert sum(path.stat().st_size for path in files) < 60e6
+    large = [path.name for path in (paths.ROOT / "figures").glob("*.png") if path.stat().st_size > 400e3]
+    assert not large
+    assert sum(path.stat().st_size for path in (paths.ROOT / "weights").glob("kitchen_cnn*")) < 12e6
+
+
+def test_no_file_names_a_place_of_this_machine_or_holds_a_key():
+    for path in tracked_files():
+        if path.suffix in (".py", ".md", ".ipynb", ".toml", ".txt", ".yml", ".json", ".csv", ""):
+            text = path.read_text(encoding="utf-8")
+            assert "/work" + "/" not in text, path.name
+            assert not re.search(r"FLICKR_API_(KEY|SECRET)\s*=\s*['\"]?[0-9a-f]{16,}", text), path.name
