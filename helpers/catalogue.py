@@ -1,0 +1,229 @@
+"""What a folder of collected photos holds and what was found, asked and refused: survives `kill -9` at any point.
+
+Everything is decided in a small database (`.collecting.db`) first; then the photo's line is added to attributions.csv
+and its file appears under its name, two system calls one after the other. Opening the catalogue finishes what was cut
+short between them, so folder and attributions.csv agree again before anything else happens.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+
+from helpers.pictures import Fingerprint
+from helpers.services import Photo
+
+ATTRIBUTIONS, EXCLUDE, LEFT_OUT = "attributions.csv", "exclude.txt", "left_out.csv"
+COLUMNS = ("file", "sha256", "title", "creator", "licence", "licence_url", "page_url", "source", "date")
+PART = ".part"
+BY_HAND = f"named in {EXCLUDE}"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS pages (label TEXT, query TEXT, number INTEGER, more INTEGER,
+    PRIMARY KEY (label, query, number));
+CREATE TABLE IF NOT EXISTS photos (place INTEGER PRIMARY KEY, label TEXT, id TEXT, query TEXT, page INTEGER, photo TEXT,
+    fate TEXT, reason TEXT, file TEXT, url TEXT, sha256 TEXT, hash TEXT, thumbnail BLOB, date TEXT, UNIQUE (label, id));
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A downloaded photo, whole and decoded, waiting in `<file>.part`."""
+
+    file: str  # relative to the folder, with /
+    url: str
+    sha256: str
+    fingerprint: Fingerprint
+
+
+class Catalogue:
+    """The catalogue of `folder`, for one process at a time; a context manager."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(self.folder / ".collecting.db", timeout=1, isolation_level=None)
+        try:
+            self._database.executescript("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
+                                         f"PRAGMA synchronous=NORMAL; BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+        except sqlite3.OperationalError as error:
+            self._database.close()
+            raise RuntimeError(f"{self.folder}: another run is collecting here; wait for it ({error})") from None
+        self._excluded = self._read_exclude()
+        self._reconcile()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._publish_tables()
+        self._database.close()
+
+    def has_more(self, label, query, number):
+        """Whether a stored page of search results has another one after it; None if this page is not stored."""
+        rows = self._rows("SELECT more FROM pages WHERE label=? AND query=? AND number=?", label, query, number)
+        return bool(rows[0][0]) if rows else None
+
+    def add_page(self, label, query, number, photos, more):
+        """Store a page of search results, all or nothing; photos known already keep their place."""
+        with self._transaction():
+            self._database.executemany(
+                "INSERT OR IGNORE INTO photos (label, id, query, page, photo) VALUES (?, ?, ?, ?, ?)",
+                [(label, photo.id, query, number, json.dumps(dataclasses.asdict(photo))) for photo in photos])
+            self._database.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)", (label, query, number, more))
+
+    def undecided(self, label, query, number):
+        """The `Photo`s of a stored page that were neither kept nor refused yet and are not excluded, in order."""
+        rows = self._rows("SELECT photo FROM photos WHERE label=? AND query=? AND page=? AND fate IS NULL "
+                          "ORDER BY place", label, query, number)
+        photos = [_photo(text) for (text,) in rows]
+        return [photo for photo in photos if not self._is_excluded(label, photo.id)]
+
+    def kept(self, label):
+        """Number of photos of `label` in the folder."""
+        return self._rows("SELECT count(*) FROM photos WHERE label=? AND fate='kept'", label)[0][0]
+
+    def fingerprints(self):
+        """[(file, Fingerprint)] of the kept photos of all labels."""
+        rows = self._rows("SELECT file, hash, thumbnail FROM photos WHERE fate='kept' ORDER BY place")
+        return [(file, Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3)))
+                for file, bits, thumbnail in rows]
+
+    def keep(self, label, photo, found, date):
+        """Credit a photo and let its file appear."""
+        fingerprint = found.fingerprint
+        self._database.execute(
+            "UPDATE photos SET fate='kept', reason=NULL, file=?, url=?, sha256=?, hash=?, thumbnail=?, date=? "
+            "WHERE label=? AND id=?", (found.file, found.url, found.sha256, f"{fingerprint.hash:x}",
+                                       fingerprint.thumbnail.tobytes(), date, label, photo.id))
+        line = _csv([_attribution(found.file, found.sha256, date, photo).values()]).encode()
+        path = self.folder / found.file
+        part = f"{path}{PART}"
+        os.write(self._credits, line)
+        os.replace(part, path)
+
+    def leave_out(self, label, photo, reason, final=True):
+        """Note why a photo is not kept; not `final`: the next run asks for it again."""
+        self._database.execute("UPDATE photos SET fate=?, reason=? WHERE label=? AND id=?",
+                               ("left out" if final else None, reason, label, photo.id))
+
+    def reasons(self, label):
+        """{id: reason} of the photos of `label` that are not kept, in the order they were found."""
+        return {photo_id: reason for its_label, photo_id, reason in self._left_out() if its_label == label}
+
+    def records(self):
+        """[(file, sha256, date, Photo, url)] of all kept photos, by label and in the order they were found."""
+        rows = self._rows("SELECT file, sha256, date, photo, url FROM photos WHERE fate='kept' ORDER BY label, place")
+        return [(file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows]
+
+    def _reconcile(self):
+        """Forget kept photos that are excluded, gone or not as they came; finish what was cut short, credits first."""
+        whole_parts = []
+        for place, label, photo_id, file, sha256 in self._rows(
+                "SELECT place, label, id, file, sha256 FROM photos WHERE fate='kept'"):
+            path, part = self.folder / file, self.folder / f"{file}{PART}"
+            excluded = self._is_excluded(label, photo_id)
+            if not excluded and _has_sum(path, sha256):
+                continue
+            path.unlink(missing_ok=True)
+            if not excluded and _has_sum(part, sha256):
+                whole_parts.append((part, path))
+            else:
+                self._database.execute("UPDATE photos SET fate=NULL WHERE place=?", (place,))
+        self._credits = None
+        self._publish_tables()
+        for part, path in whole_parts:
+            os.replace(part, path)
+        for part in [*self.folder.glob(f"*{PART}"), *self.folder.glob(f"*/*{PART}")]:
+            part.unlink()
+        self._credits = os.open(self.folder / ATTRIBUTIONS, os.O_WRONLY | os.O_APPEND)
+
+    def _publish_tables(self):
+        """Write attributions.csv and left_out.csv anew, in one order whatever the order of events was."""
+        if self._credits is not None:
+            os.close(self._credits)
+        rows = [_attribution(*record) for *record, _ in self.records()]
+        ours = {label for (label,) in self._rows("SELECT DISTINCT label FROM photos")}
+        rows += [row for row in self._read_attributions()  # somebody else's classes keep their credits
+                 if row["file"].split("/")[0] not in ours and (self.folder / row["file"]).is_file()]
+        write_table(self.folder / ATTRIBUTIONS, COLUMNS, [[row.get(name) for name in COLUMNS] for row in rows])
+        write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
+
+    def _left_out(self):
+        rows = self._rows("SELECT label, id, reason FROM photos WHERE fate IS NOT 'kept' ORDER BY label, place")
+        rows = [(label, photo_id, BY_HAND if self._is_excluded(label, photo_id) else reason)
+                for label, photo_id, reason in rows]
+        return [row for row in rows if row[2]]
+
+    def _read_attributions(self):
+        path = self.folder / ATTRIBUTIONS
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        return [row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("file")]
+
+    def _read_exclude(self):
+        path = self.folder / EXCLUDE
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
+        names = [line.split("#")[0].strip().replace("\\", "/") for line in lines]
+        return {str(Path(name).with_suffix("")) for name in names if name}
+
+    def _is_excluded(self, label, photo_id):
+        return photo_id in self._excluded or f"{label}/{photo_id}" in self._excluded
+
+    def _rows(self, query, *values):
+        return self._database.execute(query, values).fetchall()
+
+    @contextlib.contextmanager
+    def _transaction(self):
+        self._database.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+def write_table(path, header, rows):
+    """Write a CSV file (UTF-8) that appears at once and whole, and only if it would change."""
+    data = _csv([header, *rows]).encode()
+    if path.exists() and path.read_bytes() == data:
+        return
+    part = Path(f"{path}{PART}")
+    write_durably(part, data)
+    os.replace(part, path)
+
+
+def write_durably(path, data):
+    """Write bytes and wait until they are on the disk."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _attribution(file, sha256, date, photo):
+    return {"file": file, "sha256": sha256, "title": photo.title, "creator": photo.creator, "licence": photo.licence,
+            "licence_url": photo.licence_url, "page_url": photo.page_url, "source": photo.source, "date": date}
+
+
+def _csv(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _has_sum(path, sha256):
+    with contextlib.suppress(OSError):
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest() == sha256
+    return False
+
+
+def _photo(text):
+    fields = json.loads(text)
+    return Photo(**{**fields, "sizes": tuple(map(tuple, fields["sizes"]))})

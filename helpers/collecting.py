@@ -1,0 +1,192 @@
+"""Collect photos politely into `<folder>/<label>/`, each credited in attributions.csv; stopped anywhere, it goes on."""
+
+import collections
+import contextlib
+import csv
+import dataclasses
+import datetime
+import functools
+import hashlib
+import itertools
+import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+from tqdm.auto import tqdm
+
+from helpers import curation
+from helpers.catalogue import PART, Catalogue, Found, write_durably, write_table
+from helpers.services import LeftOut, Photo, ServiceError, Unreachable
+
+SMALLEST = 320  # pixels of a photo's shorter side; the blog's network sees 160
+WORKERS = 6     # downloads at once
+SILENT = 6      # photos in a row without an answer: the network is down, not the photos
+AGAIN = "Mend the network and run the same again; what is collected stays."
+CREDIT_FIELDS = ("title", "creator", "licence", "licence_url", "page_url", "source")
+MANIFEST_COLUMNS = ("label", "id", "sha256", "url", *CREDIT_FIELDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of one label: photos `kept` of those `wanted`, of which `fetched` in this run; {id: reason}."""
+
+    label: str
+    wanted: int
+    kept: int
+    fetched: int
+    left_out: dict
+
+    def __str__(self):
+        reasons = collections.Counter(reason.split(":")[0] for reason in self.left_out.values())
+        lines = [f"{self.label}: {self.kept} photos of {self.wanted} wanted, {self.fetched} fetched now"]
+        lines += [f"  {number:4d} left out: {reason}" for reason, number in reasons.most_common()]
+        return "\n".join(lines)
+
+
+def collect(source, label, words, count, folder, smallest=SMALLEST, workers=WORKERS, progress=None):
+    """Bring `<folder>/<label>/` to `count` photos found by `words` (text or list, searched in turn): a `Report`.
+
+    source: a `helpers.services.Service` such as `Openverse()` or `Flickr()`. Photos are taken in the order of the
+    search, so the set does not depend on which download ends first. Files are named by the photo's id and hold the
+    service's bytes unchanged. Left out, with the reason in left_out.csv: near-duplicates, stand-ins, too small (below
+    `smallest` pixels), flat, framed, damaged, gone, and what exclude.txt names (one `label/id` a line). A second call
+    fetches only what is missing. progress: True, False, or None for a bar on terminals only.
+    Raises ValueError for a label that is no folder name, `ServiceError` when the service or the network is down.
+    """
+    words = [words] if isinstance(words, str) else list(words)
+    with _open(folder, label) as catalogue:
+        fetch = functools.partial(_fetch, source.client, catalogue.folder, label, smallest, None)
+        candidates = _candidates(catalogue, source, label, words)
+        seen = curation.Seen(catalogue.fingerprints())
+        return _gather(catalogue, label, count, candidates, fetch, seen, source.client, workers, progress)
+
+
+def write_manifest(folder, path):
+    """Write the CSV by which `collect_manifest` fetches the very photos of `folder` again."""
+    with Catalogue(folder) as catalogue:
+        rows = [(file.split("/")[0], photo.id, sha256, url, *(getattr(photo, field) for field in CREDIT_FIELDS))
+                for file, sha256, _, photo, url in catalogue.records()]
+    write_table(Path(path), MANIFEST_COLUMNS, rows)
+
+
+def collect_manifest(path, folder, client, workers=WORKERS, progress=None):
+    """Fetch the photos a manifest lists into `folder`; returns one `Report` a label.
+
+    A photo that is gone, or whose bytes have changed since, is named in the report with that reason and not kept.
+    client: a `helpers.client.Client`. Raises ValueError if the file is no manifest, `ServiceError` as `collect`.
+    """
+    query = f"manifest {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
+    reports = []
+    for label, sums in _read_manifest(path).items():
+        with _open(folder, label) as catalogue:
+            catalogue.add_page(label, query, 1, list(sums), False)
+            fetch = functools.partial(_fetch, client, catalogue.folder, label, 1, {p.id: s for p, s in sums.items()})
+            missing = catalogue.undecided(label, query, 1)
+            count = catalogue.kept(label) + len(missing)
+            reports.append(_gather(catalogue, label, count, iter(missing), fetch, None, client, workers, progress))
+    return reports
+
+
+def _read_manifest(path):
+    """{label: {Photo: sha256}}"""
+    with Path(path).open(encoding="utf-8-sig", newline="") as table:
+        rows = list(csv.DictReader(table))
+    if not rows or not set(MANIFEST_COLUMNS) <= set(rows[0]):
+        raise ValueError(f"{path}: no manifest; a CSV file with the columns {', '.join(MANIFEST_COLUMNS)} is wanted")
+    labels = {}
+    for row in rows:
+        credit = {field: row[field] or "" for field in CREDIT_FIELDS}
+        photo = Photo(id=row["id"], sizes=((None, None, row["url"]),), **credit)
+        labels.setdefault(row["label"], {})[photo] = row["sha256"]
+    return labels
+
+
+@contextlib.contextmanager
+def _open(folder, label):
+    if not re.fullmatch(r"\w[\w .-]*", label):
+        raise ValueError(f"label {label!r}: a folder name of letters, digits, spaces, . _ - is wanted")
+    with warnings.catch_warnings(), Catalogue(folder) as catalogue:
+        warnings.simplefilter("ignore")  # Pillow's on odd metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        (catalogue.folder / label).mkdir(exist_ok=True)
+        yield catalogue
+
+
+def _candidates(catalogue, source, label, words):
+    """Undecided photos in the order of the search; pages seen in an earlier run are not asked for again."""
+    for word in words:
+        query, number, more = source.query(word), 0, True
+        while more:
+            number += 1
+            more = catalogue.has_more(label, query, number)
+            if more is None:
+                photos, more = source.page(word, number)
+                catalogue.add_page(label, query, number, photos, more)
+            yield from catalogue.undecided(label, query, number)
+
+
+def _fetch(client, folder, label, smallest, sums, photo):
+    """Download one photo into its .part file, in a thread of its own. Raises `LeftOut` or `Unreachable`."""
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", photo.id):
+        raise LeftOut("its id cannot be a file name")
+    url = photo.url(smallest)
+    data = client.download(url)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sums and sums[photo.id] != sha256:
+        raise LeftOut("changed: its bytes are not those the manifest names")
+    suffix, fingerprint = curation.inspect(data, smallest)
+    found = Found(f"{label}/{photo.id}{suffix}", url, sha256, fingerprint)
+    write_durably(folder / f"{found.file}{PART}", data)
+    return found
+
+
+def _gather(catalogue, label, count, candidates, fetch, seen, client, workers, progress):
+    """Download side by side, decide one by one in order; never more on the way than are still wanted."""
+    before = kept = catalogue.kept(label)
+    waiting, unanswered, trouble = collections.deque(), 0, None
+    hidden = None if progress is None else not progress
+    client.stopped.clear()
+    threads = ThreadPoolExecutor(workers)
+    try:
+        with tqdm(total=count, initial=kept, desc=label, unit="photo", disable=hidden) as bar:
+            while kept < count:
+                try:
+                    for photo in itertools.islice(candidates, min(4 * workers, count - kept) - len(waiting)):
+                        waiting.append((photo, threads.submit(fetch, photo)))
+                except ServiceError as error:  # what is on the way still counts
+                    trouble = error
+                if not waiting:
+                    break
+                outcome = _decide(catalogue, label, *waiting.popleft(), seen)
+                kept += outcome == "kept"
+                bar.update(outcome == "kept")
+                unanswered = unanswered + 1 if outcome == "unanswered" else 0
+                if unanswered == SILENT:
+                    raise trouble or ServiceError(f"{SILENT} photos in a row did not arrive. {AGAIN}")
+        if trouble and kept < count:
+            raise trouble
+    finally:
+        client.stopped.set()
+        threads.shutdown(cancel_futures=True)
+    return Report(label, count, kept, kept - before, catalogue.reasons(label))
+
+
+def _decide(catalogue, label, photo, future, seen):
+    """Keep a downloaded photo, or note why not: "kept", "left out" or "unanswered"."""
+    try:
+        found = future.result()
+    except (LeftOut, Unreachable) as error:
+        final = isinstance(error, LeftOut)
+        catalogue.leave_out(label, photo, str(error), final)
+        return "left out" if final else "unanswered"
+    twin = seen and seen.twin(found.fingerprint)
+    if twin:
+        catalogue.leave_out(label, photo, f"near-duplicate: of {twin}")
+        (catalogue.folder / f"{found.file}{PART}").unlink()
+        return "left out"
+    catalogue.keep(label, photo, found, datetime.date.today().isoformat())
+    if seen:
+        seen.add(found.file, found.fingerprint)
+    return "kept"

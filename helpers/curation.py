@@ -1,0 +1,63 @@
+"""What makes a downloaded picture a photo worth keeping; every refusal is a `LeftOut` with its reason."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from helpers import pictures
+from helpers.services import LeftOut
+
+SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}  # by a file's first bytes
+FLAT_SHARE = 0.75   # of the pixels in one colour: a drawing, a text or a "photo unavailable" card
+FRAME_SHARE = 0.25  # of the rows or columns in one even colour: a frame, or the grey of a file cut short
+
+
+def inspect(data, smallest):
+    """(file name suffix, `pictures.Fingerprint`) of a photo's bytes; `smallest`: pixels its shorter side must have.
+
+    Raises `LeftOut` for what is no picture, damaged, a decompression bomb, too small, flat or framed.
+    Bombs are told by Pillow's warning too: call it with `Image.DecompressionBombWarning` turned into an error.
+    """
+    suffix = next((suffix for start, suffix in SUFFIXES.items() if data.startswith(start)), None)
+    if not suffix:
+        raise LeftOut("no JPEG, PNG or WebP picture")
+    try:
+        image, _ = pictures.decode(data, smallest)
+    except ValueError as error:
+        raise LeftOut(str(error)) from None
+    width, height = Image.open(io.BytesIO(data)).size  # decoding may have halved it
+    if min(width, height) < smallest:
+        raise LeftOut(f"too small: {width}x{height}, {smallest} a side are wanted")
+    _refuse_flat(np.asarray(image.resize((96, 96), Image.Resampling.NEAREST)))
+    return suffix, pictures.fingerprint(image)
+
+
+def _refuse_flat(pixels):
+    colours = (pixels >> 4).astype(int) @ [256, 16, 1]
+    if np.bincount(colours.ravel()).max() > FLAT_SHARE * colours.size:
+        raise LeftOut("flat: most of it is one colour, a drawing or a stand-in")
+    even = [(np.ptp(pixels, axis=axis).max(-1) <= 4).mean() for axis in (0, 1)]
+    if max(even) > FRAME_SHARE:
+        raise LeftOut("framed: much of it is an even border, or the file was cut short")
+
+
+class Seen:
+    """The fingerprints kept so far, to find a new picture's near-duplicate among them."""
+
+    def __init__(self, named_fingerprints=()):
+        self._names = [name for name, _ in named_fingerprints]
+        self._fingerprints = [fingerprint for _, fingerprint in named_fingerprints]
+
+    def add(self, name, fingerprint):
+        """Remember a kept picture."""
+        self._names.append(name)
+        self._fingerprints.append(fingerprint)
+
+    def twin(self, fingerprint):
+        """Name of the kept picture that is a near-duplicate (see `pictures.near_duplicates`), or None."""
+        hashes = np.array([one.hash for one in self._fingerprints], np.uint64)
+        close = np.flatnonzero(np.bitwise_count(hashes ^ np.uint64(fingerprint.hash)) <= pictures.HASH_DISTANCE)
+        groups = pictures.near_duplicates([*(self._fingerprints[index] for index in close), fingerprint])
+        alike = close[groups[:-1] == groups[-1]]
+        return self._names[alike[0]] if len(alike) else None

@@ -1,0 +1,193 @@
+"""Flickr and Openverse on loopback, speaking their documented formats, with every fault a network can have."""
+
+import collections
+import functools
+import io
+import itertools
+import socket
+import threading
+import time
+import urllib.parse
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from helpers.collecting import collect
+from helpers.openverse import Openverse
+from helpers.practice import Handler, Server, openverse_answer
+
+KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
+FLICKR_LICENCES = [
+    {"id": "0", "name": "All Rights Reserved", "url": ""},
+    {"id": "1", "name": "CC BY-NC-SA 2.0", "url": "https://creativecommons.org/licenses/by-nc-sa/2.0/"},
+    {"id": "4", "name": "CC BY 2.0", "url": "https://creativecommons.org/licenses/by/2.0/"},
+    {"id": "5", "name": "CC BY-SA 2.0", "url": "https://creativecommons.org/licenses/by-sa/2.0/"},
+    {"id": "7", "name": "No known copyright restrictions", "url": "https://www.flickr.com/commons/usage/"},
+    {"id": "9", "name": "Public Domain Dedication (CC0)", "url": "https://creativecommons.org/publicdomain/zero/1.0/"},
+    {"id": "10", "name": "Public Domain Mark", "url": "https://creativecommons.org/publicdomain/mark/1.0/"},
+    {"id": "11", "name": "CC BY 4.0", "url": "https://creativecommons.org/licenses/by/4.0/"},
+]
+CREATORS = ["kosabe", "*tomoth", "matsudon,giraffe", "柏翰 / ポーハン / POHAN", 'the "cook"', "🍕 chef\n", "ume-y",
+            "=1+1", "  spaced  out  ", "whitefield_d"]
+
+
+@functools.cache
+def jpeg(seed, width=420, height=360):
+    """A colourful picture of its own for each seed, as JPEG bytes."""
+    blobs = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), np.uint8)
+    picture = Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+class FakeServices:
+    """Both services for `photos`, a list of ids; a context manager.
+
+    pictures: {id: bytes}, default `jpeg(n)`; faults: {path or photo id: iterable of functions of the handler}, one
+    taken for each request until they are used up; requests: Counter of what was asked; log: (time, what, headers).
+    """
+
+    def __init__(self, photos, pictures=None, delay=0.0):
+        self.photos, self.pictures, self.delay = list(photos), pictures or {}, delay
+        self.faults, self.requests, self.log = {}, collections.Counter(), []
+        self.flickr_pages = lambda found, page, per_page: found[(page - 1) * per_page:page * per_page]
+        self.found = lambda word: self.photos
+        self._server = Server(functools.partial(_Answers, self))
+        self.url = self._server.url
+        self.openverse_url, self.flickr_url = f"{self.url}/v1/images/", f"{self.url}/services/rest/"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._server.close()
+
+    def photo_requests(self):
+        """Number of photos asked for."""
+        return sum(number for what, number in self.requests.items() if what.startswith("photo "))
+
+    def picture(self, photo_id):
+        return self.pictures.get(photo_id) or jpeg(self.photos.index(photo_id))
+
+
+class _Answers(Handler):
+    def __init__(self, fake, *args):
+        self.fake = fake
+        super().__init__(*args)
+
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        if path.startswith("/v1/images/"):
+            self._answer("openverse", self._openverse, dict(urllib.parse.parse_qsl(query)))
+        else:
+            photo_id = path.split("/")[-1].rsplit(".", 1)[0].split("_")[0]
+            self._answer(f"photo {photo_id}", self._photo, photo_id)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        params = dict(urllib.parse.parse_qsl(body))
+        self._answer(params["method"], self._flickr, params)
+
+    def _answer(self, what, answer, params):
+        fake = self.fake
+        fake.requests[what] += 1
+        fake.log.append((time.monotonic(), what, dict(self.headers), params))
+        time.sleep(fake.delay if what.startswith("photo ") else 0)
+        fault = next(fake.faults.setdefault(what.removeprefix("photo "), iter(())), None)
+        if fault:
+            fault(self)
+        else:
+            answer(params)
+
+    def _photo(self, photo_id):
+        self.send(self.fake.picture(photo_id), "image/jpeg")
+
+    def _openverse(self, params):
+        if int(params["page_size"]) > 20:
+            return self.send({"detail": "page_size too large for anonymous"}, status=401)
+        if int(params["page"]) > 20:
+            return self.send({"error": "InputError", "detail": "too deep", "fields": ["page"]}, status=400)
+        results = [self._openverse_result(self.fake.photos.index(photo_id), photo_id)
+                   for photo_id in self.fake.found(params["q"])]
+        return self.send(openverse_answer(results, params))
+
+    def _openverse_result(self, number, photo_id):
+        odd = number % 5 == 4  # any of these can be null
+        return {"id": photo_id, "title": None if odd else f"お好み焼き {number}",
+                "url": f"{self.fake.url}/{photo_id}.jpg", "creator": None if odd else CREATORS[number % len(CREATORS)],
+                "width": None if odd else 420, "height": None if odd else 360, "foreign_landing_url": f"https://www.flickr.com/photos/x/{photo_id}",
+                "license": "by", "license_version": "2.0", "source": "flickr", "category": "photograph",
+                "license_url": "https://creativecommons.org/licenses/by/2.0/", "attribution": "as given"}
+
+    def _flickr(self, params):
+        if f'oauth_consumer_key="{KEY}"' not in self.headers["Authorization"]:
+            return self.send({"stat": "fail", "code": 100, "message": f"Invalid API Key ({KEY} has invalid format)"})
+        if params["method"] == "flickr.photos.licenses.getInfo":
+            return self.send({"licenses": {"license": FLICKR_LICENCES}, "stat": "ok"})
+        page, per_page = int(params["page"]), int(params["per_page"])
+        found = self.fake.found(params["text"])
+        shown = self.fake.flickr_pages(found, page, per_page)
+        photos = [self._flickr_photo(self.fake.photos.index(photo_id), photo_id) for photo_id in shown]
+        return self.send({"stat": "ok", "photos": {"page": page, "pages": -(-len(found) // per_page),
+                                                   "perpage": per_page, "total": str(len(found)), "photo": photos}})
+
+    def _flickr_photo(self, number, photo_id):
+        sizes = {"m": (280, 240), "z": (420, 360), "l": (1024, 878)}
+        urls = {f"{key}_{size}": value for size, (width, height) in sizes.items()
+                for key, value in (("url", f"{self.fake.url}/{photo_id}_{size}.jpg"), ("width", width),
+                                   ("height", str(height)))}  # numbers sometimes as strings
+        return {"id": photo_id, "owner": "1234@N00", "secret": "s", "server": "1", "title": f"ピザ {number}",
+                "license": "4", "ownername": CREATORS[number % len(CREATORS)], **urls}
+
+
+def status(code, **headers):
+    """A fault: answer with this HTTP status; headers with _ for -."""
+    return lambda handler: handler.send(b"out of order", "text/plain", code,
+                                        {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def answer(body, kind="image/jpeg", **headers):
+    """A fault: answer with this body."""
+    return lambda handler: handler.send(body, kind, headers={n.replace("_", "-"): v for n, v in headers.items()})
+
+
+def redirect(url):
+    """A fault: send the caller elsewhere."""
+    return lambda handler: handler.send(b"", "text/plain", 302, {"Location": url})
+
+
+def hang(seconds):
+    """A fault: say nothing for a while, then close."""
+    def fault(handler):
+        time.sleep(seconds)
+        handler.close_connection = True
+    return fault
+
+
+def cut(body, sent):
+    """A fault: promise the whole body, send a part of it and reset the connection."""
+    def fault(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "image/jpeg")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[:sent])
+        handler.wfile.flush()
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        handler.close_connection = True
+    return fault
+
+
+def collect_once(url, folder, count, started):
+    """One life of a collecting process, for the tests that kill it; `started` is a pipe's end."""
+    source = Openverse(url=url, call_gap=0, photo_gap=0, backoff=0.01, allow_private=True)
+    tqdm.set_lock(threading.RLock())  # its own, between processes, outlives a killed one
+    started.send(True)
+    collect(source, "okonomiyaki", ["お好み焼き", "okonomiyaki"], count, folder)
+
+
+def always(fault):
+    """The same fault for ever."""
+    return itertools.repeat(fault)
