@@ -248,6 +248,8 @@ def batches(images, labels, batch_size=15, seed=None, epoch=0):
     seen; without one it is the arrays' order.
     """
     images, labels = tf.constant(images), tf.cast(labels, tf.int64)
+    if images.dtype != tf.uint8:
+        raise ValueError(f"images: {images.dtype.name}; uint8 from 0 to 255 is wanted")
     order = tf.range(len(labels))
     if seed is not None:
         order = tf.random.experimental.stateless_shuffle(order, [seed, epoch])

@@ -1,0 +1,204 @@
+"""The blog's classifier (section 4.2): its layers, training that survives being killed, and what it gets right."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from helpers import dishes, paths, photos, splits, training
+
+BATCH_SIZE, EPOCHS = 15, 300    # blog, section 4.2
+LEARNING_RATE = 1e-4            # Adam; ours: the blog names no optimiser
+SHIPPED = "kitchen_cnn"
+
+
+def build_cnn(num_classes=2, size=160, dtype=None):
+    """The blog's network (section 4.2), untrained: pixels [B, size, size, 3] in [0, 1] to class probabilities.
+
+    2,914,562 parameters for two classes at 160x160. dtype: a Keras dtype policy, None for the global one; the last
+    layer and the softmax compute in float32 whatever it is. Raises ValueError for pictures too small for the poolings.
+    """
+    if size < 24:
+        raise ValueError(f"size {size}: three poolings leave nothing of it; at least 24 is needed")
+    return keras.Sequential([
+        keras.Input((size, size, 3), name="picture"),
+        layers.Conv2D(64, (3, 3), name="conv1", dtype=dtype),
+        layers.Activation("relu", name="relu1", dtype=dtype),
+        layers.Conv2D(64, (3, 3), name="conv2", dtype=dtype),
+        layers.Activation("relu", name="relu2", dtype=dtype),
+        layers.MaxPooling2D((2, 2), name="pool2", dtype=dtype),
+        layers.Conv2D(128, (3, 3), name="conv3", dtype=dtype),
+        layers.Activation("relu", name="relu3", dtype=dtype),
+        layers.MaxPooling2D((2, 2), name="pool3", dtype=dtype),
+        layers.Conv2D(128, (3, 3), name="conv4", dtype=dtype),
+        layers.Activation("relu", name="relu4", dtype=dtype),
+        layers.MaxPooling2D((2, 2), name="pool4", dtype=dtype),
+        layers.Flatten(name="flatten", dtype=dtype),
+        layers.Dense(64, name="dense", dtype=dtype),
+        layers.Activation("relu", name="relu_dense", dtype=dtype),
+        layers.Dropout(0.5, name="dropout", dtype=dtype),
+        layers.Dense(num_classes, kernel_initializer="random_uniform", name="logits", dtype="float32"),
+        layers.Activation("softmax", name="softmax", dtype="float32"),
+    ], name="blog_cnn")
+
+
+class Data(NamedTuple):
+    """Pictures to train and measure on; each split is (images uint8 [N, size, size, 3], labels int [N])."""
+
+    train: tuple
+    validation: tuple
+    test: tuple
+    class_names: tuple
+    source: str
+
+
+def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
+    """Train the blog's network on `data` in the folder runs/<run>; returns (model with the best weights, metrics).
+
+    The precision is Keras' global dtype policy; progress and on_epoch are those of `training.fit`. Killed at any
+    moment, the same call goes on after the last whole epoch; with more epochs it trains further. Best is the first
+    epoch with the highest validation accuracy. The metrics, measured on the test pictures with that epoch's weights
+    in float32, go to runs/<run>/metrics.json at the end. Raises ValueError where the folder holds another training.
+    """
+    run, (images, labels) = run_folder(run), data.train
+    num_classes, size, images = len(data.class_names), images.shape[1], tf.constant(images)
+    keras.utils.set_random_seed(seed)
+    model, precision = build_cnn(num_classes, size), keras.config.dtype_policy().name
+    recipe = {"network": "blog_cnn", "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "seed": seed,
+              "precision": precision, "class_names": list(data.class_names), "data": _digest(data)}
+    validation = photos.batches(*data.validation, BATCH_SIZE)
+    history = training.fit(model, _optimizer(precision), run,
+                           lambda epoch: photos.batches(images, labels, BATCH_SIZE, seed, epoch), epochs,
+                           validation=validation, keep_best=True, from_logits=False, recipe=recipe,
+                           progress=progress, on_epoch=on_epoch)
+    best = build_cnn(num_classes, size, dtype="float32")
+    best.load_weights(run / "best.weights.h5")
+    metrics = {"class_names": list(data.class_names), **measure(best, *data.test), "epochs": len(history),
+               "best_epoch": 1 + int(np.argmax([row["validation_accuracy"] for row in history])),
+               "seed": seed, "seconds": round(sum(row["seconds"] for row in history), 1), "source": data.source,
+               "pictures": [len(split[1]) for split in data[:3]], "size": size, "precision": precision,
+               "optimizer": recipe["optimizer"], "batch_size": BATCH_SIZE, "history": _columns(history)}
+    _write_json(metrics, run / "metrics.json")
+    return best, metrics
+
+
+def _optimizer(precision):
+    adam = keras.optimizers.Adam(LEARNING_RATE)
+    return keras.mixed_precision.LossScaleOptimizer(adam) if precision == "mixed_float16" else adam
+
+
+def _digest(data):
+    """A checksum of the pictures and labels seen while training: a resumed training must see the same ones."""
+    digest = hashlib.sha256()
+    for array in (*data.train, *data.validation):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _columns(history):
+    names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+    return {name: [round(float(row[name]), 5) for row in history] for name in names}
+
+
+def _write_json(values, path):
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def run_folder(run):
+    """The folder of a run named "x" or "runs/x"; an absolute path is taken as it is."""
+    return paths.ROOT / run if Path(run).parts[0] == paths.RUNS.name else paths.RUNS / run
+
+
+def load_trained(name=SHIPPED):
+    """The trained network of that name, in float32, and its metrics: (model, dict).
+
+    name: "kitchen_cnn" or another of weights/*.weights.h5, or "runs/<name>" for one of your own.
+    Raises FileNotFoundError where there is none, or where its training has not ended.
+    """
+    weights, about = paths.WEIGHTS / f"{name}.weights.h5", paths.WEIGHTS / f"{name}.json"
+    if not weights.exists():
+        weights, about = run_folder(name) / "best.weights.h5", run_folder(name) / "metrics.json"
+    if not (weights.exists() and about.exists()):
+        raise FileNotFoundError(f"no finished training {name!r}: neither {paths.relative(weights)} with "
+                                f"{about.name} nor one in weights/; train it with `make train` and name it runs/<name>")
+    metrics = json.loads(about.read_text(encoding="utf-8"))
+    model = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float32")
+    model.load_weights(weights)
+    return model, metrics
+
+
+def ship(run, test, name=SHIPPED):
+    """Write a finished run's best weights as float16 to weights/<name>.weights.h5, its metrics beside; returns these.
+
+    The accuracy and confusion matrix are measured anew on `test` = (images, labels), with the rounded weights.
+    """
+    model, metrics = load_trained(f"{paths.RUNS.name}/{run}")
+    half = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float16")
+    half.set_weights(model.get_weights())
+    half.save_weights(paths.WEIGHTS / f"{name}.weights.h5")
+    model.load_weights(paths.WEIGHTS / f"{name}.weights.h5")
+    sha256 = hashlib.sha256((paths.WEIGHTS / f"{name}.weights.h5").read_bytes()).hexdigest()
+    metrics |= {**measure(model, *test), "weights": "float16", "sha256": sha256}
+    _write_json(metrics, paths.WEIGHTS / f"{name}.json")
+    return metrics
+
+
+def predict(model, images):
+    """Class probabilities float32 [N, classes] of pictures [N, H, W, 3], uint8 or float in [0, 1]."""
+    images = np.asarray(images)
+    return model.predict(images.astype(np.float32) / 255 if images.dtype == np.uint8 else images, verbose=0)
+
+
+def measure(model, images, labels):
+    """Accuracy and confusion matrix of `model` on pictures and labels, as plain values."""
+    predicted = predict(model, images).argmax(-1)
+    return {"accuracy": float(np.mean(predicted == labels)),
+            "confusion_matrix": confusion_matrix(labels, predicted, model.output_shape[-1]).tolist()}
+
+
+def confusion_matrix(labels, predicted, num_classes):
+    """Counts int [num_classes, num_classes]: rows the true class, columns the predicted one (blog, section 4.2)."""
+    counts = np.zeros((num_classes, num_classes), int)
+    np.add.at(counts, (np.asarray(labels), np.asarray(predicted)), 1)
+    return counts
+
+
+def colour_features(images):
+    """Mean colour and a 4x4x4 colour histogram of pictures uint8 [N, H, W, 3]: float [N, 67], all in [0, 1]."""
+    pixels = np.asarray(images).reshape(len(images), -1, 3)
+    cells = (pixels // 64).astype(int) @ [16, 4, 1]
+    histograms = np.stack([np.bincount(row, minlength=64) for row in cells]) / pixels.shape[1]
+    return np.concatenate([pixels.mean(1) / 255, histograms], axis=1)
+
+
+def colour_baseline(images, labels):
+    """A logistic regression on colour alone, fitted: what a network must beat to have learned shape or texture.
+
+    images: uint8 [N, H, W, 3]; the result's `predict(images)` and `score(images, labels)` take the same.
+    """
+    return make_pipeline(FunctionTransformer(colour_features), StandardScaler(),
+                         LogisticRegression(max_iter=5000)).fit(images, labels)
+
+
+def photo_data(folder, counts=photos.COUNTS, seed=0):
+    """A folder of photos as `Data`, and all that `photos.load` found in it: (Data, Photos)."""
+    loaded = photos.load(folder, counts, seed)
+    three = [(split.images, split.labels) for split in (loaded.train, loaded.validation, loaded.test)]
+    return Data(*three, loaded.class_names, f"photos ({Path(folder).name})"), loaded
+
+
+def kitchen_data(counts=photos.COUNTS, seed=0, griddle_rate=None):
+    """Dishes of the built-in kitchen as `Data`; counts: (train, validation, test) a class, griddle_rate as there."""
+    made = dishes.make_split(dict(zip(splits.NAMES, counts, strict=True)), seed, griddle_rate)
+    return Data(*((made[name].images, made[name].labels) for name in splits.NAMES), dishes.LABELS, "built-in kitchen")

@@ -1,0 +1,67 @@
+"""Train the blog's classifier on a folder of photos (one sub-folder of pictures a class) or on the built-in kitchen.
+
+    python scripts/train_classifier.py --photos <folder> --epochs 300
+
+Killed runs go on where they were. Everything is kept in runs/<name>/; notebooks load it with WEIGHTS = "runs/<name>".
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
+
+from helpers import classifier, paths, photos
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", help="folder with one sub-folder of pictures a class (default: built-in kitchen)")
+    parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
+    parser.add_argument("--counts", type=int, nargs=3, default=photos.COUNTS, metavar=("TRAIN", "VALIDATION", "TEST"),
+                        help="pictures a class (default: %(default)s)")
+    parser.add_argument("--name", help='the run\'s name (default: the folder\'s, or "kitchen")')
+    parser.add_argument("--seed", type=int, default=0, help="of the splits, the first weights and the order")
+    parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
+    parser.add_argument("--ship", metavar="NAME", help="also write rounded weights and metrics to weights/<NAME>.*")
+    options = parser.parse_args(arguments)
+
+    runtime.setup(options.seed, options.precision)
+    run = options.name or (Path(options.photos).resolve().name if options.photos else "kitchen")
+    try:
+        data = load(options, classifier.run_folder(run))
+        _, metrics = classifier.train(run, data, options.epochs, options.seed, sys.stderr.isatty(), print_row)
+        if options.ship:
+            metrics = classifier.ship(run, data.test, options.ship)
+    except (OSError, ValueError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+    print_metrics(metrics)
+    print(f'everything is in {paths.relative(classifier.run_folder(run))}; in a notebook: WEIGHTS = "runs/{run}"')
+
+
+def load(options, run):
+    if not options.photos:
+        return classifier.kitchen_data(options.counts, options.seed)
+    data, loaded = classifier.photo_data(options.photos, options.counts, options.seed)
+    run.mkdir(parents=True, exist_ok=True)
+    photos.write_manifest(loaded.manifest, run / "manifest.csv")
+    print(loaded.report)
+    return data
+
+
+def print_row(row):
+    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
+          f"validation {row['validation_accuracy']:.4f}  {row['seconds']:.0f} s", flush=True)
+
+
+def print_metrics(metrics):
+    names = metrics["class_names"]
+    print(f"best epoch {metrics['best_epoch']} of {metrics['epochs']}: {metrics['accuracy']:.1%} of the test pictures")
+    for name, row in zip(names, metrics["confusion_matrix"], strict=True):
+        print(f"  {name}: " + ", ".join(f"{count} as {other}" for count, other in zip(row, names, strict=True)))
+
+
+if __name__ == "__main__":
+    main()
