@@ -79,7 +79,7 @@ def batter(food, dice):
     fine = field("grain", food.u, food.v, 0.035, dice)
     edge = smoothstep(-0.35, 0.0, food.uncut)
     brown = dice.uniform(0.05, 0.4) + 0.55 * cloud + 0.15 * lumps + 0.12 * (fine - 0.5) - 0.12 * edge
-    colour = ramp(brown, "#f0dc9c", "#e3b765", "#c98a3c", "#96561f", "#4f2a10")
+    colour = ramp(brown, "#ecdcae", "#dcb873", "#bf8745", "#8d5426", "#4a2810")
     shreds = field("fibres", food.u + 0.2 * cloud, food.v + 0.2 * lumps, 0.035, dice)
     colour = mix(colour, ramp(lumps, "#e9e2a4", "#c9d48a"), 0.55 * smoothstep(0.86, 0.95, shreds))
     side = _side(food, dice)
@@ -87,7 +87,7 @@ def batter(food, dice):
     bumps = 0.05 * (lumps - 0.5) + 0.012 * (fine - 0.5) + 0.02 * smoothstep(0.8, 0.95, shreds)
     mound = dice.uniform(0.02, 0.12) * smoothstep(0.0, -0.9, food.uncut)
     height = food.profile() + mound * (1 - food.wall) + bumps * (1 - 0.5 * food.wall)
-    food.paint("batter", food.body, colour, height, 0.12 + 0.15 * cloud)
+    food.paint("batter", food.body, colour, height, 0.08 + 0.15 * cloud)
 
 
 def _side(food, dice):

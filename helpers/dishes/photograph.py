@@ -32,7 +32,7 @@ def _cast(dice):
 def _focus(light, camera, dice):
     """Blur that grows with the distance from the plane in focus, and now and then a shaken picture."""
     scale = camera.size / 160
-    shaken = dice.uniform(0.7, 1.1) if dice.chance(0.1) else dice.uniform(0.35, 0.55)
+    shaken = dice.uniform(0.6, 1.0) if dice.chance(0.1) else dice.uniform(0.35, 0.55)
     light = gaussian_filter(light, (0, shaken * scale, shaken * scale), truncate=2.5)
     if camera.tilt < 0.35 or dice.chance(0.35):
         return light

@@ -102,7 +102,7 @@ def _zigzag(p, q, spacing, reach=0.95):
 def mayonnaise(food, dice, part="mayonnaise"):
     """A squeezed line with a round back, laid on the smoothed surface; brown_sauce can be squeezed like it."""
     kind = dice.choice(("zigzag", "grid", "spiral", "loose", "rings"), (6, 2, 0.8, 3, 0.3))
-    spacing = dice.uniform(0.11, 0.34) * (1.35 if kind == "grid" else 1.0)
+    spacing = dice.uniform(0.13, 0.34) * (1.4 if kind == "grid" else 1.0)
     width = min(dice.uniform(0.011, 0.028), 0.15 * spacing)
     pulse = field("lumps", food.u, food.v, 0.3, dice)
     width = width * (0.75 + 0.5 * pulse)

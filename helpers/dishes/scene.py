@@ -18,7 +18,7 @@ from .tableware import PLATE_COLOURS
 COOKS = {"okonomiyaki": okonomiyaki, "pizza": pizza}
 TOPPINGS = tuple(part for part in ALL_PARTS if part not in ("batter", "crust"))
 GRIDDLE_RATE = {"okonomiyaki": 0.4, "pizza": 0.08}
-LEAST_SHARE, LEAST_PART = 0.17, 0.004  # of the picture: the dish, and a part that counts as visible
+LEAST_SHARE, LEAST_PART = 0.18, 0.004  # of the picture: the dish, and a part that counts as visible
 TRIES = 40
 
 
@@ -79,7 +79,7 @@ def render(label, seed, size=160, background=None, toppings=None, plate_colour=N
             f"{label}, seed {seed}, toppings {sorted(chosen)}: no framing shows it well; try another seed"
         )
     colours = [plate_colour or dice.child("plate").choice(tuple(PLATE_COLOURS))]
-    table = set_table(camera, background, dice.child("table"), [(0.0, 0.0, need)], colours)
+    table = set_table(camera, background, dice.child("table"), [(0.0, 0.0, need, 9.0)], colours)
     image = _photo([food], table, camera, dice)
     shown = {"white_plate": "white", "coloured_plate": colours[0]}.get(background)
     return Dish(image, masks, label, background, chosen, shown, near)
@@ -126,7 +126,7 @@ def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None)
     else:
         raise RuntimeError(f"two_dishes, seed {seed}: no framing shows both dishes well; try another seed")
     colours = tuple(plate_colours or (dice.child(s, "plate").choice(tuple(PLATE_COLOURS)) for s in "lr"))
-    seats = [(*food.place, 0.95) for food in foods]
+    seats = [(*food.place, 1.0, 1.19) for food in foods]
     table = set_table(camera, background, dice.child("table"), seats, colours)
     image = _photo(foods, table, camera, dice)
     shown = {"white_plate": ("white", "white"), "coloured_plate": colours}.get(background, (None, None))
@@ -179,7 +179,7 @@ def _lay_pair(dice, attempt, size, labels, chosen):
     """(camera, both dishes, their masks): one way to lay two dishes side by side."""
     own = dice.child("attempt", attempt)
     look = own.child("look")
-    distance, share = look.uniform(5, 8), look.uniform(0.18, 0.21)
+    distance, share = look.uniform(5, 8), look.uniform(0.2, 0.222)
     camera = Camera(
         size,
         look.uniform(0.0, 0.75),
@@ -191,7 +191,7 @@ def _lay_pair(dice, attempt, size, labels, chosen):
     foods, masks = [], []
     for side, label, sign in zip("lr", labels, (-1, 1), strict=True):
         cook, part = COOKS[label], own.child(side)
-        place = (sign * look.uniform(1.2, 1.26), look.uniform(-0.3, 0.3))
+        place = (sign * look.uniform(0.25, 0.262) / share, look.uniform(-0.3, 0.3))
         shape = cook.shape(part.child("shape"), part.child("cut").choice(("whole", "lines"), (4, 1)))
         food = _food(label, part, camera, shape, place)
         cook.lay(food, chosen[len(masks)], part.child("lay"))

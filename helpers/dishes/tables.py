@@ -7,7 +7,7 @@ import numpy as np
 from . import tableware
 from .canvas import Canvas
 from .colour import jitter, linear, mix, ramp, smoothstep
-from .noise import field
+from .noise import field, scattered
 
 BACKGROUNDS = ("iron_griddle", "white_plate", "coloured_plate", "wooden_board", "dark_pan", "table_cloth")
 
@@ -15,8 +15,8 @@ BACKGROUNDS = ("iron_griddle", "white_plate", "coloured_plate", "wooden_board", 
 def set_table(camera, name, dice, seats, plate_colours):
     """A canvas with the table and what the dishes stand on, without the dishes.
 
-    name: one of BACKGROUNDS; seats: for each dish (x, y, radius it needs); plate_colours: a name from
-    `tableware.PLATE_COLOURS` for each seat (only the coloured plate looks at it).
+    name: one of BACKGROUNDS; seats: for each dish (x, y, radius it needs, radius there is room for); plate_colours: a
+    name from `tableware.PLATE_COLOURS` for each seat (only the coloured plate looks at it).
     """
     canvas = Canvas(camera.size, camera.size)
     x, y = camera.plane(0.0)
@@ -60,17 +60,20 @@ def _table_top(canvas, u, v, dice, name):
 
 
 def griddle(canvas, u, v, dice):
-    """A seasoned iron plate: scraped, stained, with an oil film."""
-    scratches = field("streaks", u, v, 0.03, dice, angle=dice.bell(0, 0.3))
-    arcs = field("streaks", u + 0.6 * v * v, v, 0.05, dice, angle=dice.uniform(0, 3))
-    cloud = field("cloud", u, v, 1.3, dice)
-    oil = smoothstep(0.2, 1.0, field("cloud", u, v, 0.9, dice))
-    tone = dice.uniform(0.15, 0.5) + 0.2 * (cloud - 0.5) + 0.16 * (scratches - 0.5) + 0.1 * (arcs - 0.5)
-    colour = ramp(tone, "#100f0f", "#262423", "#45413d", "#6b6660")
-    burnt = smoothstep(0.72, 0.95, field("cloud", u, v, 0.7, dice)) * dice.uniform(0, 0.8)
-    colour = mix(colour, ramp(cloud, "#170d07", "#3b2110"), burnt.astype(np.float32))
-    height = 0.004 * scratches + 0.003 * arcs + 0.01 * cloud
-    canvas.paint(np.ones(u.shape), colour, height, 0.4 + 0.3 * oil)
+    """A seasoned iron plate: scraped and stained, with an oil film and burnt crumbs."""
+    scratches = field("streaks", u, v, 0.035, dice, angle=dice.bell(0, 0.4))
+    arcs = field("streaks", u + 0.5 * v * v, v, 0.06, dice, angle=dice.uniform(0, 3))
+    cloud, oil = field("cloud", u, v, 2.2, dice), field("cloud", u, v, 1.1, dice)
+    scraped = 0.05 * (scratches - 0.5) + 0.3 * smoothstep(0.93, 1.0, scratches) * arcs
+    tone = dice.uniform(0.12, 0.5) + 0.16 * (cloud - 0.5) + scraped
+    colour = ramp(tone, "#0f0e0e", "#252321", "#43403c", "#6b6660")
+    burnt = dice.uniform(0, 0.9) * smoothstep(0.6, 1.0, field("cloud", u, v, 0.9, dice))
+    colour = mix(colour, ramp(cloud, "#140b06", "#33200f"), burnt)
+    crumbs, shade = scattered(u, v, 0.05, dice.uniform(0, 0.12) * burnt, dice)
+    colour = mix(colour, ramp(shade, "#3a1d0a", "#7a4a1c", "#a8743a"), crumbs)
+    canvas.paint(
+        np.ones(u.shape), colour, 0.01 * cloud + 0.0012 * arcs + 0.012 * crumbs, 0.35 + 0.4 * oil * (1 - crumbs)
+    )
 
 
 def wood(canvas, u, v, dice):

@@ -21,7 +21,7 @@ WHITE = "#ece9e2"
 
 def plate(canvas, x, y, seat, dice, colour):
     """A glazed plate under the seat: a flat well, a rising rim, sometimes a painted line; colour "white" or a name."""
-    radius = seat[2] * dice.uniform(1.15, 1.55)
+    radius = min(seat[2] * dice.uniform(1.15, 1.55), seat[3])
     dx, dy = x - seat[0] - dice.bell(0, 0.03), y - seat[1] - dice.bell(0, 0.03)
     if dice.chance(0.14):
         r = (dx**6 + dy**6) ** (1 / 6) / radius
@@ -44,7 +44,7 @@ def plate(canvas, x, y, seat, dice, colour):
 
 def pan(canvas, x, y, seat, dice):
     """An iron pan: black bottom, standing wall, a handle to one side."""
-    radius = seat[2] * dice.uniform(1.1, 1.3)
+    radius = min(seat[2] * dice.uniform(1.1, 1.3), seat[3])
     dx, dy = x - seat[0], y - seat[1]
     r = np.sqrt(dx * dx + dy * dy)
     angle = dice.uniform(0.3, 2.8) if dice.chance(0.8) else dice.uniform(0, 6.3)
@@ -67,7 +67,7 @@ def board(canvas, x, y, seat, dice):
     turn = dice.uniform(-0.5, 0.5)
     dx, dy = x - seat[0], y - seat[1]
     u, v = math.cos(turn) * dx + math.sin(turn) * dy, math.cos(turn) * dy - math.sin(turn) * dx
-    radius = seat[2] * dice.uniform(1.12, 1.5)
+    radius = min(seat[2] * dice.uniform(1.12, 1.5), seat[3])
     if dice.chance(0.45):
         edge = np.sqrt(u * u + v * v) - radius
         edge = np.minimum(edge, np.maximum(np.abs(v) - 0.2, np.abs(u - radius) - 0.5)) if dice.chance(0.6) else edge
@@ -88,7 +88,7 @@ def paper(canvas, x, y, seat, dice):
     dx, dy = x - seat[0], y - seat[1]
     u, v = math.cos(turn) * dx + math.sin(turn) * dy, math.cos(turn) * dy - math.sin(turn) * dx
     crumple = field("cells", u, v, 0.5, dice)
-    edge = np.maximum(np.abs(u), np.abs(v) * dice.uniform(0.9, 1.2)) - seat[2] * dice.uniform(1.1, 1.35)
+    edge = np.maximum(np.abs(u), np.abs(v) * dice.uniform(0.9, 1.2)) - min(seat[2] * dice.uniform(1.1, 1.35), seat[3])
     shades = dice.choice((("#d9cbb0", "#efe6d2"), ("#a98458", "#c8a678"), ("#e4e2de", "#f6f5f2")))
     cover = np.clip(0.5 - (edge + 0.02 * crumple) / _pixel(x), 0, 1)
     canvas.paint(cover, ramp(0.4 + 0.6 * crumple, *shades), 0.02 + 0.03 * crumple, 0.12)
@@ -170,7 +170,7 @@ def spatula(canvas, camera, dice):
     half = np.where(along > 0, 0.2 + 0.14 * np.clip(along, 0, 0.5), 0.07)
     cover = np.clip(0.5 + np.minimum(half - np.abs(across), 0.5 - along) / pixel, 0, 1)
     brushed = field("streaks", along, across, 0.03, dice, angle=0.0)
-    canvas.paint(cover, ramp(brushed, "#8e8f90", "#c2c3c4"), 0.1 - 0.12 * along, 0.95)
+    canvas.paint(cover, ramp(brushed, "#55565a", "#9fa1a4"), 0.1 - 0.12 * along, 0.95)
 
 
 def _pixel(x):
