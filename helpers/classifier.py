@@ -83,6 +83,7 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
     best = build_cnn(num_classes, size, dtype="float32")
     best.load_weights(run / "best.weights.h5")
     metrics = {"class_names": list(data.class_names), **measure(best, *data.test), "epochs": len(history),
+               "last_epoch_accuracy": measure(model, *data.test)["accuracy"],
                "best_epoch": 1 + int(np.argmax([row["validation_accuracy"] for row in history])),
                "seed": seed, "seconds": round(sum(row["seconds"] for row in history), 1), "source": data.source,
                "pictures": [len(split[1]) for split in data[:3]], "size": size, "precision": precision,

@@ -112,6 +112,44 @@ def case_row(axes, image, scores, heat_map, guided, class_names, credit=""):
     show_gradient(axes[3], guided)
 
 
+def confusion_matrix(axes, counts, class_names, title=None):
+    """Draw counts [N, N], rows the true class and columns the predicted one; the shade is the share of the row."""
+    counts = np.asarray(counts)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        axes.text(column, row, str(count), ha="center", va="center", fontsize=15,
+                  color="white" if shares[row, column] > 0.5 else "black")
+    places = range(len(class_names))
+    axes.set(xticks=places, yticks=places, xticklabels=class_names, yticklabels=class_names,
+             xlabel="predicted", ylabel="true")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    if title:
+        axes.set_title(title)
+    return axes
+
+
+def learning_curves(history, best_epoch=None):
+    """Draw loss and accuracy over the epochs; returns the Figure.
+
+    history: {"loss", "accuracy", "validation_loss", "validation_accuracy": [epochs]}; best_epoch (from 1) is marked.
+    """
+    figure, both = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    for axes, name in zip(both, ("loss", "accuracy"), strict=True):
+        epochs = np.arange(1, len(history[name]) + 1)
+        marker = "o" if len(epochs) < 10 else None
+        axes.plot(epochs, history[name], color="#8c8c8c", marker=marker, label="training")
+        axes.plot(epochs, history[f"validation_{name}"], color="#1f6fb4", marker=marker, label="validation")
+        if best_epoch:
+            axes.axvline(best_epoch, color="black", linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
+        axes.set(xlabel="epoch", title=name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    both[0].set_ylim(bottom=0)
+    both[1].legend(frameon=False)
+    return figure
+
+
 def show_grid(images, titles=None, columns=8, size=1.2):
     """Draw pictures [N, H, W, 3] on a sheet; returns the Figure."""
     rows = -(-len(images) // columns)
