@@ -20,6 +20,10 @@ from helpers import curation
 from helpers.catalogue import PART, Catalogue, Found, write_durably, write_table
 from helpers.services import LeftOut, Photo, ServiceError, Unreachable
 
+BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Openverse shows 400 photos a word
+    "okonomiyaki": ["お好み焼き", "okonomiyaki", "広島焼き", "モダン焼き", "okonomiyaki hiroshima"],
+    "pizza": ["ピザ", "pizza", "ピッツァ", "pizza margherita"],
+}
 SMALLEST = 320  # pixels of a photo's shorter side; the blog's network sees 160
 WORKERS = 6     # downloads at once
 SILENT = 6      # photos in a row without an answer: the network is down, not the photos
@@ -110,7 +114,6 @@ def _open(folder, label):
     with warnings.catch_warnings(), Catalogue(folder) as catalogue:
         warnings.simplefilter("ignore")  # Pillow's on odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        (catalogue.folder / label).mkdir(exist_ok=True)
         yield catalogue
 
 
@@ -138,6 +141,7 @@ def _fetch(client, folder, label, smallest, sums, photo):
         raise LeftOut("changed: its bytes are not those the manifest names")
     suffix, fingerprint = curation.inspect(data, smallest)
     found = Found(f"{label}/{photo.id}{suffix}", url, sha256, fingerprint)
+    (folder / label).mkdir(exist_ok=True)
     write_durably(folder / f"{found.file}{PART}", data)
     return found
 

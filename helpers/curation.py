@@ -29,15 +29,15 @@ def inspect(data, smallest):
     width, height = Image.open(io.BytesIO(data)).size  # decoding may have halved it
     if min(width, height) < smallest:
         raise LeftOut(f"too small: {width}x{height}, {smallest} a side are wanted")
-    _refuse_flat(np.asarray(image.resize((96, 96), Image.Resampling.NEAREST)))
+    _refuse_flat(np.asarray(image.resize((32, 32), Image.Resampling.NEAREST)))
     return suffix, pictures.fingerprint(image)
 
 
 def _refuse_flat(pixels):
-    colours = (pixels >> 4).astype(int) @ [256, 16, 1]
-    if np.bincount(colours.ravel()).max() > FLAT_SHARE * colours.size:
+    red, green, blue = np.moveaxis(pixels.astype(np.int32) >> 4, -1, 0)
+    if np.bincount((red << 8 | green << 4 | blue).ravel()).max() > FLAT_SHARE * red.size:
         raise LeftOut("flat: most of it is one colour, a drawing or a stand-in")
-    even = [(np.ptp(pixels, axis=axis).max(-1) <= 4).mean() for axis in (0, 1)]
+    even = [((pixels.max(axis) - pixels.min(axis)).max(-1) <= 4).mean() for axis in (0, 1)]
     if max(even) > FRAME_SHARE:
         raise LeftOut("framed: much of it is an even border, or the file was cut short")
 
@@ -46,18 +46,22 @@ class Seen:
     """The fingerprints kept so far, to find a new picture's near-duplicate among them."""
 
     def __init__(self, named_fingerprints=()):
-        self._names = [name for name, _ in named_fingerprints]
-        self._fingerprints = [fingerprint for _, fingerprint in named_fingerprints]
+        self._names, self._fingerprints, self._hashes = [], [], np.empty(0, np.uint64)
+        for name, fingerprint in named_fingerprints:
+            self.add(name, fingerprint)
 
     def add(self, name, fingerprint):
         """Remember a kept picture."""
         self._names.append(name)
         self._fingerprints.append(fingerprint)
+        self._hashes = np.append(self._hashes, np.uint64(fingerprint.hash))
 
     def twin(self, fingerprint):
         """Name of the kept picture that is a near-duplicate (see `pictures.near_duplicates`), or None."""
-        hashes = np.array([one.hash for one in self._fingerprints], np.uint64)
-        close = np.flatnonzero(np.bitwise_count(hashes ^ np.uint64(fingerprint.hash)) <= pictures.HASH_DISTANCE)
+        distances = np.bitwise_count(self._hashes ^ np.uint64(fingerprint.hash))
+        close = np.flatnonzero(distances <= pictures.HASH_DISTANCE)
+        if not len(close):
+            return None
         groups = pictures.near_duplicates([*(self._fingerprints[index] for index in close), fingerprint])
         alike = close[groups[:-1] == groups[-1]]
         return self._names[alike[0]] if len(alike) else None

@@ -1,4 +1,4 @@
-"""Flickr, where the blog's photos came from (blog, section 4.1). Needs an API key; Flickr gives new ones to Pro members."""
+"""Flickr, where the blog's photos came from (blog, section 4.1). Needs an API key; new ones go to Pro members only."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ class Flickr(Service):
             raise ServiceError(NO_KEY)
         self.licences = tuple(licences)
         self.client = Client(call_gap, photo_gap, **client)
-        self.client.session.hooks["response"] = lambda response, **_: response.raise_for_status()
+        self.client.session.hooks["response"] = _raise_for_status  # flickrapi alone would lose Retry-After
         self._api = _Api(*_keys(), format="parsed-json", store_token=False, timeout=self.client.timeout)
         self._api.flickr_oauth.session = self.client.session
         self._api.REST_URL = url or self._api.REST_URL
@@ -85,6 +85,12 @@ class Flickr(Service):
 class _Api(flickrapi.FlickrAPI):
     def __repr__(self):
         return "FlickrAPI"  # the library's own shows the key
+
+
+def _raise_for_status(response, **_):
+    if not response.ok:
+        response.close()
+    response.raise_for_status()
 
 
 def _keys():

@@ -1,0 +1,154 @@
+"""Flickr through the real flickrapi: licences, paging, failures, and the key that must show nowhere."""
+
+import logging
+import re
+import subprocess
+import traceback
+
+import fake_services as fake
+import pytest
+
+from helpers import collecting, flickr, paths, services
+
+KEY_SHAPE = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("FLICKR_API_KEY", fake.KEY)
+    monkeypatch.setenv("FLICKR_API_SECRET", fake.SECRET)
+
+
+def source(server, **settings):
+    return flickr.Flickr(url=server.flickr_url, call_gap=0, photo_gap=0, backoff=0.01, allow_private=True, **settings)
+
+
+def ids(count):
+    return [str(53_000_000_000 + number) for number in range(count)]
+
+
+def test_a_photo_has_all_a_credit_needs():
+    with fake.FakeServices(ids(3)) as server:
+        photo = next(source(server).search("ピザ"))
+        licences, (_, _, headers, asked) = server.log
+    assert photo.credit == "CC BY 2.0 by kosabe" and photo.title == "ピザ 0"
+    assert photo.page_url == f"https://www.flickr.com/photos/1234@N00/{ids(1)[0]}"
+    assert photo.licence_url == "https://creativecommons.org/licenses/by/2.0/"
+    assert photo.url(320) == f"{server.url}/{ids(1)[0]}_z.jpg", "the smallest that is large enough"
+    assert asked["text"] == "ピザ" and asked["media"] == "photos" and asked["sort"] == "relevance"
+    assert asked["license"] == "4,5,9,10,11", "ids from licenses.getInfo"
+    assert licences[1] == "flickr.photos.licenses.getInfo"
+    assert headers["User-Agent"].startswith("where-a-network-looks/")
+
+
+def test_licences_are_asked_for_once_and_filtered():
+    with fake.FakeServices(ids(600)) as server:
+        found = list(source(server, licences=["by"]).search("x"))
+        assert server.requests == {"flickr.photos.licenses.getInfo": 1, "flickr.photos.search": 3}
+        assert {params["license"] for *_, params in server.log[1:]} == {"4,11"}
+    assert [photo.id for photo in found] == ids(600)
+
+
+def test_paging_ends_where_flickr_begins_to_repeat():
+    with fake.FakeServices(ids(5000)) as server:
+        server.flickr_pages = lambda found, page, size: found[((page - 1) * size) % 4000:][:size]
+        assert [photo.id for photo in source(server).search("x")] == ids(4000)
+        assert server.requests["flickr.photos.search"] == 16
+
+
+def test_a_page_that_promises_more_than_there_is_and_duplicates_across_pages():
+    with fake.FakeServices(ids(2000)) as server:
+        server.flickr_pages = lambda found, page, size: found[(page - 1) * 200:][:size] if page <= 3 else []
+        assert [photo.id for photo in source(server).search("x")] == ids(650)
+        assert server.requests["flickr.photos.search"] == 4
+
+
+@pytest.mark.parametrize("faults", [
+    [fake.status(429)], [fake.status(500)] * 2, [fake.hang(0.6)], [fake.cut(b"{" * 99, 9)],
+    [fake.answer(b'{"stat": "fail", "code": 105, "message": "Service currently unavailable"}', "application/json")] * 3,
+], ids=["429", "500", "hang", "reset", "code 105"])
+def test_passing_trouble(faults):
+    with fake.FakeServices(ids(3)) as server:
+        server.faults["flickr.photos.search"] = iter(faults)
+        assert len(list(source(server, timeout=(1, 0.3)).search("x"))) == 3
+        asked = [headers["Authorization"] for _, what, headers, _ in server.log if what == "flickr.photos.search"]
+    assert len(asked) == len(faults) + 1
+    assert len(set(asked)) == len(asked), "every try is signed anew: Flickr takes no signature twice"
+
+
+def test_retry_after_is_kept():
+    with fake.FakeServices(ids(3)) as server:
+        server.faults["flickr.photos.search"] = iter([fake.status(429, Retry_After="1")])
+        list(source(server).search("x"))
+        _, (first, *_), (second, *_) = server.log
+    assert second - first >= 1.0
+
+
+@pytest.mark.parametrize(("body", "message", "tries"), [
+    (f'{{"stat": "fail", "code": 100, "message": "Invalid API Key ({fake.KEY} is unknown)"}}',
+     r"Invalid API Key \(\*\*\* is unknown\). Check FLICKR_API_KEY", 1),
+    ('{"stat": "fail", "code": 105, "message": "Service currently unavailable"}', "Service currently unavailable", 6),
+    ('{"stat": "fail", "code": 3, "message": "Parameterless searches have been disabled"}', "Parameterless", 1),
+    ("<html>please log in</html>", "no JSON", 1),
+], ids=["invalid key", "unavailable for ever", "bad question", "login page"])
+def test_failures_are_told_in_one_line_without_the_key(body, message, tries):
+    with fake.FakeServices(ids(3)) as server:
+        server.faults["flickr.photos.search"] = fake.always(fake.answer(body.encode(), "application/json"))
+        with pytest.raises(services.ServiceError, match=message) as caught:
+            next(source(server).search("x"))
+        assert server.requests["flickr.photos.search"] == tries
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_key_the_message_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.delenv("FLICKR_API_SECRET")
+    assert not flickr.has_key()
+    with pytest.raises(services.ServiceError, match=r"FLICKR_API_KEY and FLICKR_API_SECRET .* or use Openverse"):
+        flickr.Flickr()
+    (tmp_path / ".env").write_text("FLICKR_API_SECRET=fromthefile\n")
+    assert flickr.has_key() and flickr._keys() == [fake.KEY, "fromthefile"]
+
+
+@pytest.mark.parametrize("fault", [
+    None, fake.status(500, WWW_Authenticate=fake.KEY), fake.status(403), fake.hang(0.4),
+    fake.cut(fake.KEY.encode(), 20), fake.answer(f"no json but {fake.KEY} {fake.SECRET}".encode(), "text/plain"),
+    fake.redirect("http://127.0.0.1:1/"),
+    fake.answer(f'{{"stat": "fail", "code": 99, "message": "{fake.SECRET}{fake.KEY}"}}'.encode(), "application/json"),
+], ids=["fine", "500", "403", "hang", "reset", "no json", "redirect", "echo"])
+def test_the_key_shows_nowhere(fault, tmp_path, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+    with fake.FakeServices(ids(3)) as server:
+        server.faults["flickr.photos.search"] = fake.always(fault)
+        asking = source(server, timeout=(1, 0.1))
+        seen = [repr(asking), repr(vars(asking)), repr(asking.client.session.headers)]
+        try:
+            collecting.collect(asking, "pizza", "ピザ", 2, tmp_path, progress=True)
+        except services.ServiceError as error:
+            seen.append("".join(traceback.format_exception(error)))
+            while error:
+                seen += [repr(error), repr(vars(error)), repr(getattr(getattr(error, "request", None), "headers", ""))]
+                error = error.__context__
+        assert server.requests["flickr.photos.search"] > 0
+    seen += [caplog.text, *(str(vars(record)) for record in caplog.records), *capsys.readouterr()]
+    seen += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
+    shown = "".join(seen)
+    assert "urllib3" in shown, "the log was read"
+    assert fake.KEY not in shown and fake.SECRET not in shown
+
+
+def test_no_key_is_in_the_repository():
+    listed = subprocess.run(["git", "ls-files", "*.ipynb", "*.py", "*.md", "*.txt", "*.yml", "*.csv"],
+                            cwd=paths.ROOT, capture_output=True, text=True, check=False).stdout.split()
+    files = [paths.ROOT / name for name in listed if "fake_services" not in name]
+    if not files:
+        pytest.skip("not a git checkout")
+    for path in filter(lambda path: path.exists(), files):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert not re.search(r"(api_key|API_KEY|API_SECRET)[\"']?\s*[=:]\s*[\"']?[0-9a-f]{16}", text), path
+        if path.suffix == ".ipynb":
+            assert not KEY_SHAPE.search(text), path
+
+
+def test_env_file_is_ignored_by_git():
+    assert ".env" in (paths.ROOT / ".gitignore").read_text().split()
