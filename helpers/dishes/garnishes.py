@@ -55,7 +55,7 @@ def aonori(food, dice, amount=None, part="aonori"):
     amount = dice.uniform(0.12, 0.5) if amount is None else amount
     heaps = 0.6 * field("cloud", food.u, food.v, 0.9, dice) + 0.4 * field("lumps", food.u, food.v, 0.3, dice)
     density = amount * (0.15 + 1.9 * smoothstep(0.35, 0.8, heaps)) * food.within(0.05, 0.06)
-    size = max(dice.uniform(0.035, 0.06), 2.2 * food.pixel)
+    size = max(dice.uniform(0.022, 0.045), 2.2 * food.pixel)
     cover, shade = scattered(food.u, food.v, size, density, dice)
     colour = ramp(shade, "#16301a", "#2a5a22", "#4d8030", "#6c9a3c") * dice.uniform(0.8, 1.25)
     food.paint(part, cover * food.inside, colour, food.canvas.height + 0.012, 0.15)
@@ -101,15 +101,15 @@ def red_ginger(food, dice):
 
 def _stick(food, dice, place, shade):
     length, radius = dice.uniform(0.05, 0.12), max(dice.uniform(0.011, 0.018), 0.55 * food.pixel)
-    angle, bend, tone = dice.uniform(0, 6.3), dice.bell(0, 0.35), dice.uniform(0.75, 1.25)
+    angle, bend, tone, phase = dice.uniform(0, 6.3), dice.bell(0, 0.35), dice.uniform(0.75, 1.25), dice.uniform(0, 6.3)
 
     def draw(du, dv):
         along, across = rotated(du, dv, angle)
         past = np.maximum(np.abs(along) - length, 0)
         off = np.sqrt((across - bend * along * along / length) ** 2 + past * past)
         back = np.sqrt(np.clip(1 - (off / radius) ** 2, 0, 1))
-        colour = shade[:, None, None] * (tone * (0.7 + 0.45 * back))
-        return radius - off, colour.astype(np.float32), 0.02 + 1.4 * radius * back, 0.7
+        colour = shade[:, None, None] * (tone * (0.72 + 0.4 * back) * (1 + 0.2 * np.sin(5 * along / length + phase)))
+        return radius - off, colour.astype(np.float32), 0.02 + 1.2 * radius * back, 0.5
 
     stamp(food, "red_ginger", place, length + radius, draw)
 
@@ -159,7 +159,7 @@ def _leaf(food, dice, place, fresh):
         vein = np.maximum(smoothstep(0.1, 0.02, np.abs(t)), 0.55 * smoothstep(0.13, 0.03, side))
         body = 0.5 * fresh + 0.3 * np.sin(np.pi * np.clip(np.abs(t), 0, 1)) + tone + 0.1 * t
         colour = mix(
-            ramp(body, "#12290f", "#1f4d17", "#37782a", "#5f9f3c"), ramp(body, "#3d5a24", "#a5c474"), 0.55 * vein
+            ramp(body, "#15280e", "#264617", "#446f28", "#789b48"), ramp(body, "#3d5a24", "#a5c474"), 0.55 * vein
         )
         lift = 0.03 + 0.055 * np.sin(np.pi * np.clip(np.abs(t), 0, 1)) - 0.012 * vein + 0.03 * s * s
         return cover, colour, lift, 0.3 + 0.4 * fresh

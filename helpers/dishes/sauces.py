@@ -43,13 +43,13 @@ def brushed_area(food, dice, margin, share):
 
 def tomato_sauce(food, dice, cover):
     """Crushed tomato: red, pulpy, orange where oil stands."""
-    pulp = field("lumps", food.u, food.v, 0.09, dice)
+    pulp = field("lumps", food.u, food.v, dice.uniform(0.08, 0.15), dice)
     cloud = field("cloud", food.u, food.v, 0.6, dice)
     thickness = cover * (0.5 + 0.9 * cloud + 0.5 * pulp)
     scatter = ramp(0.55 * cloud + 0.45 * pulp, "#7c1509", "#ab2410", "#c23a16", "#d2602a") * dice.uniform(0.8, 1.15)
     through = np.exp(-flat((0.5, 3.0, 4.5)) * thickness.astype(np.float32))
     colour = mix(scatter, food.canvas.colour * flat((0.9, 0.35, 0.15)), through)
-    height = smoothed(food, 0.05) + 0.012 * cover + 0.028 * pulp
+    height = smoothed(food, 0.05) + 0.012 * cover + 0.014 * pulp + 0.012 * pulp * cloud
     food.paint("tomato_sauce", cover, colour, height, 0.35 + 0.5 * cloud)
 
 

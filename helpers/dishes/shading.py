@@ -60,7 +60,7 @@ def illuminate(canvas, camera, light):
 
 
 def _normals(height, pixel):
-    smooth = gaussian_filter(height, 0.55, truncate=2)
+    smooth = gaussian_filter(height, 0.7, truncate=2.5)
     slope_y, slope_x = np.gradient(smooth, np.float32(pixel))
     steep = 1 / (1 + 0.3 * np.sqrt(slope_x**2 + slope_y**2))  # a pixel holds the whole of a sharp edge: keep it soft
     slope_x, slope_y = slope_x * steep, slope_y * steep

@@ -63,7 +63,7 @@ def griddle(canvas, u, v, dice):
     """A seasoned iron plate: scraped and stained, with an oil film and burnt crumbs."""
     scratches = field("streaks", u, v, 0.035, dice, angle=dice.bell(0, 0.4))
     arcs = field("streaks", u + 0.5 * v * v, v, 0.06, dice, angle=dice.uniform(0, 3))
-    cloud, oil = field("cloud", u, v, 2.2, dice), field("cloud", u, v, 1.1, dice)
+    cloud, oil = field("cloud", u, v, 2.2, dice), field("lumps", u, v, 1.6, dice)
     scraped = 0.05 * (scratches - 0.5) + 0.3 * smoothstep(0.93, 1.0, scratches) * arcs
     tone = dice.uniform(0.12, 0.5) + 0.16 * (cloud - 0.5) + scraped
     colour = ramp(tone, "#0f0e0e", "#252321", "#43403c", "#6b6660")
@@ -72,7 +72,7 @@ def griddle(canvas, u, v, dice):
     crumbs, shade = scattered(u, v, 0.05, dice.uniform(0, 0.12) * burnt, dice)
     colour = mix(colour, ramp(shade, "#3a1d0a", "#7a4a1c", "#a8743a"), crumbs)
     canvas.paint(
-        np.ones(u.shape), colour, 0.01 * cloud + 0.0012 * arcs + 0.012 * crumbs, 0.35 + 0.4 * oil * (1 - crumbs)
+        np.ones(u.shape), colour, 0.01 * cloud + 0.0012 * arcs + 0.012 * crumbs, 0.4 + 0.25 * oil * (1 - crumbs)
     )
 
 
