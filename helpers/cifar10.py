@@ -56,7 +56,7 @@ HOW_TO_GET_IT = ("CIFAR-10 is not here, so a drawn stand-in is used. Two ways to
 
 def read_binary(folder):
     """CIFAR-10 from a folder in the official binary layout (no pickle is read). Errors as in `load`."""
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     train = np.concatenate([_records(folder / name) for name in TRAIN_FILES])
     test = _records(folder / TEST_FILE)
     return Cifar10(*_split_records(train), *_split_records(test), f"CIFAR-10 binary files in {folder.name}")

@@ -5,78 +5,30 @@ Arai & Nagao, "Intuitive visualization method for image classification using con
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers, ops
+
+from helpers import paths
+from helpers.conv_block import ConvBlock
+from helpers.explainer import Explainer
 
 ENCODER = [(16, 1), (16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1)]  # Table 1
 DECODER = [(32, 2), (32, 1), (16, 2), (16, 1)]                                                      # layers 11-14
 
 
 @keras.saving.register_keras_serializable("gcm")
-class FusedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation over [B,H,W] in one kernel, where Keras' own layer spends five (training is 1.5 x as fast).
-
-    Across several replicas it is Keras' synchronised layer, so that the statistics are those of the whole batch.
-    """
-
-    def __init__(self, **kwargs):
-        super().__init__(**{**kwargs, "synchronized": True})
-
-    def call(self, inputs, training=None):
-        if training and tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            return super().call(inputs, training=training)
-        none = tf.zeros([0])
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=self.gamma, offset=self.beta, epsilon=self.epsilon, is_training=bool(training),
-            mean=none if training else self.moving_mean, variance=none if training else self.moving_variance)
-        if training:
-            self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
-            self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
-        return outputs
-
-
-@keras.saving.register_keras_serializable("gcm")
-class ConvBlock(layers.Layer):
-    """One row of Table 1: a 3x3 convolution without bias, batch normalisation, ReLU.
-
-    [B,H,W,C] -> [B,H/strides,W/strides,filters]; with `transposed` (the paper's "Deconv") the size grows instead.
-    """
-
-    def __init__(self, filters, strides=1, transposed=False, **kwargs):
-        super().__init__(**kwargs)
-        self.filters, self.strides, self.transposed = filters, strides, transposed
-        convolution = layers.Conv2DTranspose if transposed else layers.Conv2D
-        self.conv = convolution(filters, 3, strides, "same", use_bias=False, kernel_initializer="he_normal",
-                                dtype=self.dtype_policy, name="conv")
-        self.norm = FusedBatchNormalization(dtype=self.dtype_policy, name="norm")
-        self.relu = layers.ReLU(dtype=self.dtype_policy, name="relu")
-
-    def build(self, input_shape):
-        self.conv.build(input_shape)
-        self.norm.build(self.conv.compute_output_shape(input_shape))
-
-    def call(self, inputs, training=None):
-        return self.relu(self.norm(self.conv(inputs), training=training))
-
-    def compute_output_shape(self, input_shape):
-        return self.conv.compute_output_shape(input_shape)
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "strides": self.strides,
-                "transposed": self.transposed}
-
-
-@keras.saving.register_keras_serializable("gcm")
 class GCM(keras.Model):
     """Generative Contribution Mappings (sections 3.2, 3.3 and 4.1; Table 1).
 
-    Images [B,H,W,D] in [0,1], H and W divisible by 4 -> class scores [B,num_classes], float32, before the softmax
-    (that one belongs to the loss).
+    Images float [B,H,W,D] in [0,1], H and W divisible by 4 -> class scores [B,num_classes], float32, before the
+    softmax (that one belongs to the loss).
 
     decoder: "shared" (section 3.3: layers 11-14 once, layer 15 for each class; 162,000 parameters for ten classes
     and RGB) or "separate" (section 3.2: layers 11-15 for each class).
     clip: a ReLU on layer 15, so that no weight is negative (section 4.3).
-    Raises ValueError for sizes that cannot be halved twice, and for unknown decoders.
+    Raises ValueError for sizes that cannot be halved twice, integer pixels, another number of channels than the
+    network was built for, unknown decoders, and less than one class.
     """
 
     def __init__(self, num_classes, decoder="shared", clip=False, **kwargs):
@@ -87,7 +39,7 @@ class GCM(keras.Model):
             raise ValueError(f"num_classes {num_classes}: at least 1")
         self.num_classes, self.decoder, self.clip = num_classes, decoder, clip
         policy = self.dtype_policy
-        self.encoder_layers = [ConvBlock(filters, strides, dtype=policy, name=f"layer_{number}")
+        self.encoder_layers = [_block(number, filters, strides, policy)
                                for number, (filters, strides) in enumerate(ENCODER, start=1)]
         if decoder == "shared":
             self.decoder_layers = [_decoder(num_classes, policy)]
@@ -95,8 +47,10 @@ class GCM(keras.Model):
             self.decoder_layers = [_decoder(1, policy, f"_class_{j}") for j in range(num_classes)]
 
     def build(self, input_shape):
-        _check_images(input_shape)
-        shape = input_shape
+        if self.built:
+            return
+        _check_size(input_shape)
+        self.channels, shape = input_shape[-1], input_shape
         for layer in self.encoder_layers:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
@@ -108,8 +62,7 @@ class GCM(keras.Model):
 
     def weight_maps(self, images, training=None):
         """Class Weight Maps (equation 1): images [B,H,W,D] -> [B,H,W,num_classes], float32; >= 0 where `clip`."""
-        _check_images(images.shape)
-        features = images
+        features = self._checked(images)
         for layer in self.encoder_layers:
             features = layer(features, training=training)
         decoded = []
@@ -127,9 +80,7 @@ class GCM(keras.Model):
         Equation 3's mean over height, width and colour channel is kept as the constant it is, so that the mean of a
         contribution map is the score itself. Tiling the weights (equation 2) is never needed for it.
         """
-        brightness = ops.mean(ops.cast(images, "float32"), axis=-1)                          # [B,H,W]
-        weights = self.weight_maps(images, training=training)                                # [B,H,W,N]
-        return ops.mean(weights * brightness[..., None], axis=(1, 2))
+        return class_scores(self.weight_maps(images, training=training), images)
 
     def contribution_maps(self, images, classes=None):
         """Class Contribution Maps (equation 2): images [B,H,W,D] -> [B,H,W,D], signed float32.
@@ -137,18 +88,72 @@ class GCM(keras.Model):
         classes: one class, [B] classes, or None for the predicted ones. The mean of a map is that class's score.
         Raises ValueError for classes the network does not have.
         """
-        images = ops.cast(images, "float32")
+        images = self._checked(images)
         weights = self.weight_maps(images)
         if classes is None:
-            classes = ops.argmax(ops.mean(weights * ops.mean(images, -1, keepdims=True), (1, 2)), axis=-1)
+            classes = ops.argmax(class_scores(weights, images), axis=-1)
+        else:
+            self._check_classes(classes)
         chosen = ops.broadcast_to(ops.cast(classes, "int32"), ops.shape(images)[:1])
-        if bool(ops.any(chosen < 0)) or bool(ops.any(chosen >= self.num_classes)):
-            raise ValueError(f"classes {classes}: this network has the classes 0 to {self.num_classes - 1}")
         chosen_weights = ops.take_along_axis(weights, chosen[:, None, None, None], axis=-1)  # [B,H,W,1]
         return chosen_weights * images                                                       # Tile by broadcasting
 
+    def _checked(self, images):
+        """`images` as a float32 tensor this network can take, and the network built."""
+        images = ops.convert_to_tensor(images)
+        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
+            raise ValueError(f"images: {keras.backend.standardize_dtype(images.dtype)}; GCM takes floats in [0, 1]: "
+                             "divide 8-bit pixels by 255")
+        _check_size(images.shape)
+        if not self.built:
+            self.build(images.shape)
+        if images.shape[-1] != self.channels:
+            raise ValueError(f"images: {images.shape[-1]} channels; this GCM was built for {self.channels}")
+        return ops.cast(images, "float32")
+
+    def _check_classes(self, classes):
+        if tf.is_symbolic_tensor(classes):
+            return
+        given = np.asarray(classes)
+        if given.dtype.kind not in "iu" or not ((given >= 0) & (given < self.num_classes)).all():
+            raise ValueError(f"classes {classes}: this network has the classes 0 to {self.num_classes - 1}")
+
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "decoder": self.decoder, "clip": self.clip}
+
+
+class ContributionMaps(Explainer):
+    """GCM's maps by the explainers' contract: `explain(images, classes=None)` -> float32 [B,H,W].
+
+    A map is the Class Contribution Map averaged over the colour channels, so its mean over height and width is the
+    class's score: raw, signed, at the picture's own resolution.
+    part: "whole", or "positive" for what speaks for the class (zero elsewhere; the upper rows of Figure 6).
+    Raises ValueError for another part, TypeError for a model that is no GCM; otherwise as `Explainer`.
+    """
+
+    def __init__(self, model, part="whole"):
+        if not isinstance(model, GCM):
+            raise TypeError(f"model: {type(model).__name__}; a GCM is wanted: only it makes contribution maps")
+        if part not in ("whole", "positive"):
+            raise ValueError(f'part {part!r}: choose "whole" or "positive"')
+        super().__init__(model)
+        self.part, self._num_classes = part, model.num_classes
+
+    def _maps(self, inputs, classes):
+        weights = self.model.weight_maps(inputs)
+        predicted = ops.cast(ops.argmax(class_scores(weights, inputs), axis=-1), "int32")
+        chosen = ops.where(classes < 0, predicted, classes)
+        maps = tf.gather(weights, chosen, axis=-1, batch_dims=1) * ops.mean(inputs, axis=-1)
+        return ops.relu(maps) if self.part == "positive" else maps
+
+
+def class_scores(weights, images):
+    """Equations 3 and 6: weight maps [B,H,W,N] and their images [B,H,W,D] -> class scores [B,N], float32.
+
+    Colours are averaged before the product, so nothing of the size [B,H,W,D,N] is ever made.
+    """
+    brightness = ops.mean(ops.cast(images, "float32"), axis=-1)  # [B,H,W]
+    return ops.mean(weights * brightness[..., None], axis=(1, 2))
 
 
 def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465)):
@@ -158,7 +163,7 @@ def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465)):
     Centring ("the CNN alone gets centred pixels") is its first layer: `mean` is the training set's mean colour.
     """
     widths = [ENCODER[0][0], *(int(filters * 1.16) for filters, _ in ENCODER[1:])]
-    blocks = [ConvBlock(width, strides, name=f"layer_{number}")
+    blocks = [_block(number, width, strides)
               for number, (width, (_, strides)) in enumerate(zip(widths, ENCODER, strict=True), start=1)]
     return keras.Sequential([
         keras.Input((None, None, 3)),
@@ -170,15 +175,48 @@ def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465)):
     ], name="comparison_cnn")
 
 
+VARIANTS = {
+    "gcm": lambda: GCM(10),
+    "gcm-clipped": lambda: GCM(10, clip=True),
+    "gcm-separate": lambda: GCM(10, decoder="separate"),
+    "cnn": lambda: comparison_cnn(10),
+}
+
+
+def load_trained(name):
+    """The network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped" or "cnn".
+
+    Recipe, accuracy and checksum are in weights/README.md. Raises ValueError for another name, FileNotFoundError
+    where the weights are missing, OSError where the file is damaged.
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(VARIANTS)}")
+    path = paths.WEIGHTS / f"{name}.weights.h5"
+    if not path.exists():
+        raise FileNotFoundError(f"weights/{path.name} is not there: fetch it with the project, or train it by "
+                                f"`make train-gcm VARIANT={name}` and copy its last.weights.h5 there")
+    model = VARIANTS[name]()
+    model.build((None, 32, 32, 3))
+    model.load_weights(path)
+    return model
+
+
+def _block(number, filters, strides, policy=None, transposed=False, suffix=""):
+    """A row of Table 1 whose name reads like the table: layer_5_conv_3x3_c32_s2."""
+    kind = "deconv" if transposed else "conv"
+    return ConvBlock(filters, strides, transposed, dtype=policy,
+                     name=f"layer_{number}_{kind}_3x3_c{filters}_s{strides}{suffix}")
+
+
 def _decoder(num_classes, policy, suffix=""):
     """Layers 11-15 of Table 1, ending in one map a class."""
-    blocks = [ConvBlock(filters, strides, transposed=strides == 2, dtype=policy, name=f"layer_{number}{suffix}")
+    blocks = [_block(number, filters, strides, policy, transposed=strides == 2, suffix=suffix)
               for number, (filters, strides) in enumerate(DECODER, start=11)]
     return [*blocks, layers.Conv2D(num_classes, 5, padding="same", use_bias=False, kernel_initializer="he_normal",
-                                   dtype=policy, name=f"layer_15{suffix}")]
+                                   dtype=policy, name=f"layer_15_conv_5x5_c1_x{num_classes}{suffix}")]
 
 
-def _check_images(shape):
+def _check_size(shape):
     if len(shape) != 4:
         raise ValueError(f"images: shape {tuple(shape)}; GCM takes a batch [B,H,W,D]: add the batch axis")
     height, width = shape[1], shape[2]

@@ -17,9 +17,10 @@ HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_a
 def paper_schedule(epochs, base=0.1):
     """Table 2 of the GCM paper, shortened in proportion: learning rate divided by 10 at 100/180 and 150/180.
 
-    Returns the function epoch (0-based) -> learning rate. 180 epochs drop at 100 and 150, 60 at 33 and 50.
+    Returns the function epoch (0-based) -> learning rate. 180 epochs drop at 100 and 150, 60 at 33 and 50; the
+    first epoch is always at `base`.
     """
-    first, second = epochs * 100 // 180, epochs * 150 // 180
+    first, second = max(1, epochs * 100 // 180), max(1, epochs * 150 // 180)
     return lambda epoch: base * 0.1 ** ((epoch >= first) + (epoch >= second))
 
 
@@ -35,7 +36,7 @@ def choose_strategy(name="auto"):
     workers = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).get("worker", [])
     if name == "auto" and len(workers) > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1:
+    if name == "auto" and len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
@@ -49,31 +50,34 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
     keep_best: keep the weights of the epoch with the best validation accuracy in run/best.weights.h5.
     learning_rate: the function epoch -> learning rate, or None to leave the optimizer's own.
     recipe: what a resumed run must agree in (a dict of plain values); it is compared with the stored one.
-    strategy: the one in whose scope model and optimizer were made; `batches` gives global batches.
+    strategy: the one in whose scope model and optimizer were made; `batches` gives global batches. Several machines
+    need `run` on a disk they share: the first worker writes it, all read it.
     on_epoch: called with each finished row of the history.
 
     A killed run loses the running epoch and no more: call again with the same arguments. Raises ValueError where
-    `run` belongs to another recipe or network, FloatingPointError where the loss is no longer finite (the last good
-    epoch stays on disk), RuntimeError where another worker is lost.
+    `run` belongs to another recipe or network or workers disagree about it, FloatingPointError where the loss is no
+    longer finite (the last good epoch stays on disk), RuntimeError where another worker is lost.
     """
     strategy = strategy or tf.distribute.get_strategy()
     run = Path(run)
     with strategy.scope():
         optimizer.build(model.trainable_variables)
     history = _restore(run, model, optimizer, recipe)
+    _check_workers_agree(strategy, len(history))
     step = _train_step(model, optimizer, from_logits, strategy)
+    score = _score_step(model, from_logits)
     for epoch in range(len(history), epochs):
         if learning_rate:
             optimizer.learning_rate.assign(learning_rate(epoch))
         row = _train_epoch(step, batches(epoch), strategy, f"epoch {epoch + 1}/{epochs}", progress)
         row = {"epoch": epoch + 1, **row, "learning_rate": float(optimizer.learning_rate.numpy())}
         if validation is not None:
-            row |= evaluate(model, validation, from_logits)
-            if keep_best and _is_chief(strategy) and row["validation_accuracy"] > max(
+            row |= _evaluate(score, validation)
+            if keep_best and is_chief(strategy) and row["validation_accuracy"] > max(
                     (old["validation_accuracy"] for old in history), default=-1.0):
                 _write_best(run, model)
         history.append(row)
-        if _is_chief(strategy):
+        if is_chief(strategy):
             _save(run, model, optimizer, recipe, history)
         if on_epoch:
             on_epoch(row)
@@ -82,11 +86,13 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
 
 def evaluate(model, data, from_logits):
     """Mean loss and accuracy of `model` on tf.data of (inputs, labels): validation_loss, validation_accuracy."""
-    loss, right, count = 0.0, 0, 0
-    for inputs, labels in data:
-        batch_loss, batch_right = _score_batch(model, inputs, labels, from_logits)
-        loss, right, count = loss + float(batch_loss), right + int(batch_right), count + len(labels)
-    return {"validation_loss": loss / count, "validation_accuracy": right / count}
+    return _evaluate(_score_step(model, from_logits), data)
+
+
+def is_chief(strategy):
+    """True on the one worker that writes files: always, unless there are several machines."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_id in (None, 0)
 
 
 def read_history(run):
@@ -106,12 +112,23 @@ def _cell(value):
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-@tf.function(reduce_retracing=True)
-def _score_batch(model, inputs, labels, from_logits):
-    outputs = tf.cast(model(inputs, training=False), tf.float32)
-    losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
-    right = tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
-    return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32))
+def _score_step(model, from_logits):
+    @tf.function(reduce_retracing=True)
+    def score(inputs, labels):
+        outputs = tf.cast(model(inputs, training=False), tf.float32)
+        losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
+        right = tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32))
+
+    return score
+
+
+def _evaluate(score, data):
+    loss, right, count = 0.0, 0, 0
+    for inputs, labels in data:
+        batch_loss, batch_right = score(inputs, labels)
+        loss, right, count = loss + float(batch_loss), right + int(batch_right), count + len(labels)
+    return {"validation_loss": loss / count, "validation_accuracy": right / count}
 
 
 def _train_step(model, optimizer, from_logits, strategy):
@@ -163,9 +180,20 @@ def _train_epoch(step, data, strategy, title, progress):
     return {"loss": loss / count, "accuracy": right / count, "seconds": time.perf_counter() - started}
 
 
-def _is_chief(strategy):
-    resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_id in (None, 0)
+def _check_workers_agree(strategy, finished):
+    """Raise where a worker has another number of finished epochs than this one: it would train another network."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return
+
+    @tf.function
+    def total():
+        return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", tf.constant(float(finished))))
+
+    average = float(strategy.experimental_local_results(total())[0]) / replicas
+    if average != finished:
+        raise ValueError(f"this worker has {finished} finished epochs, the workers' average is {average:g}: give them "
+                         "a run folder on a shared disk, or copy the first worker's to the others")
 
 
 def _variables(model, optimizer):

@@ -18,17 +18,10 @@ import keras
 
 from helpers import cifar10, gcm, paths, training
 
-VARIANTS = {
-    "gcm": lambda: gcm.GCM(10),
-    "gcm-clipped": lambda: gcm.GCM(10, clip=True),
-    "gcm-separate": lambda: gcm.GCM(10, decoder="separate"),
-    "cnn": lambda: gcm.comparison_cnn(10),
-}
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", choices=VARIANTS, default="gcm")
+    parser.add_argument("--variant", choices=gcm.VARIANTS, default="gcm")
     parser.add_argument("--epochs", type=int, default=180)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=128, help="the global batch, however many devices")
@@ -37,13 +30,13 @@ def main():
     parser.add_argument("--train-images", type=int, default=50_000, help="use only the first of them")
     arguments = parser.parse_args()
 
-    strategy = training.choose_strategy("auto")
     precision = runtime.setup(seed=arguments.seed, precision=arguments.precision)
+    strategy = training.choose_strategy("auto")
     data = cifar10.load(arguments.data)
     print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
     images, labels = data.train_images[:arguments.train_images], data.train_labels[:arguments.train_images]
     with strategy.scope():
-        model = VARIANTS[arguments.variant]()
+        model = gcm.VARIANTS[arguments.variant]()
         model.build((None, 32, 32, 3))
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
         if precision == "mixed_float16":
@@ -57,9 +50,10 @@ def main():
         arguments.epochs, from_logits=arguments.variant != "cnn", recipe=recipe, strategy=strategy,
         validation=cifar10.test_batches(data.test_images, data.test_labels),
         learning_rate=training.paper_schedule(arguments.epochs), progress=sys.stderr.isatty(), on_epoch=print_row)
-    model.save_weights(run / "last.weights.h5")
-    (run / "metrics.json").write_text(json.dumps({**recipe, "test_accuracy": history[-1]["validation_accuracy"],
-                                                  "seconds": sum(row["seconds"] for row in history)}, indent=1))
+    if training.is_chief(strategy):
+        model.save_weights(run / "last.weights.h5")
+        (run / "metrics.json").write_text(json.dumps({**recipe, "test_accuracy": history[-1]["validation_accuracy"],
+                                                      "seconds": sum(row["seconds"] for row in history)}, indent=1))
     print(f"last epoch: {history[-1]['validation_accuracy']:.2%} on {len(data.test_labels):,} test pictures; "
           f"everything is in {paths.relative(run)}")
 

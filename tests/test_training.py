@@ -1,0 +1,318 @@
+"""Training: schedules at their exact steps, numbers by hand, resuming bit for bit, kills, devices and workers."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from small_training import PICTURES, small_network, train
+
+from helpers import training
+
+SCRIPT = str(Path(__file__).with_name("small_training.py"))
+
+
+def state(run):
+    with np.load(run / "state.npz") as stored:
+        return {name: stored[name] for name in stored.files if name != "about"}
+
+
+def assert_same_state(run, other):
+    ours, theirs = state(run), state(other)
+    assert ours.keys() == theirs.keys() and len(ours) > 15
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def curve(history):
+    return [(row["loss"], row["accuracy"], row["validation_loss"], row["learning_rate"]) for row in history]
+
+
+# --- Schedules -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("epochs, first, second", [(180, 100, 150), (60, 33, 50), (24, 13, 20), (9, 5, 7), (3, 1, 2)])
+def test_schedule_drops_at_its_exact_epochs(epochs, first, second):
+    rate = training.paper_schedule(epochs)
+    rates = [rate(epoch) for epoch in range(epochs)]
+    np.testing.assert_allclose(rates, [0.1] * first + [0.01] * (second - first) + [0.001] * (epochs - second))
+
+
+@given(epochs=st.integers(1, 2000), base=st.floats(1e-6, 10))
+def test_schedule_never_rises_and_starts_at_its_base(epochs, base):
+    rates = [training.paper_schedule(epochs, base)(epoch) for epoch in range(epochs)]
+    assert rates[0] == base and all(late <= early for early, late in itertools.pairwise(rates))
+    assert abs(sum(rate > base * 0.5 for rate in rates) - epochs * 100 / 180) <= 1
+
+
+def test_schedule_reaches_the_optimizer_and_the_history(tmp_path):
+    _, optimizer, history = train(tmp_path, 6)
+    rates = [row["learning_rate"] for row in history]
+    np.testing.assert_allclose(rates, [0.05] * 3 + [0.005] * 2 + [0.0005], rtol=1e-6)
+    assert float(optimizer.learning_rate.numpy()) == pytest.approx(0.0005)
+
+
+# --- Numbers ---------------------------------------------------------------------------------------------------------
+
+def test_one_epoch_is_what_gradient_descent_does(tmp_path):
+    """Momentum SGD on the mean loss of each batch, redone with Keras' own train_on_batch."""
+    rng = np.random.default_rng(0)
+    pictures, labels = rng.random((10, 4, 4, 3), dtype="float32"), np.arange(10) % 3
+    networks = []
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        networks.append(keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]))
+    data = tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(4)
+    history = training.fit(networks[0], keras.optimizers.SGD(0.1, momentum=0.9), tmp_path, lambda epoch: data, 3,
+                           from_logits=True, recipe={}, progress=False)
+    networks[1].compile(keras.optimizers.SGD(0.1, momentum=0.9),
+                        keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for _ in range(3):
+        losses = [float(networks[1].train_on_batch(*batch)) for batch in data]
+        networks[1].reset_metrics()
+    assert history[-1]["loss"] == pytest.approx(losses[-1], rel=1e-5)  # the running mean over the epoch
+    for ours, theirs in zip(networks[0].get_weights(), networks[1].get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_evaluate_by_hand():
+    """Identity network: the inputs are the scores."""
+    scores = np.array([[2.0, 0, 0], [0, 1, 0], [0, 0, 3], [5, 0, 0], [0, 1, 0]], "float32")
+    labels = np.array([0, 1, 2, 1, 0])
+    data = tf.data.Dataset.from_tensor_slices((scores, labels)).batch(2)
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
+    found = training.evaluate(network, data, from_logits=True)
+    likelihood = np.exp(scores[range(5), labels]) / np.exp(scores).sum(axis=1)
+    assert found["validation_accuracy"] == 3 / 5
+    assert found["validation_loss"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-6)
+    network.add(keras.layers.Softmax())
+    assert training.evaluate(network, data, from_logits=False) == pytest.approx(found, rel=1e-6)
+
+
+def test_history_and_its_csv(tmp_path):
+    _, _, history = train(tmp_path, 2)
+    assert training.read_history(tmp_path) == history and training.read_history(tmp_path / "nothing") == []
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,accuracy,validation_loss,validation_accuracy,learning_rate,seconds"
+    for line, row in zip(lines[1:], history, strict=True):
+        cells = dict(zip(lines[0].split(","), line.split(","), strict=True))
+        assert float(cells["loss"]) == pytest.approx(row["loss"], rel=1e-5) and cells["epoch"] == str(row["epoch"])
+        assert float(cells["accuracy"]) * PICTURES == pytest.approx(round(row["accuracy"] * PICTURES), abs=1e-3)
+
+
+def test_best_weights_are_those_of_the_best_epoch(tmp_path):
+    _, _, history = train(tmp_path, 5, keep_best=True)
+    best = max(history, key=lambda row: row["validation_accuracy"])["epoch"]  # the first of equals
+    train(tmp_path / "short", best)
+    network = small_network(seed=9)
+    network.load_weights(tmp_path / "best.weights.h5")
+    arrays = list(state(tmp_path / "short").values())
+    for ours, wanted in zip(network.variables, arrays, strict=False):
+        if "seed_generator" not in ours.path:
+            np.testing.assert_array_equal(ours, wanted, err_msg=ours.path)
+
+
+def test_mixed_float16_with_loss_scaling(tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        network = small_network()
+    finally:
+        keras.config.set_dtype_policy(before)
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05))
+    pictures, labels = np.random.default_rng(0).random((24, 32, 32, 3), dtype="float32"), np.arange(24) % 10
+    data = tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(8)
+    start = [np.array(w) for w in network.get_weights()]
+    history = training.fit(network, optimizer, tmp_path, lambda epoch: data, 2, from_logits=True, recipe={},
+                           progress=False)
+    assert np.isfinite(history[-1]["loss"])
+    moved = [np.abs(ours - old).max() for ours, old in zip(network.get_weights(), start, strict=True)]
+    assert 0 < max(moved[:1]) < 1  # unscaled again before it is applied
+
+
+# --- Resuming --------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_resumed_training_is_the_same_bit_for_bit(tmp_path, dropout):
+    _, _, whole = train(tmp_path / "whole", 4, dropout=dropout)
+    train(tmp_path / "cut", 1, dropout=dropout)
+    keras.utils.set_random_seed(77)  # a new process knows nothing of the old one's generators
+    train(tmp_path / "cut", 3, dropout=dropout)
+    _, _, resumed = train(tmp_path / "cut", 4, dropout=dropout)
+    assert curve(resumed) == curve(whole)
+    assert_same_state(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    train(tmp_path, 2)
+    before = state(tmp_path)
+    model, _, history = train(tmp_path, 2)
+    assert len(history) == 2
+    np.testing.assert_array_equal(model.variables[0], before["v0000"])
+
+
+def test_killed_at_random_points_it_goes_on_bit_for_bit(tmp_path):
+    command = [sys.executable, SCRIPT, str(tmp_path / "killed"), "6", "--dropout", "0.3", "--slow", "0.05"]
+    rng = random.Random(time.time_ns())
+    for wanted in ("epoch 1", "epoch 3"):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for line in process.stdout:
+            if line.strip() == wanted:
+                break
+        time.sleep(rng.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(timeout=60) == -signal.SIGKILL
+        process.stdout.close()
+        assert training.read_history(tmp_path / "killed")[-1]["epoch"] >= int(wanted[-1])
+    train(tmp_path / "killed", 6, dropout=0.3)
+    train(tmp_path / "whole", 6, dropout=0.3)
+    assert_same_state(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_write_that_fails_leaves_the_last_good_state(tmp_path, monkeypatch):
+    train(tmp_path, 1)
+    before = state(tmp_path)
+
+    def full_disk(file, **arrays):
+        file.write(b"half a fi")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        train(tmp_path, 2)
+    monkeypatch.undo()
+    after = state(tmp_path)
+    assert all((before[name] == after[name]).all() for name in before)
+    _, _, history = train(tmp_path, 2)
+    assert len(history) == 2
+
+
+def test_another_recipe_or_network_is_refused(tmp_path):
+    model, optimizer, _ = train(tmp_path, 1)
+    empty = tf.data.Dataset.from_tensors((np.zeros((1, 32, 32, 3), "float32"), [0]))
+    with pytest.raises(ValueError, match=r"recipe \{'net': 'small'\}, asked for is \{'net': 'large'\}"):
+        training.fit(model, optimizer, tmp_path, lambda epoch: empty, 2, from_logits=True, recipe={"net": "large"})
+    other = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    with pytest.raises(ValueError, match="holds another network"):
+        training.fit(other, keras.optimizers.SGD(), tmp_path, lambda epoch: empty, 2, from_logits=True,
+                     recipe={"net": "small"})
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[:-200], lambda raw: b"", lambda raw: b"not a zip file"])
+def test_a_damaged_state_says_what_to_do(tmp_path, damage):
+    train(tmp_path, 1)
+    (tmp_path / "state.npz").write_bytes(damage((tmp_path / "state.npz").read_bytes()))
+    with pytest.raises(ValueError, match=r"state\.npz cannot be read .*delete .* to start anew"):
+        train(tmp_path, 2)
+
+
+def test_a_loss_that_explodes_stops_and_keeps_the_last_good_epoch(tmp_path):
+    model, optimizer, _ = train(tmp_path, 1)
+    broken = tf.data.Dataset.from_tensors((np.full((2, 32, 32, 3), np.nan, "float32"), [0, 1]))
+    with pytest.raises(FloatingPointError, match="epoch 2/3: the loss is no longer finite"):
+        training.fit(model, optimizer, tmp_path, lambda epoch: broken, 3, from_logits=True, recipe={"net": "small"},
+                     progress=False)
+    assert len(training.read_history(tmp_path)) == 1
+    assert all(np.isfinite(array).all() for array in state(tmp_path).values())
+
+
+# --- Several devices, several workers --------------------------------------------------------------------------------
+# Tolerances: the loss of each epoch within 1e-5 (only the order of sums differs). The validation loss within 1e-4: the
+# moving variances of one device are unbiased, of several Keras' biased ones.
+
+def assert_same_curve(history, wanted):
+    for row, one in zip(history, wanted, strict=True):
+        assert row["loss"] == pytest.approx(one["loss"], rel=1e-5) and row["accuracy"] == one["accuracy"]
+        assert row["validation_loss"] == pytest.approx(one["validation_loss"], rel=1e-4)
+        assert row["learning_rate"] == one["learning_rate"]
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("one"), 4)[2]
+
+
+def test_two_virtual_devices_learn_as_one(tmp_path, one_device):
+    done = subprocess.run([sys.executable, SCRIPT, str(tmp_path), "4", "--devices", "2"], capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["replicas"] == 2
+    assert_same_curve(result["history"], one_device)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def start_workers(run, epochs, folder):
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    workers = []
+    for index in range(2):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        with open(folder / f"worker{index}.txt", "w") as output:
+            workers.append(subprocess.Popen([sys.executable, SCRIPT, str(run), str(epochs)], stdout=output,
+                                            stderr=subprocess.STDOUT,
+                                            env={**os.environ, "TF_CONFIG": json.dumps(config)}))
+    return workers
+
+
+def test_two_workers_learn_as_one_and_survive_a_kill(tmp_path, one_device):
+    """Worker 1 is killed in an epoch: worker 0 ends with a clear error, both started again go on and finish."""
+    run = tmp_path / "run"
+    workers = start_workers(run, 1000, tmp_path)
+    try:
+        deadline = time.monotonic() + 240
+        while len(training.read_history(run)) < 3:
+            assert time.monotonic() < deadline and workers[0].poll() is None, (tmp_path / "worker0.txt").read_text()
+            time.sleep(0.05)
+        workers[1].kill()
+        assert workers[0].wait(timeout=120) == 1
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert "another worker is lost" in (tmp_path / "worker0.txt").read_text().splitlines()[-1]
+    finished = training.read_history(run)
+    assert_same_curve(finished[:3], one_device[:3])
+    workers = start_workers(run, len(finished) + 1, tmp_path)
+    assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
+    results = [json.loads((tmp_path / f"worker{index}.txt").read_text().splitlines()[-1]) for index in range(2)]
+    assert results[0]["replicas"] == 2 and results[0]["checksum"] == results[1]["checksum"]
+    assert curve(results[0]["history"])[:-1] == curve(finished)
+
+
+def test_workers_that_do_not_share_a_disk_are_found_out(monkeypatch):
+    class Two:
+        num_replicas_in_sync = 2
+        run = staticmethod(lambda function: tf.constant(3.0))                    # 3 epochs here, none there
+        experimental_local_results = staticmethod(lambda value: (value,))
+
+    with pytest.raises(ValueError, match=r"3 finished epochs, the workers' average is 1\.5"):
+        training._check_workers_agree(Two, 3)
+
+
+def test_choose_strategy(monkeypatch):
+    assert training.choose_strategy("one") is training.choose_strategy("auto") is tf.distribute.get_strategy()
+    with pytest.raises(ValueError, match='"auto" or "one"'):
+        training.choose_strategy("both")
+    config = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert training.choose_strategy("auto") is tf.distribute.get_strategy()  # a cluster of one
