@@ -224,10 +224,10 @@ def _write_best(run, model):
 
 def _read_state(state):
     try:
-        with np.load(state) as stored:
+        with open(state, "rb") as file, np.load(file) as stored:
             about = json.loads(str(stored["about"]))
             return [stored[name] for name in sorted(stored.files) if name != "about"], about
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{state} cannot be read ({error}): delete {state.parent.name} to start anew") from error
 
 

@@ -76,12 +76,14 @@ def test_one_epoch_is_what_gradient_descent_does(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(4)
     history = training.fit(networks[0], keras.optimizers.SGD(0.1, momentum=0.9), tmp_path, lambda epoch: data, 3,
                            from_logits=True, recipe={}, progress=False)
-    networks[1].compile(keras.optimizers.SGD(0.1, momentum=0.9),
-                        keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    for _ in range(3):
-        losses = [float(networks[1].train_on_batch(*batch)) for batch in data]
-        networks[1].reset_metrics()
-    assert history[-1]["loss"] == pytest.approx(losses[-1], rel=1e-5)  # the running mean over the epoch
+    mean_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    networks[1].compile(keras.optimizers.SGD(0.1, momentum=0.9), mean_loss)
+    for row in history:
+        total = 0.0
+        for batch, classes in data:
+            total += len(classes) * float(mean_loss(classes, networks[1](batch)))
+            networks[1].train_on_batch(batch, classes)
+        assert row["loss"] == pytest.approx(total / 10, rel=1e-5)
     for ours, theirs in zip(networks[0].get_weights(), networks[1].get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
@@ -143,8 +145,7 @@ def test_mixed_float16_with_loss_scaling(tmp_path):
 
 # --- Resuming --------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_resumed_training_is_the_same_bit_for_bit(tmp_path, dropout):
+def test_resumed_training_is_the_same_bit_for_bit(tmp_path, dropout=0.5):
     _, _, whole = train(tmp_path / "whole", 4, dropout=dropout)
     train(tmp_path / "cut", 1, dropout=dropout)
     keras.utils.set_random_seed(77)  # a new process knows nothing of the old one's generators
