@@ -1,8 +1,7 @@
 """Which explanation to believe: scores for any explainer, each from its definition.
 
 An explainer is any callable `explain(images, classes)` that gives maps [B, h, w] or [B, H, W, C]; no method is known
-here by name. One rule turns every map into a `saliency` before it is scored, so scores do not depend on its scale.
-Two controls that have never seen a network, `centred_blob` and `edge_detector`, keep the same contract.
+here by name. One rule turns every map into a `saliency` before it is scored, and no score depends on the map's scale.
 Derived in notebook 10.
 """
 
@@ -88,27 +87,26 @@ def blurred(images, sigma=None):
     return ndimage.gaussian_filter(np.asarray(images), (0, sigma, sigma, 0), mode="nearest")
 
 
-def deletion_curve(predict, images, maps, classes, baselines, steps=10, batch_size=32):
+def deletion_curve(predict, images, maps, classes, baselines, steps=10, ends=None, batch_size=32):
     """The class's score while the picture turns into its baseline, most salient pixels first. Small area: good map.
 
-    predict: f(float32 [b, H, W, C]) -> [b, N], best compiled, called with at most two batch sizes; probabilities in
-    the source. maps: [B, h, w] or [B, H, W, C]. classes: int, [B] ints, or None for the one predicted for the whole
-    picture. baselines: [B, H, W, C], `mean_colour(images)` or `blurred(images)`. Equal values follow each other in an
-    order drawn once by lot, the same for all maps. Returns fractions [steps + 1], which lie closer together at the
-    start, (k / steps)², and curves, float64 [B, steps + 1]. Source: Petsiuk et al. 2018, "RISE", causal metrics.
+    predict: f(float32 [b, H, W, C]) -> [b, N], best compiled; probabilities in the source. maps: [B, h, w] or
+    [B, H, W, C]. classes: int, [B] ints, or None for the one predicted for the whole picture. baselines: [B, H, W, C],
+    `mean_colour(images)` or `blurred(images)`. Equal values follow each other in an order drawn once by lot, the same
+    for all maps. ends: predict's scores of images and of baselines, two [B, N], which are the same for all maps.
+    Returns fractions [steps + 1], (k / steps)², closer together where curves are steep, and curves, float64
+    [B, steps + 1]. Source: Petsiuk et al. 2018, "RISE", causal metrics.
     """
-    ranks = _ranks(saliency(maps, images.shape[1:3]))
-    fractions, scores = _perturbed(predict, images, baselines, ranks, steps, batch_size)
+    fractions, scores = _perturbed(predict, images, baselines, maps, steps, ends, batch_size)
     return fractions, _of_classes(scores, classes, whole=scores[:, 0])
 
 
-def insertion_curve(predict, images, maps, classes, baselines, steps=10, batch_size=32):
+def insertion_curve(predict, images, maps, classes, baselines, steps=10, ends=None, batch_size=32):
     """The class's score while the baseline turns into the picture, most salient pixels first. Large area: good map.
 
     Arguments, results and source as for `deletion_curve`; the source's baseline is `blurred(images)`.
     """
-    ranks = _ranks(saliency(maps, images.shape[1:3]))
-    fractions, scores = _perturbed(predict, baselines, images, ranks, steps, batch_size)
+    fractions, scores = _perturbed(predict, baselines, images, maps, steps, ends and ends[::-1], batch_size)
     return fractions, _of_classes(scores, classes, whole=scores[:, -1])
 
 
@@ -200,30 +198,21 @@ def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     return float(low), float(high)
 
 
-def centred_blob(images, classes=None):
-    """Control: the same Gaussian in the middle of every picture, sigma a quarter of the side. float32 [B, H, W].
-
-    Zhang et al. 2018 call it "center". Photographers put their subject there.
-    """
-    height, width = images.shape[1:3]
-    rows, columns = (np.exp(-0.5 * (np.linspace(-2, 2, n) ** 2)) for n in (height, width))
-    return np.broadcast_to(np.outer(rows, columns).astype(np.float32), (len(images), height, width))
-
-
-def edge_detector(images, classes=None):
-    """Control: the Sobel gradient's magnitude of the mean over the channels. float32 [B, H, W].
-
-    Adebayo et al. 2018, section 5, found it easy to mistake for an explanation.
-    """
-    grey = np.asarray(images, np.float32).mean(axis=-1, keepdims=True)
-    return np.linalg.norm(tf.image.sobel_edges(tf.constant(grey))[..., 0, :], axis=-1)
-
-
 def explain_all(explain, images, classes=None, batch_size=16):
     """explain(images, classes) for any number of pictures, a batch at a time; classes: int, [B] ints, or None."""
-    batches = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
     chosen = None if classes is None else np.broadcast_to(classes, len(images))
-    return np.concatenate([explain(images[batch], None if classes is None else chosen[batch]) for batch in batches])
+    return np.concatenate([explain(images[batch], None if classes is None else chosen[batch])
+                           for batch in _batches(len(images), batch_size)])
+
+
+def predict_all(predict, images, batch_size=32):
+    """predict(images) for any number of pictures, a batch at a time: float64 [B, N]."""
+    return np.concatenate([np.asarray(predict(images[batch]), np.float64)
+                           for batch in _batches(len(images), batch_size)])
+
+
+def _batches(length, batch_size):
+    return [slice(start, start + batch_size) for start in range(0, length, batch_size)]
 
 
 def _with_masks(maps, masks):
@@ -252,21 +241,23 @@ def _ranks(heat):
     return ranks.reshape(heat.shape)
 
 
-def _perturbed(predict, start, end, ranks, steps, batch_size):
-    """Fractions [steps + 1] and the scores [B, steps + 1, N] of pictures whose first pixels in rank are the end's."""
+def _perturbed(predict, start, end, maps, steps, ends, batch_size):
+    """Fractions [steps + 1] and the scores [B, steps + 1, N] of `start` with that part of `end`'s pixels."""
     start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
-    if not start.shape == end.shape or start.shape[:3] != ranks.shape:
-        raise ValueError(f"images {start.shape}, baselines {end.shape}, maps for {len(ranks)}: the first two have to "
-                         "be the same [B, H, W, C], and maps one a picture")
-    fractions = (np.arange(steps + 1) / steps) ** 2
-    counts = np.round(fractions * ranks[0].size)
-    image, step = (index.ravel() for index in np.indices((len(ranks), steps + 1)))
+    if start.shape != end.shape or len(start) != len(maps) or steps < 2:
+        raise ValueError(f"images and baselines {start.shape} and {end.shape}, {len(maps)} maps, {steps} steps; the "
+                         "first two have to be the same [B, H, W, C], maps one a picture, steps at least 2")
+    fractions, ranks = (np.arange(steps + 1) / steps) ** 2, _ranks(saliency(maps, start.shape[1:3]))
+    counts = np.round(fractions[1:-1] * ranks[0].size)
+    picture, step = (index.ravel() for index in np.indices((len(start), len(counts))))
     scores = []
-    for i in range(0, len(image), batch_size):
-        chosen = image[i:i + batch_size]
-        replaced = ranks[chosen] < counts[step[i:i + batch_size], None, None]
-        scores.append(np.asarray(predict(np.where(replaced[..., None], end[chosen], start[chosen])), np.float64))
-    return fractions, np.concatenate(scores).reshape(len(ranks), steps + 1, -1)
+    for batch in _batches(len(picture), batch_size):
+        chosen = picture[batch]
+        replaced = (ranks[chosen] < counts[step[batch], None, None])[..., None]
+        scores.append(np.asarray(predict(np.where(replaced, end[chosen], start[chosen])), np.float64))
+    inner = np.concatenate(scores).reshape(len(start), len(counts), -1)
+    first, last = ends or [predict_all(predict, images, batch_size) for images in (start, end)]
+    return fractions, np.concatenate([first[:, None], inner, last[:, None]], axis=1)
 
 
 def _of_classes(scores, classes, whole):
