@@ -80,7 +80,8 @@ class GCM(keras.Model):
         Equation 3's mean over height, width and colour channel is kept as the constant it is, so that the mean of a
         contribution map is the score itself. Tiling the weights (equation 2) is never needed for it.
         """
-        return class_scores(self.weight_maps(images, training=training), images)
+        weights = self.weight_maps(images, training=training)
+        return class_scores(weights, images, dtype="float32" if training else "float64")
 
     def contribution_maps(self, images, classes=None):
         """Class Contribution Maps (equation 2): images [B,H,W,D] -> [B,H,W,D], signed float32.
@@ -147,13 +148,15 @@ class ContributionMaps(Explainer):
         return ops.relu(maps) if self.part == "positive" else maps
 
 
-def class_scores(weights, images):
+def class_scores(weights, images, dtype="float64"):
     """Equations 3 and 6: weight maps [B,H,W,N] and their images [B,H,W,D] -> class scores [B,N], float32.
 
     Colours are averaged before the product, so nothing of the size [B,H,W,D,N] is ever made.
+    dtype: what the sum is kept in; in float64 even a score near zero has five right digits (training needs less).
     """
     brightness = ops.mean(ops.cast(images, "float32"), axis=-1)  # [B,H,W]
-    return ops.mean(weights * brightness[..., None], axis=(1, 2))
+    products = ops.cast(weights * brightness[..., None], dtype)
+    return ops.cast(ops.mean(products, axis=(1, 2)), "float32")
 
 
 def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465)):

@@ -1,12 +1,12 @@
-"""Train GCM, its clipped variant or the comparison CNN on CIFAR-10 by the paper's schedule, or a shorter one.
+"""Train GCM, its variants or the comparison CNN on CIFAR-10 by the paper's schedule, or a shorter one.
 
     python scripts/train_gcm.py --variant gcm --epochs 180
 
 Killed runs go on where they were. Everything is kept in runs/<variant>-<epochs>-seed<seed>/.
+All GPUs of the machine are used; TF_CONFIG on each of several machines makes them one (runs/ on a shared disk).
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -14,48 +14,42 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
 
-import keras
-
-from helpers import cifar10, gcm, paths, training
+from helpers import cifar10, gcm, gcm_training, paths, training
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=gcm.VARIANTS, default="gcm")
-    parser.add_argument("--epochs", type=int, default=180)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch-size", type=int, default=128, help="the global batch, however many devices")
+    parser.add_argument("--epochs", type=int, default=gcm_training.EPOCHS)
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the crops")
+    parser.add_argument("--batch-size", type=int, default=gcm_training.BATCH_SIZE,
+                        help="the global batch, however many devices (default: %(default)s)")
     parser.add_argument("--precision", default="float32", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--data", help="folder of the CIFAR-10 binary files (default: CIFAR10_DIR, data/, download)")
     parser.add_argument("--train-images", type=int, default=50_000, help="use only the first of them")
-    arguments = parser.parse_args()
+    parser.add_argument("--ship", action="store_true", help="also copy the result to weights/")
+    options = parser.parse_args(arguments)
 
-    precision = runtime.setup(seed=arguments.seed, precision=arguments.precision)
-    strategy = training.choose_strategy("auto")
-    data = cifar10.load(arguments.data)
-    print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
-    images, labels = data.train_images[:arguments.train_images], data.train_labels[:arguments.train_images]
-    with strategy.scope():
-        model = gcm.VARIANTS[arguments.variant]()
-        model.build((None, 32, 32, 3))
-        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-        if precision == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    run = paths.RUNS / f"{arguments.variant}-{arguments.epochs}-seed{arguments.seed}"
-    recipe = {"variant": arguments.variant, "epochs": arguments.epochs, "seed": arguments.seed,
-              "batch_size": arguments.batch_size, "precision": precision, "data": data.source,
-              "train_images": len(images)}
-    history = training.fit(
-        model, optimizer, run, cifar10.training_batches(images, labels, arguments.batch_size, arguments.seed),
-        arguments.epochs, from_logits=arguments.variant != "cnn", recipe=recipe, strategy=strategy,
-        validation=cifar10.test_batches(data.test_images, data.test_labels),
-        learning_rate=training.paper_schedule(arguments.epochs), progress=sys.stderr.isatty(), on_epoch=print_row)
-    if training.is_chief(strategy):
-        model.save_weights(run / "last.weights.h5")
-        (run / "metrics.json").write_text(json.dumps({**recipe, "test_accuracy": history[-1]["validation_accuracy"],
-                                                      "seconds": sum(row["seconds"] for row in history)}, indent=1))
-    print(f"last epoch: {history[-1]['validation_accuracy']:.2%} on {len(data.test_labels):,} test pictures; "
+    runtime.setup(seed=options.seed, precision=options.precision)
+    run = paths.RUNS / f"{options.variant}-{options.epochs}-seed{options.seed}"
+    try:
+        strategy = training.choose_strategy("auto")
+        _, history = gcm_training.train(
+            run, options.variant, load(options), options.epochs, options.seed, options.batch_size, strategy,
+            progress=sys.stderr.isatty(), on_epoch=print_row)
+        if options.ship:
+            gcm_training.ship(run)
+    except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+    print(f"last epoch: {history[-1]['validation_accuracy']:.2%} of the test pictures; "
           f"everything is in {paths.relative(run)}")
+
+
+def load(options):
+    data = cifar10.load(options.data)
+    print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
+    return data._replace(train_images=data.train_images[:options.train_images],
+                         train_labels=data.train_labels[:options.train_images])
 
 
 def print_row(row):

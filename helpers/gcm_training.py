@@ -1,0 +1,65 @@
+"""Training GCM, its variants and the comparison CNN by the paper's recipe (Table 2), or a shortened one."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import keras
+
+from helpers import cifar10, gcm, paths, training
+
+EPOCHS, BATCH_SIZE = 180, 128  # Table 2
+
+
+def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, strategy=None, progress=True,
+          on_epoch=None):
+    """Train a network of `gcm.VARIANTS` on `data.train_*` in the folder `run`; returns (model, history).
+
+    data: a `cifar10.Cifar10`; after each epoch the network is measured on `data.test_*`, and nothing is chosen by it.
+    The precision is Keras' global dtype policy; strategy, progress and on_epoch are those of `training.fit`, and so
+    are its errors and its going on after a kill. At the end run/last.weights.h5 and run/metrics.json are written.
+    Source: section 4.1. He normal initial weights are ours (the paper names none).
+    """
+    strategy, precision = strategy or training.choose_strategy("one"), keras.config.dtype_policy().name
+    keras.utils.set_random_seed(seed)
+    with strategy.scope():
+        model = gcm.VARIANTS[variant]()
+        model.build((None, 32, 32, 3))
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        if precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    recipe = {"variant": variant, "epochs": epochs, "seed": seed, "batch_size": batch_size, "precision": precision,
+              "data": data.source, "train_images": len(data.train_images)}
+    history = training.fit(
+        model, optimizer, run, cifar10.training_batches(data.train_images, data.train_labels, batch_size, seed),
+        epochs, from_logits=variant != "cnn", recipe=recipe, strategy=strategy,
+        validation=cifar10.test_batches(data.test_images, data.test_labels),
+        learning_rate=training.paper_schedule(epochs), progress=progress, on_epoch=on_epoch)
+    if training.is_chief(strategy):
+        _write_result(Path(run), model, recipe, history)
+    return model, history
+
+
+def ship(run, name=None):
+    """Copy a finished run to weights/: <name>.weights.h5, <name>.json (recipe, accuracy, sha256), <run>.csv.
+
+    name: default the variant's. Returns the json's dict. Raises FileNotFoundError where the run has not ended.
+    """
+    run = Path(run)
+    if not (run / "metrics.json").exists():
+        raise FileNotFoundError(f"{run.name} has not ended: there is no metrics.json in it; start it again to go on")
+    about = json.loads((run / "metrics.json").read_text())
+    name = name or about["variant"]
+    shutil.copyfile(run / "last.weights.h5", paths.WEIGHTS / f"{name}.weights.h5")
+    shutil.copyfile(run / "log.csv", paths.WEIGHTS / f"{run.name}.csv")
+    about["sha256"] = hashlib.sha256((run / "last.weights.h5").read_bytes()).hexdigest()
+    (paths.WEIGHTS / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n")
+    return about
+
+
+def _write_result(run, model, recipe, history):
+    model.save_weights(run / "last.weights.h5")
+    result = {**recipe, "test_accuracy": history[-1]["validation_accuracy"],
+              "seconds": round(sum(row["seconds"] for row in history), 1)}
+    (run / "metrics.json").write_text(json.dumps(result, indent=1) + "\n")
