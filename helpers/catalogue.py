@@ -105,7 +105,7 @@ class Catalogue:
         line = _csv([_attribution(found.file, found.sha256, date, photo).values()]).encode()
         path = self.folder / found.file
         part = f"{path}{PART}"
-        os.write(self._credits, line)
+        self._credits.write(line)
         os.replace(part, path)
 
     def leave_out(self, label, photo, reason, final=True):
@@ -142,12 +142,12 @@ class Catalogue:
             os.replace(part, path)
         for part in [*self.folder.glob(f"*{PART}"), *self.folder.glob(f"*/*{PART}")]:
             part.unlink()
-        self._credits = os.open(self.folder / ATTRIBUTIONS, os.O_WRONLY | os.O_APPEND)
+        self._credits = (self.folder / ATTRIBUTIONS).open("ab", buffering=0)
 
     def _publish_tables(self):
         """Write attributions.csv and left_out.csv anew, in one order whatever the order of events was."""
         if self._credits is not None:
-            os.close(self._credits)
+            self._credits.close()
         rows = [_attribution(*record) for *record, _ in self.records()]
         ours = {label for (label,) in self._rows("SELECT DISTINCT label FROM photos")}
         rows += [row for row in self._read_attributions()  # somebody else's classes keep their credits

@@ -16,7 +16,7 @@ class Openverse(Service):
 
     name = "Openverse"
 
-    def __init__(self, licences=LICENCES, origin="flickr", url=URL, call_gap=3.0, photo_gap=0.2, backoff=4.0, **client):
+    def __init__(self, licences=LICENCES, origin="flickr", url=URL, call_gap=3.1, photo_gap=0.2, backoff=4.0, **client):
         self.licences, self.origin, self.url = tuple(licences), origin, url
         self.client = Client(call_gap, photo_gap, backoff, **client)
 
@@ -34,15 +34,16 @@ class Openverse(Service):
             if number > 1 and error.status in (400, 404):  # fewer pages than promised
                 return [], False
             raise
-        photos = [_photo(result) for result in answer.get("results") or [] if result.get("id") and result.get("url")]
-        return photos, bool(answer.get("results")) and number < min(int(answer.get("page_count") or 0), DEEPEST_PAGE)
+        results = answer.get("results") or []
+        photos = [_photo(result, self.name) for result in results if result.get("id") and result.get("url")]
+        return photos, bool(results) and number < min(int(answer.get("page_count") or 0), DEEPEST_PAGE)
 
 
-def _photo(result):
+def _photo(result, name):
     licence = licence_name(result.get("license"), result.get("license_version"))
     return Photo(id=str(result["id"]), title=one_line(result.get("title")),
                  creator=one_line(result.get("creator")), licence=licence,
                  licence_url=one_line(result.get("license_url")), page_url=one_line(result.get("foreign_landing_url")),
-                 source=f"{one_line(result.get('source'))} via Openverse",
+                 source=f"{one_line(result.get('source'))} via {name}",
                  sizes=((result.get("width"), result.get("height"), result["url"]),),
                  attribution=one_line(result.get("attribution")))

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
 from helpers import paths
 
@@ -9,6 +10,7 @@ CLASS_COLOURS = {"okonomiyaki": "#7a4a2b", "takoyaki": "#7a4a2b", "pizza": "#c83
 HEAT = "inferno"      # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"     # signed maps, centred on zero
 WIDTH = 9.0           # inches; 640 px in a blog column stays readable
+LARGEST_FIGURE = 400_000  # bytes
 
 STYLE = {
     "font.size": 11,
@@ -26,10 +28,17 @@ plt.rcParams.update(STYLE)
 
 
 def save_figure(name, figure=None):
-    """Write `figure` (default: the current one) to figures/<name>.png and return it."""
+    """Write `figure` (default: the current one) to figures/<name>.png and return it.
+
+    A file above LARGEST_FIGURE, which only sheets of photos reach, is stored in 256 colours.
+    """
     figure = figure or plt.gcf()
     paths.FIGURES.mkdir(exist_ok=True)
-    figure.savefig(paths.FIGURES / f"{name}.png")
+    path = paths.FIGURES / f"{name}.png"
+    figure.savefig(path)
+    if path.stat().st_size > LARGEST_FIGURE:
+        with Image.open(path) as picture:
+            picture.convert("RGB").quantize(256).save(path, optimize=True)
     return figure
 
 
@@ -148,6 +157,55 @@ def learning_curves(history, best_epoch=None):
     both[0].set_ylim(bottom=0)
     both[1].legend(frameon=False)
     return figure
+
+
+def contributions(images, maps, scores, class_names, true_classes):
+    """Draw Class Contribution Maps as the GCM paper's Figure 6 does; returns the Figure.
+
+    images [P, H, W, 3] in [0, 1]; maps [P, N, H, W, 3], signed; scores [P, N]. Two rows a picture: the positive parts
+    and, below, the negative ones, each class with its score; a red frame on the true class. One scale a picture,
+    linear and clipped at the maps' 99.5th percentile, so that brightness compares classes.
+    """
+    count = len(class_names)
+    figure, axes = plt.subplots(2 * len(images), count + 1, figsize=(WIDTH, 2.0 * len(images) + 0.2), squeeze=False)
+    for index, image in enumerate(images):
+        upper, lower = axes[2 * index], axes[2 * index + 1]
+        scale = float(np.percentile(np.abs(maps[index]), 99.5)) or 1.0
+        show_image(upper[0], image)
+        upper[0].set_title(class_names[true_classes[index]], fontsize=8, fontweight="bold")
+        lower[0].axis("off")
+        lower[0].text(0.5, 0.5, f"above: +\nhere: \u2212\nwhite: {scale:.0f}", transform=lower[0].transAxes,
+                      fontsize=8, ha="center", va="center")
+        for j, name in enumerate(class_names, start=1):
+            show_image(upper[j], np.maximum(maps[index][j - 1], 0) / scale)
+            show_image(lower[j], np.maximum(-maps[index][j - 1], 0) / scale)
+            upper[j].set_title(f"{name}\n{scores[index][j - 1]:+.1f}", fontsize=8)
+        _frame(upper[true_classes[index] + 1])
+        _frame(lower[true_classes[index] + 1])
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.02)
+    return figure
+
+
+def positive_contributions(images, maps, titles=None, columns=4):
+    """Draw pictures [P, H, W, 3] in [0, 1], each beside the positive part of a map [P, H, W, 3] (Figure 8).
+
+    Each map is scaled by its own 99.5th percentile: brightness compares places in a picture, not pictures.
+    Returns the Figure.
+    """
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, 2 * columns, figsize=(WIDTH, rows * (WIDTH / 2 / columns + 0.3)), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, image in enumerate(images):
+        left, right = axes[index // columns, 2 * (index % columns):][:2]
+        positive = np.maximum(maps[index], 0)
+        show_image(left, image, titles[index] if titles else None)
+        show_image(right, positive / (float(np.percentile(positive, 99.5)) or 1.0))
+    return figure
+
+
+def _frame(axes, colour="#d62728"):
+    axes.spines[:].set(visible=True, color=colour, linewidth=2.5)
 
 
 def show_grid(images, titles=None, columns=8, size=1.2):

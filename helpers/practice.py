@@ -27,7 +27,13 @@ def kitchen(size=160):
     As a real service would, it also offers what is no use: re-encoded copies, tiny pictures, "unavailable" cards.
     """
     server = Server(functools.partial(_Kitchen, size=size))
-    return Openverse(url=f"{server.url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
+    return PracticeKitchen(url=f"{server.url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
+
+
+class PracticeKitchen(Openverse):
+    """Openverse's questions, asked of the practice server."""
+
+    name = "the practice server"
 
 
 class Server(ThreadingHTTPServer):
@@ -98,9 +104,9 @@ class _Kitchen(Handler):
         cook, url = f"practice cook {number * 7 % 41:02d}", self.server.url
         licence_url = f"https://creativecommons.org/{kind}/{code.replace('cc0', 'zero')}/{version}/"
         return {"id": f"{label}-{number:04d}", "title": f"{label} {number}, drawn", "creator": cook, "license": code,
-                "license_version": version, "license_url": licence_url, "source": "practice kitchen", "width": None,
+                "license_version": version, "license_url": licence_url, "source": "drawn", "width": None,
                 "height": None, "url": f"{url}/photo/{label}-{number:04d}.jpg",
-                "foreign_landing_url": f"{url}/photo/{label}-{number:04d}.jpg",
+                "foreign_landing_url": f"https://example.org/practice/{label}-{number:04d}",
                 "attribution": f'"{label} {number}, drawn" by {cook}: a practice picture, its licence is invented.'}
 
 

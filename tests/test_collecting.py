@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 import zlib
@@ -18,7 +19,7 @@ import fake_services as fake
 import pytest
 from PIL import Image, ImageDraw
 
-from helpers import client, collecting, services
+from helpers import client, collecting, contact_sheet, paths, practice, services
 from helpers.catalogue import COLUMNS, Catalogue
 from helpers.openverse import Openverse
 
@@ -416,3 +417,44 @@ def _check_after_kill(folder):
     assert files.items() <= rows.items()
     assert len(rows) - len(files) <= 1
     return len(rows) - len(files)
+
+
+def test_the_contact_sheet_shows_every_photo_and_runs_no_title(tmp_path):
+    (tmp_path / "attributions.csv").write_text(
+        "file,title,creator,licence,page_url\n"
+        'pizza/1.jpg,"<script>alert(1)</script>",a & b,CC BY 2.0,https://www.flickr.com/photos/x/1\n'
+        'pizza/2.jpg,"""onerror=""x",,CC0 1.0,javascript:alert(1)\n', encoding="utf-8")
+    page = contact_sheet.write(tmp_path).read_text(encoding="utf-8")
+    assert page.count("<figure data-file=") == 2 and page.count("<script>") == 1
+    assert '<a href="https://www.flickr.com/photos/x/1">CC BY 2.0 by a &amp; b</a>' in page
+    assert "javascript:" not in page and "CC0 1.0 by unknown" in page
+    assert 'title="&quot;onerror=&quot;x"' in page
+
+
+def test_the_practice_kitchen_offers_dishes_and_what_is_to_be_left_out(tmp_path):
+    kitchen = practice.kitchen()
+    reports = [collecting.collect(kitchen, label, words, 17, tmp_path, smallest=160)
+               for label, words in collecting.BLOG_WORDS.items()]
+    for report in reports:
+        reasons = {reason.split(":")[0] for reason in report.left_out.values()}
+        assert report.kept == 17 and reasons == {"near-duplicate", "flat", "too small"}
+    assert not list(kitchen.search("sushi"))
+    assert_credited(tmp_path)
+
+
+def script(*arguments, **environment):
+    command = [sys.executable, paths.ROOT / "scripts" / "collect_photos.py", *map(str, arguments)]
+    return subprocess.run(command, text=True, capture_output=True, env={**os.environ, **environment}, check=False)
+
+
+def test_the_command_fetches_a_manifest_and_says_in_one_line_what_to_do(tmp_path):
+    if not (paths.ROOT / ".env").exists():
+        done = script("--source", "flickr", "--folder", tmp_path / "a", FLICKR_API_KEY="", FLICKR_API_SECRET="")
+        assert done.returncode == 1 and "or use Openverse" in done.stderr and done.stderr.count("\n") == 1
+    done = script("--manifest", tmp_path / "none.csv")
+    assert done.returncode == 1 and "none.csv" in done.stderr and done.stderr.count("\n") == 1
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(",".join(collecting.MANIFEST_COLUMNS) + "\npizza,1,00,http://127.0.0.1:9/1.jpg,,,,,,\n")
+    done = script("--manifest", manifest, "--folder", tmp_path / "b")
+    assert done.returncode == 0 and "0 photos of 1 wanted" in done.stdout and "  1: " in done.stdout
+    assert "contact_sheet.html" in done.stdout
