@@ -106,16 +106,17 @@ def _find(root, report):
         raise NotADirectoryError(f"{root} is no folder: photos are expected in <folder>/<class>/*.jpg, .png or .webp")
     class_names, candidates = [], []
     for entry in sorted(root.iterdir()):
-        if entry.name.startswith((".", "_")):
+        if not entry.is_dir():
+            if entry.suffix.lower() in SUFFIXES:
+                report.left_out[entry.name] = "not in a class folder"
+        elif entry.name.startswith((".", "_")):
             report.left_out[entry.name] = "no class: the name begins with . or _"
-        elif entry.is_dir():
+        else:
             class_names.append(entry.name)
             if os.access(entry, os.R_OK | os.X_OK):
                 candidates += [(entry.name, path) for path in sorted(entry.iterdir())]
             else:
                 report.left_out[entry.name] = "the folder cannot be opened: permission denied"
-        elif entry.name != ATTRIBUTIONS:
-            report.left_out[entry.name] = "not in a class folder"
     return tuple(class_names), candidates
 
 
@@ -181,7 +182,9 @@ def _advice(smallest, counts):
     held_out = smallest * 2 // 9
     if held_out < 1:
         return "Add pictures, or begin the name of a folder that is no class with _."
-    return f"Add pictures, or ask for smaller splits: counts=({smallest - 2 * held_out}, {held_out}, {held_out})."
+    train = smallest - 2 * held_out
+    return (f"Add pictures, or ask for smaller splits: counts=({train}, {held_out}, {held_out}), "
+            f"on the command line --counts {train} {held_out} {held_out}.")
 
 
 def _reasons(report):

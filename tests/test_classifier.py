@@ -13,9 +13,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from helpers import classifier, paths, photos, training
+from helpers import classifier, paths, photos, plots, training
 
 NAMES = ("okonomiyaki", "pizza")
 TESTS = Path(__file__).resolve().parent
@@ -81,6 +82,14 @@ def test_confusion_matrix_has_the_true_class_in_rows():
     predicted = np.concatenate([np.repeat([0, 1], [90, 10]), np.repeat([0, 1], [14, 86])])
     np.testing.assert_array_equal(classifier.confusion_matrix(labels, predicted, 2), [[90, 10], [14, 86]])
     np.testing.assert_array_equal(classifier.confusion_matrix([2], [0], 3), [[0, 0, 0], [0, 0, 0], [1, 0, 0]])
+
+
+def test_the_drawn_matrix_shows_each_count_in_its_cell():
+    figure = Figure()
+    axes = plots.confusion_matrix(figure.subplots(), [[90, 10], [14, 86]], NAMES)
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (0, 0): "90", (1, 0): "10", (0, 1): "14", (1, 1): "86"}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
 
 
 def test_predict_takes_bytes_and_unit_floats_alike():

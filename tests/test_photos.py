@@ -277,6 +277,7 @@ def test_every_file_of_the_zoo_is_accounted_for(folder, monkeypatch):
     picture(52).save(pizza / "CAPITALS.WEBP", "WEBP", lossless=True)
     os.mkfifo(pizza / "pipe.jpg")
     (folder / "loose.jpg").write_bytes(jpeg(picture(53)))
+    (folder / "left_out.csv").write_text("not a picture, and not in a class: no concern")
     (folder / ".hidden").mkdir()
     report = photos.load(folder, counts=(6, 3, 3), size=32).report
     assert {name: reason[:9] for name, reason in report.left_out.items()} == {
@@ -286,7 +287,7 @@ def test_every_file_of_the_zoo_is_accounted_for(folder, monkeypatch):
     assert report.converted == {"pizza/お好み焼き\n二行目.jpeg": "CMYK to RGB"}
     assert report.duplicates == [("pizza/000.png", "pizza/link.png")]
     loaded = photos.load(folder, counts=(6, 3, 3), size=32)
-    listed = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    listed = {path.relative_to(folder).as_posix() for path in folder.glob("*/*") if not path.is_dir()}
     assert listed <= {row["file"] for row in loaded.manifest}
     assert "fake.JPG" in str(report) and "link.png" in str(report)
 
@@ -320,7 +321,8 @@ def test_too_few_pictures_say_the_counts_and_the_way_out(folder):
     (folder / "pizza" / "bad.jpg").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"okonomiyaki 12, pizza 14; each class needs 450") as caught:
         photos.load(folder)
-    assert "counts=(8, 2, 2)" in str(caught.value) and "bad.jpg" in str(caught.value)
+    assert "counts=(8, 2, 2)" in str(caught.value) and "--counts 8 2 2" in str(caught.value)
+    assert "bad.jpg" in str(caught.value)
     assert len(photos.load(folder, counts=(8, 2, 2), size=32).train.files) == 16
 
 
