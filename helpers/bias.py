@@ -1,0 +1,124 @@
+"""The bias experiment (blog, 3-3): the same small network trained with and without the griddle giving the answer away.
+
+Conditions: "biased", okonomiyaki mostly on the griddle and pizza hardly ever; "balanced", both equally often; "cured",
+the biased pictures with their backgrounds exchanged with the help of the masks. Derived in notebook 07.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+from scipy import ndimage
+
+from helpers import dishes, faithfulness, gradcam, paths, photos, training
+
+CONDITIONS = ("biased", "balanced", "cured")
+RATES = {"biased": (0.9, 0.1), "balanced": (0.5, 0.5), "swapped": (0.1, 0.9)}   # P(griddle | okonomiyaki, pizza)
+SIZE, TRAIN_COUNT, TEST_COUNT = 80, 400, 200    # pixels; pictures a class
+SEEDS = (0, 1, 2)
+BATCH_SIZE, EPOCHS, LEARNING_RATE = 25, 25, 1e-3
+TRAIN_SEED, TEST_SEED = 70, 71                  # of the kitchen
+LEAST_BACKGROUND = 0.2                          # of a picture, to lend its background to another
+
+
+def build_cnn(size=SIZE):
+    """The blog's network in small: a quarter of its channels, half its dense units, pictures of half the width.
+
+    Pixels [B, size, size, 3] in [0, 1] to class probabilities [B, 2]; 82,770 parameters at 80x80.
+    """
+    return keras.Sequential([
+        keras.Input((size, size, 3)),
+        layers.Conv2D(16, 3, activation="relu", name="conv1"),
+        layers.Conv2D(16, 3, activation="relu", name="conv2"),
+        layers.MaxPooling2D(name="pool2"),
+        layers.Conv2D(32, 3, activation="relu", name="conv3"),
+        layers.MaxPooling2D(name="pool3"),
+        layers.Conv2D(32, 3, activation="relu", name="conv4"),
+        layers.MaxPooling2D(name="pool4"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(32, activation="relu", name="dense"),
+        layers.Dropout(0.5, name="dropout"),
+        layers.Dense(2, activation="softmax", name="classes"),
+    ], name="small_blog_cnn")
+
+
+def training_set(condition, count=TRAIN_COUNT, size=SIZE):
+    """Pictures uint8 [N, size, size, 3] and labels [N], `count` of each class: the same food in all conditions."""
+    rates = RATES["balanced" if condition == "balanced" else "biased"]
+    split = dishes.make_split({"train": count}, TRAIN_SEED, rates, size)["train"]
+    if condition == "cured":
+        return exchange_backgrounds(split.images, split.mask("dish")), split.labels
+    return split.images, split.labels
+
+
+def test_sets(count=TEST_COUNT, size=SIZE):
+    """{"biased", "balanced", "swapped": `dishes.Split`}: the same food in the same order, the griddle as in RATES."""
+    return {name: dishes.make_split({"test": count}, TEST_SEED, rates, size)["test"] for name, rates in RATES.items()}
+
+
+def exchange_backgrounds(images, masks, seed=0):
+    """Each dish on the background of a picture drawn by lot, whatever its class: uint8 [N, H, W, 3].
+
+    images: uint8 [N, H, W, 3]; masks: bool [N, H, W], the dishes. Where the lender's own dish stood, its nearest
+    background pixel is repeated. Pictures with less than LEAST_BACKGROUND of background lend none.
+    Raises ValueError if none can.
+    """
+    lenders = np.flatnonzero((~masks).mean(axis=(1, 2)) >= LEAST_BACKGROUND)
+    if not len(lenders):
+        raise ValueError(f"masks: no picture has {LEAST_BACKGROUND:.0%} of background to lend")
+    lots = np.random.default_rng(seed).permutation(len(images)) % len(lenders)
+    exchanged = [np.where(mask[..., None], image, without_dish(images[lender], masks[lender]))
+                 for image, mask, lender in zip(images, masks, lenders[lots], strict=True)]
+    return np.stack(exchanged)
+
+
+def without_dish(image, mask):
+    """A picture [H, W, 3] with each pixel of the mask [H, W] replaced by the nearest one outside it."""
+    nearest = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
+    return image[tuple(nearest)]
+
+
+def train(condition, seed, run, data, epochs=EPOCHS, progress=True):
+    """Train one network on data = (images, labels) in the folder `run`; returns (network, history). It resumes.
+
+    Adam; the seed sets the weights at the start, the order of the pictures and the dropout.
+    """
+    images, labels = data
+    keras.utils.set_random_seed(seed)
+    network = build_cnn(images.shape[1])
+    recipe = {"condition": condition, "seed": seed, "epochs": epochs, "pictures": len(images), "batch": BATCH_SIZE}
+    history = training.fit(network, keras.optimizers.Adam(LEARNING_RATE), run,
+                           lambda epoch: photos.batches(images, labels, BATCH_SIZE, seed, epoch), epochs,
+                           from_logits=False, recipe=recipe, progress=progress)
+    return network, history
+
+
+def weights_file(condition, seed):
+    """Where the shipped weights of a network lie."""
+    return paths.WEIGHTS / f"bias_{condition}_{seed}.weights.h5"
+
+
+def load(condition, seed):
+    """The shipped network of a condition and seed. Raises FileNotFoundError where there is none."""
+    if not weights_file(condition, seed).exists():
+        raise FileNotFoundError(f"no weights for {condition!r}, seed {seed}: conditions are {', '.join(CONDITIONS)}, "
+                                f"seeds {SEEDS}; or train them: python scripts/train_small.py bias")
+    network = build_cnn()
+    network.load_weights(weights_file(condition, seed))
+    return network
+
+
+def background_energy(network, split):
+    """The part of each picture's Grad-CAM energy that lies beside the dish, for the predicted class: float64 [N].
+
+    NaN for pictures that show nothing but the dish.
+    """
+    maps = gradcam.GradCAM(network)(split.images.astype(np.float32) / 255)
+    return faithfulness.energy_inside_mask(gradcam.resize(maps, split.images.shape[1:3]), ~split.mask("dish"))
+
+
+def measure(network, tests):
+    """{"<test set>": accuracy, ..., "energy": mean background energy on the balanced one}, plain floats."""
+    shares = {name: np.mean(network.predict(split.images / np.float32(255), verbose=0).argmax(-1) == split.labels)
+              for name, split in tests.items()}
+    energy = np.nanmean(background_energy(network, tests["balanced"]))
+    return {name: float(share) for name, share in {**shares, "energy": energy}.items()}

@@ -1,0 +1,81 @@
+"""Train the small networks of notebooks 06 and 07 as they are shipped, measure them and write them to weights/.
+
+    python scripts/train_small.py captioner
+    python scripts/train_small.py answerer
+    python scripts/train_small.py bias
+
+Killed runs go on where they were: runs/ keeps everything that is needed.
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
+
+import numpy as np
+from tqdm import tqdm
+
+from helpers import bias, captioning, paths, questions, sentences, vqa
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", choices=("captioner", "answerer", "bias"))
+    chosen = parser.parse_args().network
+    runtime.setup(seed=0, precision="float32")
+    {"captioner": train_captioner, "answerer": train_answerer, "bias": train_bias}[chosen]()
+
+
+def train_captioner():
+    captioner = captioning.build_captioner()
+    captioning.train(captioner, paths.RUNS / "captioner", *captioned(sentences.TRAIN_SEEDS))
+    images, captions = captioned(sentences.TEST_SEEDS)
+    ship(captioner, captioning.WEIGHTS, captioning.measure(captioner, images / np.float32(255), captions))
+
+
+def train_answerer():
+    answerer = vqa.build_answerer()
+    images, asked = questioned(sentences.TRAIN_SEEDS)
+    vqa.train(answerer, paths.RUNS / "answerer", images, *vqa.answers_for(asked))
+    ship(answerer, vqa.WEIGHTS, vqa.accuracy_by_kind(answerer, *questioned(sentences.TEST_SEEDS)))
+
+
+def train_bias():
+    tests = bias.test_sets()
+    for condition in bias.CONDITIONS:
+        data = bias.training_set(condition)
+        for seed in bias.SEEDS:
+            network, _ = bias.train(condition, seed, paths.RUNS / f"bias-{condition}-{seed}", data)
+            ship(network, bias.weights_file(condition, seed), bias.measure(network, tests))
+
+
+def captioned(seeds):
+    """Pictures uint8 [N, H, W, 3] and their captions."""
+    scenes = [sentences.draw(seed) for seed in tqdm(seeds, "drawing scenes")]
+    return np.stack([scene.image for scene in scenes]), [sentences.caption(scene) for scene in scenes]
+
+
+def questioned(seeds):
+    """Pictures uint8 [N, H, W, 3] and for each a list of `questions.Question`."""
+    images, asked = [], []
+    for seed in tqdm(seeds, "drawing tables"):
+        table = questions.draw(seed)
+        images.append(table.image)
+        asked.append([one._replace(about=None) for one in questions.ask(table, seed)])
+    return np.stack(images), asked
+
+
+def ship(network, path, measured):
+    """Write the weights and print the row for weights/README.md."""
+    network.save_weights(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
+    print(f"{paths.relative(path)}: sha256 {sha256}; {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from helpers import bias, dishes, paths
+
+
+@pytest.fixture
+def nothing_kept(tmp_path, monkeypatch):
+    """Sets drawn in a test are not stored among the reader's."""
+    monkeypatch.setattr(paths, "DATA", tmp_path)
+
+
+def test_without_dish_repeats_the_nearest_background():
+    row = np.arange(6, dtype=np.uint8)[None, :, None] * np.ones(3, np.uint8)
+    mask = np.array([[False, True, True, False, False, True]])
+    np.testing.assert_array_equal(bias.without_dish(row, mask)[0, :, 0], [0, 0, 3, 3, 4, 4])
+
+
+def test_exchanged_pictures_keep_their_dish_and_no_other():
+    rng = np.random.default_rng(0)
+    images = (rng.integers(0, 60, (12, 8, 8, 3)) + 60 * rng.integers(0, 2, (12, 8, 8, 3))).astype(np.uint8)
+    masks = np.zeros((12, 8, 8), bool)
+    masks[:, 2:6, 2:6] = True
+    masks[0] = True                                  # nothing but dish: it gets by without a background
+    images[masks] = 255                              # dishes are white, no background is
+    exchanged = bias.exchange_backgrounds(images, masks)
+    np.testing.assert_array_equal(exchanged[masks], images[masks])
+    assert exchanged[~masks].max() < 255             # no lender's dish is to be seen
+    same = (exchanged == images)[~masks].all(-1).reshape(11, -1).all(1)
+    assert same.sum() <= 3
+    np.testing.assert_array_equal(exchanged, bias.exchange_backgrounds(images, masks))
+    with pytest.raises(ValueError, match="no picture has 20% of background"):
+        bias.exchange_backgrounds(images, np.ones((12, 8, 8), bool))
+
+
+def test_lenders_are_drawn_whatever_their_class():
+    """A biased set: the background no longer tells the class once it is exchanged."""
+    labels = np.repeat([0, 1], 300)
+    griddle = np.where(np.arange(600) % 10 == 0, 1 - labels, labels)    # 90 % tell the class
+    images = np.broadcast_to((100 * griddle + 50).astype(np.uint8)[:, None, None, None], (600, 4, 4, 3))
+    masks = np.zeros((600, 4, 4), bool)
+    masks[:, 1:3, 1:3] = True
+    exchanged = bias.exchange_backgrounds(images, masks)[:, 0, 0, 0] > 100
+    assert (griddle == labels).mean() == 0.9
+    assert abs((exchanged == labels).mean() - 0.5) < 0.06
+
+
+def test_the_sets_differ_in_their_backgrounds_alone(nothing_kept):
+    tests = bias.test_sets(count=12, size=64)
+    for name, split in tests.items():
+        np.testing.assert_array_equal(split.labels, tests["biased"].labels)
+        np.testing.assert_array_equal(split.parts, tests["biased"].parts)
+        assert len(split.labels) == 24, name
+    train = dishes.make_split({"train": 12}, bias.TRAIN_SEED, size=64)["train"]
+    assert set(tests["biased"].seeds).isdisjoint(train.seeds)
+
+
+def test_background_energy_is_the_share_beside_the_dish(nothing_kept):
+    """A network that sees nothing but the brightness of the picture has the same energy everywhere."""
+    split = bias.test_sets(count=3, size=64)["balanced"]
+    network = bias.build_cnn(64)
+    for layer in network.layers:
+        layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+    np.testing.assert_allclose(bias.background_energy(network, split), (~split.mask("dish")).mean((1, 2)), rtol=1e-6)
+
+
+def test_training_resumes_and_sees_the_bias(tmp_path):
+    """Pictures whose border alone tells the class: learned on them, and lost where the border tells the contrary."""
+    labels = np.arange(50) % 2
+    images = np.random.default_rng(0).integers(100, 150, (50, 40, 40, 3)).astype(np.uint8)
+    images[:, :8] = (220 * labels[:, None, None, None] + 10).astype(np.uint8)
+    network, history = bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=2, progress=False)
+    assert len(history) == 2
+    network, history = bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=2, progress=False)
+    assert len(history) == 2
+    with pytest.raises(ValueError, match="recipe"):
+        bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=3, progress=False)
+    assert network.count_params() == bias.build_cnn(40).count_params()
+
+
+def test_unknown_networks_are_refused():
+    with pytest.raises(FileNotFoundError, match="conditions are biased, balanced, cured"):
+        bias.load("unbiased", 0)
+
+
+@pytest.fixture(scope="module")
+def figures():
+    """{condition: one dict of figures for each seed} of the shipped networks."""
+    if not bias.weights_file("cured", bias.SEEDS[-1]).exists():
+        pytest.skip("weights/bias_*.weights.h5 are not there: python scripts/train_small.py bias")
+    tests = bias.test_sets()
+    return {condition: [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]
+            for condition in bias.CONDITIONS}
+
+
+def means(figures, name):
+    return {condition: np.mean([row[name] for row in rows]) for condition, rows in figures.items()}
+
+
+def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_shows_it(figures):
+    ordinary, swapped = means(figures, "biased"), means(figures, "swapped")
+    assert ordinary["biased"] > ordinary["balanced"] > 0.75
+    assert swapped["biased"] < swapped["balanced"] - 0.15
+    assert swapped["cured"] > swapped["biased"] + 0.15
+    assert ordinary["biased"] - swapped["biased"] > 3 * abs(ordinary["balanced"] - swapped["balanced"])
+
+
+def test_the_maps_show_the_bias_beforehand(figures):
+    energies = {condition: [row["energy"] for row in rows] for condition, rows in figures.items()}
+    assert min(energies["biased"]) > max(energies["balanced"])

@@ -1,0 +1,256 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+
+from helpers import captioning, faithfulness, sentences
+from helpers.encoder import build_vision
+from helpers.gradcam import GradCAM, resize
+from helpers.guided import Gradient, GuidedBackprop, GuidedGradCAM
+from helpers.vocabulary import END, START
+
+A, B, C = 3, 4, 5
+SHARES = {START: {A: 0.6, B: 0.4}, A: {END: 0.3, B: 0.34, C: 0.36}, B: {END: 0.9, A: 0.1}, C: {END: 0.5, A: 0.5}}
+
+
+def toy_words(tokens, pictures):
+    """The next word depends on the last one alone; picture 1 begins with B whatever else."""
+    log_probs = np.full((len(tokens), 6), -30.0)
+    for row, sentence, picture in zip(log_probs, tokens, pictures, strict=True):
+        shares = {B: 1.0} if picture == 1 and len(sentence) == 1 else SHARES.get(int(sentence[-1]), {END: 1.0})
+        for word, share in shares.items():
+            row[word] = np.log(share)
+    return log_probs
+
+
+def test_greedy_by_hand():
+    tokens = captioning.greedy(toy_words, 2, length=6)
+    np.testing.assert_array_equal(tokens, [[START, A, C, END], [START, B, END, 0]])
+
+
+def test_beam_by_hand():
+    # kept after the first word: A 0.6, B 0.4; after the second: B END 0.36, A C 0.216 (not A B 0.204, A END 0.18)
+    best, second = captioning.beam(toy_words, 0, width=2, length=6)
+    assert best[0] == (START, B, END) and best[1] == pytest.approx(np.log(0.4 * 0.9))
+    assert second[0] == (START, A, C, END) and second[1] == pytest.approx(np.log(0.6 * 0.36 * 0.5))
+    assert captioning.beam(toy_words, 1, width=2, length=6)[0][0] == (START, B, END)
+
+
+def test_a_beam_of_one_is_greedy():
+    assert captioning.beam(toy_words, 0, width=1, length=6)[0][0] == (START, A, C, END)
+
+
+def test_what_never_ends_stops_at_the_length():
+    def endless(tokens, pictures):
+        return np.log(np.tile([1e-9, 1e-9, 1e-9, 0.7, 0.3, 1e-9], (len(tokens), 1)))
+
+    np.testing.assert_array_equal(captioning.greedy(endless, 1, length=4), [[START, A, A, A]])
+    assert captioning.beam(endless, 0, width=2, length=4)[0][0] == (START, A, A, A)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_a_wide_beam_finds_the_best_of_all_sentences(seed):
+    table = np.random.default_rng(seed).dirichlet(np.ones(6), size=(4, 6))
+
+    def next_words(tokens, pictures):
+        return np.log(table[tokens.shape[1] - 1, tokens[:, -1]] + 1e-12)
+
+    def score(words):
+        sentence = (START, *words, END)
+        return sum(np.log(table[at, sentence[at], sentence[at + 1]] + 1e-12) for at in range(len(sentence) - 1))
+
+    others = [0, START, A, B, C]
+    brute = max(score(words) for count in range(4) for words in itertools.product(others, repeat=count))
+    assert captioning.beam(next_words, 0, width=6 ** 4, length=5)[0][1] == pytest.approx(brute, rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """(captioner with random weights, pictures [3, 16, 16, 3], tokens of three captions)"""
+    keras.utils.set_random_seed(3)
+    captioner = captioning.build_captioner(units=12, vision=tiny_vision())
+    texts = ["a pizza with basil, olives and red ginger on a red plate", "an okonomiyaki with brown sauce",
+             "a pizza with red ginger in a dark pan"]
+    pictures = np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
+    return captioner, pictures, captioning.VOCABULARY.encode(texts, captioning.LENGTH, marks=True)
+
+
+def tiny_vision():
+    """A CNN with random weights, whose batch statistics are not the default ones."""
+    keras.utils.set_random_seed(1)
+    vision, rng = build_vision(size=16, units=12, filters=(4, 6, 6, 6, 8)), np.random.default_rng(1)
+    for layer in vision.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.weights])
+    return vision
+
+
+def test_a_word_sees_the_words_before_it_and_no_other(small):
+    captioner, pictures, tokens = small
+    before = captioner.predict([pictures, tokens[:, :-1]], verbose=0)
+    changed = tokens.copy()
+    changed[:, 6:] = 7
+    after = captioner.predict([pictures, changed[:, :-1]], verbose=0)
+    np.testing.assert_allclose(after[:, :6], before[:, :6], atol=1e-6)
+    assert np.abs(after[:, 6] - before[:, 6]).max() > 1e-4
+    np.testing.assert_allclose(np.exp(before).sum(-1), 1, rtol=1e-5)
+
+
+def test_decoding_asks_the_network(small):
+    captioner, pictures, _ = small
+    tokens = captioning.greedy(captioning.next_words_of(captioner, pictures), 3, length=6)
+    full = np.pad(tokens, ((0, 0), (0, captioning.LENGTH - tokens.shape[1])))
+    log_probs = captioner.predict([pictures, full[:, :-1]], verbose=0)
+    np.testing.assert_array_equal(log_probs.argmax(-1)[:, :5], tokens[:, 1:6])
+    wide = captioning.beam(captioning.next_words_of(captioner, pictures), 1, width=4, length=4)
+    for sentence, score in wide:
+        row = np.pad(sentence, (0, captioning.LENGTH - len(sentence)))[None]
+        scores = captioning.word_log_probs(captioner, pictures[1:2], row)[0, :len(sentence) - 1]
+        assert score == pytest.approx(scores.sum(), rel=1e-4)
+
+
+def test_a_caption_scores_the_sum_of_its_words(small):
+    captioner, pictures, tokens = small
+    scorer = captioning.scorer(captioner)
+    whole = scorer.predict([pictures, tokens, captioning.caption_words(tokens)], verbose=0)
+    places = [np.eye(captioning.LENGTH, dtype=np.float32)[[at] * 3] for at in range(captioning.LENGTH)]
+    single = np.stack([scorer.predict([pictures, tokens, place], verbose=0) for place in places])
+    words = tokens > END   # neither start nor end nor padding
+    np.testing.assert_allclose(whole, (single.T * words).sum(1), rtol=1e-5)
+    by_hand = captioner.predict([pictures, tokens[:, :-1]], verbose=0)
+    assert single[4, 1] == pytest.approx(by_hand[1, 3, tokens[1, 4]], rel=1e-5)
+    log_probs = captioning.word_log_probs(captioner, pictures, tokens)
+    np.testing.assert_allclose(np.where(words[:, 1:], log_probs, 0).sum(1), whole, rtol=1e-5)
+    assert (log_probs[tokens[:, 1:] == END] < 0).all()   # the end has a score, which the caption's leaves out
+
+
+def test_explaining_a_caption_adds_up_what_explains_its_words(small):
+    captioner, pictures, tokens = small
+    explain = Gradient(captioning.scorer(captioner), score=captioning.total)
+    chosen = captioning.caption_words(tokens)
+    whole = explain([pictures, tokens, chosen])
+    single = sum(explain([pictures, tokens, chosen * (np.arange(captioning.LENGTH) == at)])
+                 for at in range(1, captioning.LENGTH))
+    np.testing.assert_allclose(single, whole, atol=1e-5 * np.abs(whole).max())
+    assert explain.traces == 1
+
+
+def test_scorer_and_picking_the_word_from_the_output_are_the_same(small):
+    captioner, pictures, tokens = small
+    word = int(tokens[0, 5])
+    picked = GradCAM(captioner, score=lambda log_probs: log_probs[:, 4, word])([pictures[:1], tokens[:1, :-1]])
+    chosen = np.zeros((1, captioning.LENGTH), np.float32)
+    chosen[0, 5] = 1
+    scored = GradCAM(captioning.scorer(captioner), score=captioning.total)([pictures[:1], tokens[:1], chosen])
+    assert picked.shape == (1, 4, 4) and picked.max() > 0
+    np.testing.assert_allclose(scored, picked, rtol=1e-4, atol=1e-7)
+
+
+def with_relu_in_the_language():
+    vision = tiny_vision()
+    picture, tokens = keras.Input((16, 16, 3)), keras.Input((4,), dtype="int32")
+    joined = layers.Concatenate()([vision(picture), layers.Flatten()(layers.Embedding(9, 3)(tokens))])
+    hidden = layers.Dense(20, activation="relu", name="hidden")(joined)
+    return vision, keras.Model([picture, tokens], layers.Dense(5)(hidden))
+
+
+@pytest.mark.parametrize("kind", ["captioner", "language with a ReLU"])
+def test_only_the_relus_of_the_cnn_are_swapped(small, kind):
+    _, pictures, tokens = small
+    if kind == "captioner":
+        model, score = captioning.scorer(small[0]), captioning.total
+        rest, vision = [tokens, captioning.caption_words(tokens)], small[0].get_layer("vision")
+    else:
+        vision, model = with_relu_in_the_language()
+        rest, score = [tokens[:, :4] % 9], lambda outputs: outputs[:, 2]
+    guided = GuidedBackprop(model, score=score, relus_in="vision")([pictures, *rest])
+
+    vectors = tf.Variable(vision(pictures))   # by hand: the language's own gradient, then the guided CNN alone
+    with tf.GradientTape() as tape:
+        scores = score(after_vision(model, vision, vectors, pictures, rest))
+    from_above = tape.gradient(scores, vectors).numpy()
+    alone = np.concatenate([GuidedBackprop(vision, score=lambda v, g=g: tf.reduce_sum(v * g, -1))(pictures[i:i + 1])
+                            for i, g in enumerate(from_above)])
+    np.testing.assert_allclose(guided, alone, atol=1e-5 * np.abs(alone).max())
+    if kind != "captioner":
+        everywhere = GuidedBackprop(model, score=score)([pictures, *rest])
+        assert np.abs(everywhere - guided).max() > 0.01 * np.abs(guided).max()
+
+
+def after_vision(model, vision, vectors, pictures, rest):
+    """The model's outputs with the CNN's answer replaced by `vectors`."""
+    call, vision.call = vision.call, lambda *args, **kwargs: tf.convert_to_tensor(vectors)
+    try:
+        return model([pictures, *rest], training=False)
+    finally:
+        vision.call = call
+
+
+def test_next_words_are_learned_from_the_true_words_before(small):
+    _, _, tokens = small
+    images = np.zeros((3, 16, 16, 3), np.uint8)
+    (pictures, before), following = next(iter(captioning.batches(images, tokens)))
+    rows = [row[row > 0] for row in tokens]
+    np.testing.assert_array_equal(following, np.concatenate([row[1:] for row in rows]))
+    np.testing.assert_array_equal(before.numpy()[before.numpy() > 0], np.concatenate([row[:-1] for row in rows]))
+    assert pictures.shape == (3, 16, 16, 3) and not (before.numpy() == END).any()
+
+
+def test_training_learns_captions_by_heart(tmp_path):
+    keras.utils.set_random_seed(0)
+    captioner = captioning.build_captioner(units=48, vision=build_vision(16, 48, (4, 6, 6, 6, 8)))
+    texts = ["a pizza with basil", "an okonomiyaki on a red plate", "a pizza with cheese and olives in a dark pan"]
+    images = np.stack([np.full((16, 16, 3), shade, np.uint8) for shade in (10, 120, 240)] * 256)
+    history = captioning.train(captioner, tmp_path / "run", images, texts * 256, epochs=8, progress=False)
+    assert history[0]["accuracy"] < 0.6 and history[-1]["accuracy"] > 0.9
+    pictures = images[:3] / np.float32(255)
+    assert captioning.write(captioner, pictures) == captioning.write(captioner, pictures, width=3) == texts
+    figures = captioning.measure(captioner, pictures, texts)
+    assert figures["exact"] == figures["words"] == 1 and figures["bleu"] == pytest.approx(100)
+    figures = captioning.measure(captioner, pictures, texts, written=[texts[0], "a pizza", texts[2]])
+    assert figures["exact"] == pytest.approx(2 / 3) and 50 < figures["bleu"] < 95
+
+
+def test_phrases_are_found_in_captions(small):
+    _, _, tokens = small
+    chosen = captioning.phrase_words(tokens[[0, 2]], "red ginger")
+    numbers = [captioning.VOCABULARY.number(word) for word in ("red", "ginger")]
+    assert [list(row[marks == 1]) for row, marks in zip(tokens[[0, 2]], chosen, strict=True)] == [numbers, numbers]
+    with pytest.raises(ValueError, match="'red ginger' is not in the caption 'an okonomiyaki with brown sauce'"):
+        captioning.phrase_words(tokens[1:2], "red ginger")
+    with pytest.raises(ValueError, match="unknown word 'sushi'"):
+        captioning.phrase_words(tokens, "sushi")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """(the shipped captioner, its 200 test scenes)"""
+    if not captioning.WEIGHTS.exists():
+        pytest.skip("weights/captioning.weights.h5 is not there: python scripts/train_small.py captioner")
+    return captioning.load(), [sentences.draw(seed) for seed in sentences.TEST_SEEDS]
+
+
+def test_shipped_captions_are_as_good_as_stated(shipped):
+    captioner, scenes = shipped
+    images = np.stack([scene.image for scene in scenes]) / np.float32(255)
+    figures = captioning.measure(captioner, images, [sentences.caption(scene) for scene in scenes])
+    assert figures["exact"] > 0.5 and figures["words"] > 0.9 and figures["bleu"] > 80, figures
+    assert captioning.WEIGHTS.stat().st_size < 3e6
+
+
+def test_shipped_words_are_looked_at_where_they_are(shipped):
+    captioner, scenes = shipped
+    _, _, inputs, masks = captioning.phrase_examples(scenes)
+    for explain in (GradCAM(captioning.scorer(captioner), score=captioning.total),
+                    GuidedGradCAM(captioning.scorer(captioner), score=captioning.total, relus_in="vision")):
+        maps = explain(inputs)
+        maps = resize(maps, masks.shape[1:]) if maps.ndim == 3 else maps
+        share = masks.mean()
+        assert faithfulness.pointing_game(maps, masks).mean() > 3 * share
+        assert np.median(faithfulness.energy_over_chance(maps, masks)) > 2

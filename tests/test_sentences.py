@@ -1,0 +1,111 @@
+import re
+
+import numpy as np
+import pytest
+
+from helpers import captioning, dishes, questions, sentences, vqa
+
+SEEDS = 1000
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [sentences.draw(seed, size=64) for seed in range(SEEDS)]
+
+
+def test_sentences_say_what_the_masks_show(scenes):
+    for scene in scenes:
+        text = sentences.caption(scene)
+        assert re.match(r"an? (\w+)", text)[1] == scene.label
+        for part in dishes.TOPPINGS:
+            said = re.search(rf"\b{sentences.PHRASES[part]}\b", text) is not None
+            assert said == (np.count_nonzero(scene.masks[part]) >= 0.005 * 64 * 64), (text, part)
+        place = re.search(r"(?:on|in) an? (.*)$", text)
+        assert (place is None) == (np.count_nonzero(~scene.masks["dish"]) < 0.15 * 64 * 64), text
+        if place:
+            assert place[1] == (scene.background.replace("_", " ") if scene.background != "coloured_plate"
+                                else f"{scene.plate_colour} plate")
+
+
+def test_every_sentence_can_be_learned(scenes):
+    texts = [sentences.caption(scene) for scene in scenes]
+    numbers = captioning.VOCABULARY.encode(texts, captioning.LENGTH, marks=True)
+    assert [captioning.VOCABULARY.decode(row) for row in numbers] == texts
+    unused = set(captioning.VOCABULARY.words[3:]) - {word for text in texts for word in re.findall(r"\w+|,", text)}
+    assert not unused
+
+
+def test_no_topping_can_be_guessed_from_another(scenes):
+    made = {part: np.array([part in scene.toppings for scene in scenes]) for part in dishes.TOPPINGS}
+    for label, menu in sentences.MENU.items():
+        here = np.array([scene.label == label for scene in scenes])
+        assert 400 < here.sum() < 600
+        shares = [made[part][here].mean() for part in menu]
+        np.testing.assert_allclose(shares, 2.5 / 7, atol=0.1)
+
+
+def test_grammar_by_hand():
+    masks = {part: np.zeros((100, 100), bool) for part in (*dishes.ALL_PARTS, "dish")}
+    masks["dish"][:80] = masks["cheese"][:10] = masks["basil"][10:20] = masks["tomato_sauce"][20:30] = True
+    masks["olives"][50, :49] = True   # 0.49 % of the picture: not named
+    dish = dishes.Dish(None, masks, "pizza", "dark_pan", frozenset(), None, False)
+    assert sentences.caption(dish) == "a pizza with tomato sauce, cheese and basil in a dark pan"
+    masks["olives"][50, 49] = True
+    masks["dish"][:86] = True
+    assert sentences.caption(dish) == "a pizza with tomato sauce, cheese, basil and olives"
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return [questions.draw(seed, size=64) for seed in range(300)]
+
+
+def test_answers_say_what_the_tables_show(tables):
+    for seed, table in enumerate(tables):
+        for question in questions.ask(table, seed):
+            assert question.answer == true_answer(table, question), (seed, question.text, question.answer)
+
+
+def true_answer(table, question):
+    """The answer read off the table a second way, from the question's words alone."""
+    text = question.text
+    if "colour" in text:
+        named = [colour for colour in ("red", "yellow", "blue", "green", "white") if colour in table.plate_colours]
+        return " and ".join(named) if named else "no plate"
+    if "how many" in text:
+        return {1: "one", 2: "two"}[len(table.masks)]
+    thing = re.search(r"(?:on the|there|see) (.*)\?", text)[1]
+    if thing in ("cloth", "plate", "griddle", "pan", "board"):
+        if thing not in table.background:
+            return "nothing"
+        return " and ".join(label for label in ("okonomiyaki", "pizza") if label in table.labels)
+    part = "bonito" if thing == "bonito flakes" else thing.replace(" ", "_")
+    return "yes" if any(masks[part].sum() > 0 for masks in table.masks) else "no"
+
+
+def test_every_question_can_be_learned(tables):
+    asked = [questions.ask(table, seed) for seed, table in enumerate(tables)]
+    numbers, answers = vqa.answers_for(asked)
+    assert numbers.shape == (300, questions.A_SCENE, vqa.LENGTH) and answers.shape == (300, questions.A_SCENE)
+    assert {vqa.ANSWERS[number] for number in answers.reshape(-1)} == set(vqa.ANSWERS)
+    presence = [one.answer for row in asked for one in row if one.kind == "presence"]
+    assert 0.4 < presence.count("yes") / len(presence) < 0.6
+
+
+def test_questions_are_about_what_they_name(tables):
+    for seed, table in enumerate(tables[:200]):
+        dish = np.any([masks["dish"] for masks in table.masks], axis=0)
+        for question in questions.ask(table, seed):
+            if question.answer in ("no", "nothing", "no plate"):
+                assert not question.about.any()
+            elif question.kind == "colour":
+                assert not (question.about & dish).any()
+            else:
+                assert question.about.any() and not (question.about & ~dish).any()
+
+
+def test_the_same_seed_draws_and_asks_the_same():
+    first, second = questions.draw(7, size=64), questions.draw(7, size=64)
+    np.testing.assert_array_equal(first.image, second.image)
+    assert [one.text for one in questions.ask(first, 3)] == [one.text for one in questions.ask(second, 3)]
+    assert [len(questions.draw(seed, 64, pair).labels) for seed in (1, 2) for pair in (True, False)] == [2, 1, 2, 1]
