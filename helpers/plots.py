@@ -48,16 +48,18 @@ def show_image(axes, image, title=None):
     return _bare(axes, title)
 
 
-def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, alpha=0.55):
+def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, alpha=0.55, smooth=True):
     """Draw a non-negative map [h, w], over `image` [H, W, 3] where one is given; returns the drawn AxesImage.
 
-    The map is up-sampled to the picture bilinearly (half-pixel centres); `vmax` defaults to its own maximum.
+    The map is up-sampled to the picture bilinearly (half-pixel centres), or with smooth=False drawn as the squares it
+    is made of; `vmax` defaults to its own maximum.
     """
     if image is not None:
         show_image(axes, image)
     height, width = (image if image is not None else heat_map).shape[:2]
     drawn = axes.imshow(heat_map, cmap=cmap, vmin=0, vmax=vmax or float(np.max(heat_map)) or 1.0,
-                        extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="bilinear",
+                        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+                        interpolation="bilinear" if smooth else "nearest",
                         alpha=alpha if image is not None else 1.0)
     _bare(axes, title)
     return drawn
