@@ -1,4 +1,4 @@
-"""The built-in kitchen, by numbers: same pictures everywhere, honest masks, options kept, classes not told by colour."""
+"""The built-in kitchen: same pictures everywhere, honest masks, options kept, classes that colour cannot tell."""
 
 import hashlib
 import json
@@ -34,7 +34,17 @@ NAMING = {
     "okonomiyaki": ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion"),
     "pizza": ("tomato_sauce", "cheese", "basil", "salami", "olives"),
 }
-KNOWN_MASKS = {}
+KNOWN_MASKS = {
+    "okonomiyaki 1": "08d9666dd4d58172",
+    "okonomiyaki 2": "c5c1c27db314d9b3",
+    "okonomiyaki 3": "a870d00939c545c4",
+    "okonomiyaki 4": "cadd45b7035f112f",
+    "pizza 1": "4944ac04a1a7c76d",
+    "pizza 2": "11bbd069b57fca72",
+    "pizza 3": "c4ec7a725bf313e3",
+    "pizza 4": "da6de810dece4ac1",
+    "two_dishes 1": ["3702ce058d56279d", "3cebb26b5ec78bb8"],
+}
 seeds = st.integers(0, 2**31)
 labels = st.sampled_from(LABELS)
 few = settings(max_examples=12, deadline=None)
@@ -146,7 +156,10 @@ def test_the_masks_lie_on_what_they_name():
     by = {part: i for i, part in enumerate(ALL_PARTS)}
     grey = (red + green + blue) / 3
     assert green[by["basil"]] > 1.2 * red[by["basil"]] and green[by["aonori"]] > red[by["aonori"]]
-    assert red[by["tomato_sauce"]] > 2 * green[by["tomato_sauce"]] and red[by["red_ginger"]] > 1.8 * green[by["red_ginger"]]
+    assert (
+        red[by["tomato_sauce"]] > 2 * green[by["tomato_sauce"]]
+        and red[by["red_ginger"]] > 1.8 * green[by["red_ginger"]]
+    )
     assert grey[by["mayonnaise"]] > 2 * grey[by["brown_sauce"]]
     assert grey[by["olives"]] < grey[by["cheese"]]
 
@@ -206,7 +219,9 @@ def test_the_seeds_own_toppings_asked_for_again_change_nothing():
 
 def test_close_ups_show_more_food():
     for label in LABELS:
-        near, far = (np.mean([render(label, s, close_up=c).masks["dish"].mean() for s in range(8)]) for c in (True, False))
+        near, far = (
+            np.mean([render(label, s, close_up=c).masks["dish"].mean() for s in range(8)]) for c in (True, False)
+        )
         assert near > far + 0.2
 
 

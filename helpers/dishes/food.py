@@ -21,12 +21,15 @@ CODE = {part: index + 1 for index, part in enumerate(ALL_PARTS)}
 
 @dataclass
 class Food:
-    """One dish in one picture, in the smallest box of pixels that holds it. Layers are [h,w], lengths in dish radii.
+    """One dish in one picture, in the smallest box of pixels that holds it. Layers are float32 [h,w], lengths radii.
 
-    u, v: dish coordinates (float64) of its top as each pixel sees it, foot_u, foot_v at its foot; depth: signed
-    distance to the outline, negative inside, and uncut: the same before the knife; wall: 0 at the upper edge of the
-    side to 1 at its foot; inside, body: coverage in 0..1 by the top, and by top and side; box: the pair of slices of
-    the picture; canvas: what is painted; pixel: width of a pixel.
+    u, v: dish coordinates of its top as each pixel sees it, foot_u, foot_v at its foot; depth: signed distance to the
+    outline, negative inside, and uncut: the same before the knife; wall: 0 at the upper edge of the side to 1 at its
+    foot; inside, body: coverage in 0..1 by the top, and by top and side; box: the pair of slices of the picture;
+    canvas: what is painted; pixel: width of a pixel.
+
+    Outlines are computed in float64 and rounded once; from there to the masks only + - * / and roots are used, which
+    every machine computes alike. Sines and exponentials are for heights and colours.
     """
 
     camera: Camera
@@ -41,15 +44,13 @@ class Food:
         u, v, depth = self.shape.outline(*self._local(*self.camera.plane(self.thickness)))
         foot_u, foot_v, foot = self.shape.outline(*self._local(*self.camera.plane(0.0)))
         self.box = _bounding_box(np.minimum(depth, foot) < 2 * self.pixel)
-        self.u, self.v, self.depth, self.foot_u, self.foot_v, foot = (
-            layer[self.box] for layer in (u, v, depth, foot_u, foot_v, foot)
-        )
-        self.wall = np.clip(self.depth / np.maximum(self.depth - foot, 2 * self.pixel), 0, 1).astype(np.float32)
-        self.inside = np.clip(0.5 - self.depth / self.pixel, 0, 1).astype(np.float32)
-        self.body = np.clip(0.5 - np.minimum(self.depth, foot) / self.pixel, 0, 1).astype(np.float32)
-        whole = self.shape.cut == "whole"
-        self.uncut = (self.depth if whole else self.shape.body_distance(self.u, self.v)).astype(np.float32)
-        self.depth = self.depth.astype(np.float32)
+        u, v, depth, foot_u, foot_v, foot = (layer[self.box] for layer in (u, v, depth, foot_u, foot_v, foot))
+        uncut = depth if self.shape.cut == "whole" else self.shape.body_distance(u, v)
+        self.wall = _single(np.clip(depth / np.maximum(depth - foot, 2 * self.pixel), 0, 1))
+        self.inside = _single(np.clip(0.5 - depth / self.pixel, 0, 1))
+        self.body = _single(np.clip(0.5 - np.minimum(depth, foot) / self.pixel, 0, 1))
+        self.u, self.v, self.foot_u, self.foot_v = _single(u), _single(v), _single(foot_u), _single(foot_v)
+        self.depth, self.uncut = _single(depth), _single(uncut)
         self.canvas = Canvas(*self.u.shape)
 
     def profile(self):
@@ -85,6 +86,10 @@ class Food:
         x, y = x - self.place[0], y - self.place[1]
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
         return cosine * x + sine * y, cosine * y - sine * x
+
+
+def _single(layer):
+    return layer.astype(np.float32)
 
 
 def _bounding_box(where):

@@ -1,7 +1,6 @@
 """Tileable noise: computed once, then looked up wherever a picture needs lumps, clouds, streaks or spots.
 
-Values are ranks, uniform in [0, 1]: the threshold 0.3 covers 30 % of the plane. Places are float64, so that a mask made
-by a threshold does not hang on a last bit that differs between machines.
+Values are ranks, uniform in [0, 1]: the threshold 0.3 covers 30 % of the plane.
 """
 
 import math
@@ -33,9 +32,9 @@ def field(kind, u, v, size, dice, angle=None):
 
 
 def lookup(texture, x, y):
-    """float32 bilinear value of a repeating texture (see `interpolated`) at (x, y) in texels, float64 arrays."""
+    """float32 bilinear value of a repeating texture (see `interpolated`) at (x, y) in texels."""
     column, row = np.floor(x), np.floor(y)
-    fx, fy = (x - column).astype(np.float32), (y - row).astype(np.float32)
+    fx, fy = x - column, y - row
     index = (row.astype(np.intp) & (SIDE - 1)) * SIDE + (column.astype(np.intp) & (SIDE - 1))
     corner, right, down, twist = (plane.take(index, mode="wrap") for plane in texture)
     twist *= fx
@@ -85,7 +84,7 @@ def _cells():
 
 
 def _ranks(values):
-    order = np.argsort(np.round(values, 9).ravel() if values.max() > 1e-3 else values.ravel(), kind="stable")
+    order = np.argsort(values.ravel(), kind="stable")
     ranks = np.empty(values.size)
     ranks[order] = np.arange(values.size) / (values.size - 1)
     return ranks.reshape(values.shape)

@@ -8,7 +8,7 @@ from .noise import field
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion")
-RED_SAUCE, CHEESE = 0.26, 0.36  # difficulty: how often a red sauce, how often cheese, both pizza's own
+RED_SAUCE, CHEESE = 0.26, 0.34  # difficulty: how often a red sauce, how often cheese, both pizza's own
 
 
 def toppings(dice):

@@ -24,7 +24,7 @@ def expose(light, camera, dice):
 
 def _cast(dice):
     """Wrong white balance: a little in all pictures, much in some."""
-    strength = 0.13 if dice.chance(0.2) else 0.045
+    strength = 0.15 if dice.chance(0.22) else 0.05
     warm, green = dice.bell(0.02, strength), dice.bell(0, 0.4 * strength)
     return flat((1 + warm, 1 + green, 1 - 1.2 * warm))
 
@@ -53,7 +53,7 @@ def _vignette(size, dice):
 def _curve(light, dice):
     """A shoulder for the highlights, contrast and colour strength."""
     grey = light.mean(axis=0)
-    light = np.maximum(grey + (light - grey) * np.float32(dice.uniform(0.85, 1.12)), 0)
+    light = np.maximum(grey + (light - grey) * np.float32(dice.uniform(0.72, 1.14)), 0)
     light = light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)  # Narkowicz's fit of the ACES curve
     haze = dice.uniform(0, 0.02) if dice.chance(0.5) else 0.0
     return light * np.float32(1 - haze) + np.float32(haze)

@@ -8,7 +8,7 @@ from .noise import field
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("tomato_sauce", "cheese", "basil", "salami", "olives")
-BROWN_SAUCE, MAYONNAISE = 0.30, 0.25  # difficulty: how often okonomiyaki's sauce and mayonnaise are on a pizza
+BROWN_SAUCE, MAYONNAISE = 0.29, 0.2  # difficulty: how often okonomiyaki's sauce and mayonnaise are on a pizza
 
 
 def toppings(dice):

@@ -46,7 +46,12 @@ def tomato_sauce(food, dice, cover):
     pulp = field("lumps", food.u, food.v, dice.uniform(0.08, 0.15), dice)
     cloud = field("cloud", food.u, food.v, 0.6, dice)
     thickness = cover * (0.5 + 0.9 * cloud + 0.5 * pulp)
-    scatter = ramp(0.55 * cloud + 0.45 * pulp, "#7c1509", "#ab2410", "#c23a16", "#d2602a") * dice.uniform(0.8, 1.15)
+    shades = (
+        ("#7c1509", "#ab2410", "#c23a16", "#d2602a")
+        if dice.chance(0.7)
+        else ("#5a1a10", "#86291a", "#9d3f22", "#b4683a")
+    )
+    scatter = ramp(0.55 * cloud + 0.45 * pulp, *shades) * dice.uniform(0.8, 1.15)
     through = np.exp(-flat((0.5, 3.0, 4.5)) * thickness.astype(np.float32))
     colour = mix(scatter, food.canvas.colour * flat((0.9, 0.35, 0.15)), through)
     height = smoothed(food, 0.05) + 0.012 * cover + 0.014 * pulp + 0.012 * pulp * cloud
@@ -85,7 +90,7 @@ def line_pattern(food, dice, kind, spacing):
     p, q = math.cos(turn) * u + math.sin(turn) * v, math.cos(turn) * v - math.sin(turn) * u
     if kind in ("spiral", "rings"):
         radius = np.sqrt(p * p + q * q)
-        winding = np.arctan2(q, p) / (2 * math.pi) if kind == "spiral" else 0.0
+        winding = np.arctan2(q.astype(float), p.astype(float)) / (2 * math.pi) if kind == "spiral" else 0.0
         return np.abs((radius / spacing + winding + 0.5) % 1 - 0.5) * spacing
     first = _zigzag(p, q, spacing)
     return np.minimum(first, _zigzag(q, p, spacing)) if kind == "grid" else first

@@ -17,7 +17,7 @@ from .tableware import PLATE_COLOURS
 
 COOKS = {"okonomiyaki": okonomiyaki, "pizza": pizza}
 TOPPINGS = tuple(part for part in ALL_PARTS if part not in ("batter", "crust"))
-GRIDDLE_RATE = {"okonomiyaki": 0.4, "pizza": 0.08}
+GRIDDLE_RATE = {"okonomiyaki": 0.38, "pizza": 0.1}
 LEAST_SHARE, LEAST_PART = 0.18, 0.004  # of the picture: the dish, and a part that counts as visible
 TRIES = 40
 
@@ -90,7 +90,7 @@ def choose_background(label, dice, griddle_rate=None):
     rate = griddle_rates(griddle_rate)[label]
     if dice.child("griddle").chance(rate):
         return "iron_griddle"
-    return dice.child("other").choice(BACKGROUNDS[1:], (3, 2, 2, 2, 1.2))
+    return dice.child("other").choice(BACKGROUNDS[1:], (3, 2, 2, 2.5, 1.2))
 
 
 def griddle_rates(griddle_rate):

@@ -19,7 +19,7 @@ def set_table(camera, name, dice, seats, plate_colours):
     name from `tableware.PLATE_COLOURS` for each seat (only the coloured plate looks at it).
     """
     canvas = Canvas(camera.size, camera.size)
-    x, y = camera.plane(0.0)
+    x, y = (axis.astype(np.float32) for axis in camera.plane(0.0))
     turn = dice.child("turn").bell(0, 0.35)
     u, v = math.cos(turn) * x + math.sin(turn) * y, math.cos(turn) * y - math.sin(turn) * x
     if name == "iron_griddle":

@@ -99,7 +99,7 @@ def thing_at_the_edge(canvas, camera, dice):
     size = camera.size
     across, side = dice.uniform(0, size), dice.uniform(-0.06, 0.1) * size
     corner = dice.choice(((across, side), (side, across), (size - side, across)))
-    x, y = camera.plane(0.0)
+    x, y = (axis.astype(np.float32) for axis in camera.plane(0.0))
     here = camera.meet(*corner)
     draw = dice.choice((bowl, chopsticks, fork, tomatoes, napkin), (4, 3, 2, 1.5, 2))
     draw(canvas, x - here[0], y - here[1], dice, _pixel(x))
@@ -162,7 +162,7 @@ def spatula(canvas, camera, dice):
     """The steel spatula (kote) of a griddle, reaching in from below or from the side."""
     size = camera.size
     corner = dice.choice(((dice.uniform(0.1, 0.9) * size, size), (0.0, dice.uniform(0.5, 1) * size)))
-    x, y = camera.plane(0.0)
+    x, y = (axis.astype(np.float32) for axis in camera.plane(0.0))
     here, middle = camera.meet(*corner), camera.meet(size / 2, size / 2)
     angle = math.atan2(middle[1] - here[1], middle[0] - here[0]) + dice.uniform(-0.7, 0.7)
     dx, dy, pixel = x - here[0], y - here[1], _pixel(x)
