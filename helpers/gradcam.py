@@ -1,4 +1,4 @@
-"""Grad-CAM and CAM: which places of the last feature map speak for a class (blog, section 3.2)."""
+"""Grad-CAM, CAM and class maps: which places of the last feature map speak for a class (blog, section 3.2)."""
 
 import numpy as np
 import tensorflow as tf
@@ -45,6 +45,20 @@ class CAM(Explainer):
         feature_map, dense = introspect.pooled_feature_map(traced)
         weights = tf.gather(tf.transpose(dense.kernel), self._wanted(traced.outputs, classes))
         return tf.einsum("bhwk,bk->bhw", tf.cast(feature_map, tf.float32), tf.cast(weights, tf.float32))
+
+
+class ClassMaps(Explainer):
+    """`explain = ClassMaps(model)`, then `maps = explain(images, classes)`: float32 [B, h, w], raw, signed.
+
+    For networks whose last convolution gives one map a class and whose logits are the maps' global averages: the map
+    of the class itself. Raises ValueError for other networks: use `CAM` or `GradCAM`.
+    Source: Lin et al. 2014, "Network in network", section 3.2.
+    """
+
+    def _maps(self, inputs, classes):
+        traced = introspect.trace(self.model, inputs)
+        maps = tf.cast(introspect.class_feature_map(traced), tf.float32)
+        return tf.gather(maps, self._wanted(traced.outputs, classes), axis=-1, batch_dims=1)
 
 
 def resize(maps, size):

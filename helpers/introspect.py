@@ -182,6 +182,20 @@ def pooled_feature_map(traced):
     return pooled[-1].inputs, dense[-1].layer
 
 
+def class_feature_map(traced):
+    """The symbolic class maps [B, h, w, N] whose global averages are the logits.
+
+    Raises ValueError for a network that does not end in GlobalAveragePooling2D.
+    """
+    end = _source(before_activation(keras.tree.flatten(traced.outputs)[0]))
+    pooled = [call for call in traced.calls if isinstance(call.layer, keras.layers.GlobalAveragePooling2D)
+              and _source(call.output) is end]
+    if not pooled:
+        raise ValueError("model: class maps are defined for networks that end in GlobalAveragePooling2D; use CAM for "
+                         "a dense layer behind it, GradCAM for any other")
+    return pooled[-1].inputs
+
+
 def _chosen(traced, layer, maps):
     calls = [call for call in traced.calls if call.layer is layer]
     if not calls:

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from keras import layers, ops
 
 from helpers.gcm import GCM
-from helpers.gradcam import CAM, GradCAM, resize, to_unit
+from helpers.gradcam import CAM, ClassMaps, GradCAM, resize, to_unit
 
 PICTURES = networks.images()
 
@@ -89,6 +89,24 @@ def test_cam_is_grad_cam_before_the_relu_up_to_the_number_of_places():
         np.testing.assert_allclose(maps.mean(axis=(1, 2)) + scores.bias.numpy()[chosen],
                                    logits.numpy()[range(3), chosen], rtol=1e-4)
     assert maps.min() < 0
+
+
+@pytest.mark.parametrize("activation", ["softmax", None])
+def test_class_maps_are_cam_with_the_dense_layer_moved_before_the_average(activation):
+    start = [keras.Input((12, 12, 3)), layers.Conv2D(6, 3, activation="relu"), layers.Dropout(0.5)]
+    maps_last = keras.Sequential([*start, layers.Conv2D(3, 1, name="class_maps"), layers.GlobalAveragePooling2D(),
+                                  layers.Activation(activation)])
+    dense_last = keras.Sequential([*start, layers.GlobalAveragePooling2D(), layers.Dense(3, activation=activation)])
+    kernel, bias = np.random.default_rng(0).normal(size=(6, 3)), np.array([0.5, -1, 2])
+    maps_last.get_layer("class_maps").set_weights([kernel[None, None], bias])
+    dense_last.layers[-1].set_weights([kernel, bias])
+    predicted = dense_last(PICTURES).numpy().argmax(axis=-1)
+    for classes in ([0, 1, 2], 2, None):
+        added = bias[predicted if classes is None else np.broadcast_to(classes, 3)]
+        np.testing.assert_allclose(ClassMaps(maps_last)(PICTURES, classes),
+                                   CAM(dense_last)(PICTURES, classes) + added[:, None, None], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="use CAM"):
+        ClassMaps(dense_last)(PICTURES)
 
 
 # --- invariances

@@ -1,0 +1,119 @@
+"""The small networks of notebook 10, trained on the built-in kitchen: GCM, and one for each kind of class map."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from helpers import gcm, paths, photos, training
+
+BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 90, 1e-3  # ours, as are Adam and the mirrored pictures
+MEAN_COLOUR = (0.44, 0.36, 0.29)                  # of the kitchen's training pictures
+NETWORKS = {
+    "kitchen_gcm": lambda: gcm.GCM(2),
+    "kitchen_cam": lambda: gcm.comparison_cnn(2, MEAN_COLOUR),
+    "kitchen_cam_shuffled": lambda: gcm.comparison_cnn(2, MEAN_COLOUR),  # trained on labels dealt out anew
+    "kitchen_nin": lambda: network_in_network(2),
+}
+
+
+def network_in_network(num_classes):
+    """A small Network in Network: pixels [B, H, W, 3] in [0, 1] to class probabilities, one last map a class.
+
+    Three blocks, each a 3x3 convolution followed by two 1x1 ones, every one with batch normalisation (ours) and ReLU;
+    the last gives the class maps, without ReLU (ours: so that a place can speak against a class). Their means are the
+    logits. Source: Lin et al. 2014, "Network in network", sections 3.1 and 3.2.
+    """
+    network = keras.Sequential([keras.Input((None, None, 3))], name="network_in_network")
+    for block, width in enumerate((32, 64, 96), start=1):
+        for kernel, name in ((3, "conv"), (1, "mlp1"), (1, "mlp2"))[:2 if block == 3 else 3]:
+            strides = 2 if (block, name) == (1, "conv") else 1
+            network.add(layers.Conv2D(width, kernel, strides, "same", use_bias=False, kernel_initializer="he_normal",
+                                      name=f"{name}_{block}"))
+            network.add(layers.BatchNormalization(name=f"norm_{name}_{block}"))
+            network.add(layers.ReLU(name=f"relu_{name}_{block}"))
+        if block < 3:
+            network.add(layers.MaxPooling2D(name=f"pool_{block}"))
+    network.add(layers.Conv2D(num_classes, 1, name="class_maps"))
+    network.add(layers.GlobalAveragePooling2D(name="gap"))
+    network.add(layers.Activation("softmax", dtype="float32", name="softmax"))
+    return network
+
+
+def build(name, size=160):
+    """The untrained network of that name, built for pictures of size x size. Raises ValueError for unknown names."""
+    if name not in NETWORKS:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(NETWORKS)}")
+    network = NETWORKS[name]()
+    if not network.built:
+        network.build((None, size, size, 3))
+    return network
+
+
+def train(run, name, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
+    """Train the network `name` on data["train"] in the folder `run`; returns it with its best epoch's weights.
+
+    data: {"train", "validation": (images uint8 [N, H, W, 3], labels int [N], ...)}, as `dishes.make_split` gives
+    them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored by lot;
+    best is the highest validation accuracy. Resumes as `training.fit` does. NAME_shuffled: the training labels are
+    dealt out anew, so that nothing but single pictures can be learned (Adebayo et al. 2018, section 4), and the last
+    epoch's weights are kept.
+    """
+    images, labels = data["train"][:2]
+    keras.utils.set_random_seed(seed)
+    network, shuffled = build(name, images.shape[1]), name.endswith("_shuffled")
+    labels = np.random.default_rng(seed).permutation(labels) if shuffled else labels
+    recipe = {"network": name, "epochs": epochs, "seed": seed, "pictures": len(images)}
+    training.fit(network, keras.optimizers.Adam(LEARNING_RATE), run,
+                 lambda epoch: _mirrored(photos.batches(images, labels, BATCH_SIZE, seed, epoch), seed, epoch), epochs,
+                 from_logits=gives_logits(name), recipe=recipe, keep_best=not shuffled, progress=progress,
+                 validation=photos.batches(*data["validation"][:2], BATCH_SIZE), on_epoch=on_epoch,
+                 learning_rate=training.paper_schedule(epochs, LEARNING_RATE))
+    if not shuffled:
+        network.load_weights(Path(run) / "best.weights.h5")
+    return network
+
+
+def ship(network, name, data, epochs):
+    """Write weights/<name>.weights.h5 and, beside it, what it reaches on data["test"] as json; returns that dict."""
+    weights = paths.WEIGHTS / f"{name}.weights.h5"
+    network.save_weights(weights)
+    about = {"epochs": epochs, "pictures": len(data["train"][1]),
+             **{f"{split}_accuracy": accuracy(network, name, data[split]) for split in ("train", "test")},
+             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    (paths.WEIGHTS / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n")
+    return about
+
+
+def load_trained(name):
+    """The shipped network of that name. Raises ValueError for unknown names, FileNotFoundError where there is none."""
+    network, weights = build(name), paths.WEIGHTS / f"{name}.weights.h5"
+    if not weights.exists():
+        raise FileNotFoundError(f"weights/{weights.name} is not there: fetch it with the project, or train it by "
+                                f"`python scripts/train_kitchen.py {name}`")
+    network.load_weights(weights)
+    return network
+
+
+def accuracy(network, name, split):
+    """The part of a split's pictures that `network` gets right."""
+    measured = training.evaluate(network, photos.batches(*split[:2], BATCH_SIZE), gives_logits(name))
+    return measured["validation_accuracy"]
+
+
+def gives_logits(name):
+    """Whether a network's outputs are logits (GCM's are) and not probabilities."""
+    return name == "kitchen_gcm"
+
+
+def _mirrored(batches, seed, epoch):
+    def mirror(number, batch):
+        images, labels = batch
+        lot = tf.stack([tf.constant(seed * 100_003 + epoch, tf.int64), number])
+        return tf.image.stateless_random_flip_left_right(images, lot), labels
+
+    return batches.enumerate().map(mirror)

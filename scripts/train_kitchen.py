@@ -1,0 +1,37 @@
+"""Train a network of notebook 10 on the built-in kitchen, measure it and write it to weights/.
+
+    python scripts/train_kitchen.py kitchen_gcm
+
+Killed runs go on where they were: runs/ keeps everything that is needed.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
+
+from helpers import dishes, kitchen_networks, paths
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", choices=kitchen_networks.NETWORKS)
+    parser.add_argument("--epochs", type=int, default=kitchen_networks.EPOCHS)
+    options = parser.parse_args()
+    runtime.setup(seed=0, precision="float32")
+    data = dishes.make_split()
+    network = kitchen_networks.train(paths.RUNS / options.network, options.network, data, options.epochs,
+                                     progress=sys.stderr.isatty(), on_epoch=print_row)
+    print(kitchen_networks.ship(network, options.network, data, options.epochs))
+
+
+def print_row(row):
+    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
+          f"validation {row['validation_accuracy']:.4f}  {row['seconds']:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Notebook 10's networks: what their heads compute, and training that learns, repeats and shuffles labels."""
+
+import keras
+import numpy as np
+import pytest
+
+from helpers import gradcam, kitchen_networks, training
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Twelve small pictures, bright red or bright blue, too easy to fail."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(12) % 2
+    images = rng.integers(0, 60, (12, 16, 16, 3), np.uint8)
+    images[np.arange(12), :, :, 2 * labels] += 150
+    return {split: (images, labels) for split in ("train", "validation", "test")}
+
+
+def test_network_in_network_by_numbers():
+    network = kitchen_networks.build("kitchen_nin")
+    kernels = [tuple(layer.kernel.shape) for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert kernels == [(3, 3, 3, 32), (1, 1, 32, 32), (1, 1, 32, 32), (3, 3, 32, 64), (1, 1, 64, 64), (1, 1, 64, 64),
+                       (3, 3, 64, 96), (1, 1, 96, 96), (1, 1, 96, 2)]
+    images = np.random.default_rng(1).uniform(size=(3, 160, 160, 3)).astype(np.float32)
+    maps = np.stack([gradcam.ClassMaps(network)(images, label) for label in (0, 1)], axis=-1)
+    assert maps.shape == (3, 20, 20, 2)
+    odds = np.exp(np.diff(maps.mean(axis=(1, 2))))
+    probabilities = network(images).numpy()
+    np.testing.assert_allclose(odds[:, 0], probabilities[:, 1] / probabilities[:, 0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["kitchen_gcm", "kitchen_nin"])
+def test_training_learns_what_is_easy(name, data, tmp_path):
+    network = kitchen_networks.train(tmp_path, name, data, epochs=12, progress=False)
+    assert kitchen_networks.accuracy(network, name, data["test"]) == 1
+    assert training.read_history(tmp_path)[-1]["learning_rate"] == pytest.approx(1e-5)
+
+
+def test_shuffled_labels_keep_their_number_but_not_their_pictures(data, tmp_path, monkeypatch):
+    seen = []
+
+    def fit(model, optimizer, run, batches, epochs, **kwargs):
+        images, labels = next(iter(batches(0)))
+        seen.append((images.numpy(), labels.numpy()))
+
+    monkeypatch.setattr(training, "fit", fit)
+    kitchen_networks.train(tmp_path, "kitchen_cam_shuffled", data, epochs=1)
+    (images, labels), = seen
+    shown = images[..., 2].mean(axis=(1, 2)) > images[..., 0].mean(axis=(1, 2))
+    assert sorted(labels) == sorted(data["train"][1])
+    assert 0 < (shown != labels).sum() < 12
+
+
+def test_mirrored_pictures_are_the_same_for_the_same_epoch(data):
+    def epoch(number):
+        batches = kitchen_networks.photos.batches(*data["train"], 4)
+        return np.concatenate([images for images, _ in kitchen_networks._mirrored(batches, 0, number)])
+
+    plain = data["train"][0] / np.float32(255)
+    kept = np.isclose(epoch(0), plain).all(axis=(1, 2, 3))
+    turned = np.isclose(epoch(0), plain[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (kept ^ turned).all() and 0 < kept.sum() < 12
+    np.testing.assert_array_equal(epoch(0), epoch(0))
+    assert not np.array_equal(epoch(0), epoch(1))
+
+
+def test_unknown_and_missing_networks(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="choose one of kitchen_gcm"):
+        kitchen_networks.build("gcm")
+    monkeypatch.setattr(kitchen_networks.paths, "WEIGHTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"train_kitchen\.py kitchen_nin"):
+        kitchen_networks.load_trained("kitchen_nin")
+
+
+def test_what_is_shipped_is_what_is_loaded(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(kitchen_networks.paths, "WEIGHTS", tmp_path)
+    network = kitchen_networks.build("kitchen_cam")
+    about = kitchen_networks.ship(network, "kitchen_cam", data, epochs=3)
+    loaded = kitchen_networks.load_trained("kitchen_cam")
+    assert [one.tobytes() for one in loaded.get_weights()] == [one.tobytes() for one in network.get_weights()]
+    assert about["test_accuracy"] == kitchen_networks.accuracy(loaded, "kitchen_cam", data["test"])
+    assert about["epochs"] == 3 and about["pictures"] == 12
