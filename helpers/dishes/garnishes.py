@@ -8,7 +8,7 @@ from .colour import jitter, linear, mix, ramp, smoothstep
 from .noise import field, scattered
 
 
-def places(food, dice, count, spread, gather=None):
+def places(dice, count, spread, gather=None):
     """`count` dish points (u, v): evenly over a disc of radius `spread`, or heaped around the point `gather`."""
     for _ in range(count):
         if gather:
@@ -18,10 +18,10 @@ def places(food, dice, count, spread, gather=None):
             yield radius * math.cos(angle), radius * math.sin(angle)
 
 
-def spaced(food, dice, count, spread, distance):
+def spaced(dice, count, spread, distance):
     """Like `places`, but at least `distance` apart as far as there is room."""
     chosen = []
-    for u, v in places(food, dice, 6 * count, spread):
+    for u, v in places(dice, 6 * count, spread):
         if all((u - a) ** 2 + (v - b) ** 2 > distance**2 for a, b in chosen):
             chosen.append((u, v))
     return chosen[:count]
@@ -36,8 +36,8 @@ def rotated(du, dv, angle):
 def stamp(food, part, place, reach, draw, opacity=1.0):
     """Lay one small thing at a dish point.
 
-    draw(du, dv, under) gives (signed size of cover in dish radii, colour, height above `under`, gloss), where du, dv
-    are offsets [h,w] and under is the height of the surface below.
+    draw(du, dv) gives (signed distance in dish radii, positive inside; colour; height above the surface below; gloss)
+    at the offsets du, dv [h,w] from the dish point. Nothing is drawn where the picture does not show that point.
     """
     found = food.window(*place, reach)
     if found is None:
@@ -65,7 +65,7 @@ def bonito(food, dice):
     """Shaved bonito: thin, translucent, curled flakes, heaped."""
     gather = (dice.uniform(-0.3, 0.3), dice.uniform(-0.3, 0.3))
     spread = dice.uniform(0.16, 0.42)
-    for place in places(food, dice, dice.whole(14, 34), spread, gather):
+    for place in places(dice, dice.whole(14, 34), spread, gather):
         _flake(food, dice, place)
 
 
@@ -95,7 +95,7 @@ def red_ginger(food, dice):
     heap = dice.chance(0.6)
     gather = (dice.uniform(-0.45, 0.45), dice.uniform(-0.45, 0.45)) if heap else None
     shade = jitter(linear(dice.choice(("#c4163a", "#d8304e", "#b01030", "#d13a6a"))), dice)
-    for place in places(food, dice, dice.whole(14, 30), dice.uniform(0.07, 0.14) if heap else 0.8, gather):
+    for place in places(dice, dice.whole(14, 30), dice.uniform(0.07, 0.14) if heap else 0.8, gather):
         _stick(food, dice, place, shade)
 
 
@@ -119,7 +119,7 @@ def spring_onion(food, dice, few=False):
     heap = dice.chance(0.5) and not few
     gather = (dice.uniform(-0.25, 0.25), dice.uniform(-0.25, 0.25)) if heap else None
     count = dice.whole(10, 18) if few else dice.whole(24, 70) if heap else dice.whole(16, 36)
-    for place in places(food, dice, count, dice.uniform(0.16, 0.32) if heap else 0.8, gather):
+    for place in places(dice, count, dice.uniform(0.16, 0.32) if heap else 0.8, gather):
         _onion_ring(food, dice, place)
 
 
@@ -140,7 +140,7 @@ def _onion_ring(food, dice, place):
 def basil(food, dice):
     """Basil leaves: domed halves, pale veins, some wilted by the oven."""
     fresh = dice.uniform(0.3, 1.0)
-    for place in spaced(food, dice, dice.whole(3, 8), 0.66, 0.3):
+    for place in spaced(dice, dice.whole(3, 8), 0.66, 0.3):
         for _ in range(dice.whole(1, 2)):
             _leaf(food, dice, (place[0] + dice.bell(0, 0.04), place[1] + dice.bell(0, 0.04)), fresh)
 
@@ -174,7 +174,7 @@ def salami(food, dice):
     red = dice.choice(
         (("#7a1712", "#a82a1e", "#bf4430"), ("#8c2a1c", "#b8452c", "#cc6a44"), ("#6c1216", "#93232a", "#aa3d3c"))
     )
-    for place in spaced(food, dice, count, 0.72, dice.uniform(1.5, 2.1) * radius):
+    for place in spaced(dice, count, 0.72, dice.uniform(1.5, 2.1) * radius):
         _salami_slice(food, dice, place, radius * dice.uniform(0.92, 1.08), red)
 
 
@@ -199,7 +199,7 @@ def olives(food, dice):
     """Olive rings, black or green."""
     green = dice.chance(0.25)
     shades = ("#4c5218", "#7d8430", "#a3a550") if green else ("#0c080a", "#1d1416", "#3a2a2a")
-    for place in spaced(food, dice, dice.whole(6, 16), 0.74, 0.14):
+    for place in spaced(dice, dice.whole(6, 16), 0.74, 0.14):
         _olive_ring(food, dice, place, shades)
 
 

@@ -90,22 +90,13 @@ def wood(canvas, u, v, dice):
             ("#6f4a35", "#a17b5f"),
         )
     )
-    colour, height = wood_grain(u + 7.3 * shift, v, dice, near, far)
+    colour, height = tableware.wood_grain(u + 7.3 * shift, v, dice, near, far)
     seam = np.abs(v / width - plank - 0.5)
     colour = colour * (0.85 + 0.3 * shift).astype(np.float32)
     dark = smoothstep(0.475, 0.495, seam)
     canvas.paint(
         np.ones(u.shape), colour * (1 - 0.8 * dark).astype(np.float32), height - 0.03 * dark, dice.uniform(0.05, 0.4)
     )
-
-
-def wood_grain(u, v, dice, near, far):
-    """(colour, height) of sawn wood, its fibres along u, between two colours."""
-    bend = field("cloud", 0.4 * u, v, 1.8, dice)
-    rings = field("streaks", u, v + 0.35 * bend, 0.09, dice, angle=0.0)
-    fibres = field("streaks", u, v, 0.025, dice, angle=0.0)
-    tone = 0.25 + 0.4 * rings + 0.3 * (bend - 0.5) + 0.22 * (fibres - 0.5)
-    return ramp(tone, near, far), 0.008 * fibres + 0.008 * rings
 
 
 def cloth(canvas, u, v, dice):

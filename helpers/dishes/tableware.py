@@ -62,8 +62,6 @@ def pan(canvas, x, y, seat, dice):
 
 def board(canvas, x, y, seat, dice):
     """A wooden board, round or with corners, sometimes so large that it fills the picture."""
-    from .tables import wood_grain
-
     turn = dice.uniform(-0.5, 0.5)
     dx, dy = x - seat[0], y - seat[1]
     u, v = math.cos(turn) * dx + math.sin(turn) * dy, math.cos(turn) * dy - math.sin(turn) * dx
@@ -80,6 +78,15 @@ def board(canvas, x, y, seat, dice):
     cover = np.clip(0.5 - edge / _pixel(x), 0, 1)
     top = 0.1 * smoothstep(0.0, -0.05, edge)
     canvas.paint(cover, colour, top + height, dice.uniform(0.05, 0.35))
+
+
+def wood_grain(u, v, dice, near, far):
+    """(colour, height) of sawn wood, its fibres along u, between two colours."""
+    bend = field("cloud", 0.4 * u, v, 1.8, dice)
+    rings = field("streaks", u, v + 0.35 * bend, 0.09, dice, angle=0.0)
+    fibres = field("streaks", u, v, 0.025, dice, angle=0.0)
+    tone = 0.25 + 0.4 * rings + 0.3 * (bend - 0.5) + 0.22 * (fibres - 0.5)
+    return ramp(tone, near, far), 0.008 * fibres + 0.008 * rings
 
 
 def paper(canvas, x, y, seat, dice):
