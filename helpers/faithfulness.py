@@ -68,8 +68,7 @@ def energy_over_chance(maps, masks):
     Ours; it makes small and large masks comparable.
     """
     masks = _bool_masks(masks)
-    share = masks.mean(axis=(1, 2))
-    return energy_inside_mask(maps, masks) / np.where(share > 0, share, np.nan)
+    return energy_inside_mask(maps, masks) / masks.mean(axis=(1, 2))
 
 
 def mean_colour(images):

@@ -12,7 +12,7 @@ from keras import layers
 from helpers import gcm, paths, photos, training
 
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 90, 1e-3  # ours, as are Adam and the mirrored pictures
-MEAN_COLOUR = (0.44, 0.36, 0.29)                  # of the kitchen's training pictures
+MEAN_COLOUR = (0.5958, 0.4873, 0.3763)            # of the kitchen's training pictures
 NETWORKS = {
     "kitchen_gcm": lambda: gcm.GCM(2),
     "kitchen_cam": lambda: gcm.comparison_cnn(2, MEAN_COLOUR),
