@@ -1,7 +1,7 @@
 """What a folder of collected photos holds and what was found, asked and refused: survives `kill -9` at any point.
 
 Everything is decided in a small database (`.collecting.db`) first; then the photo's line is added to attributions.csv
-and its file appears under its name, two system calls one after the other. Opening the catalogue finishes what was cut
+and its file appears under its name, two system calls one after the other. Opening the catalogue undoes what was cut
 short between them, so folder and attributions.csv agree again before anything else happens.
 """
 
@@ -123,25 +123,16 @@ class Catalogue:
         return [(file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows]
 
     def _reconcile(self):
-        """Forget kept photos that are excluded, gone or not as they came; finish what was cut short, credits first."""
-        whole_parts = []
+        """Forget kept photos that are excluded, gone or not as they came; drop what was cut short."""
         for place, label, photo_id, file, sha256 in self._rows(
                 "SELECT place, label, id, file, sha256 FROM photos WHERE fate='kept'"):
-            path, part = self.folder / file, self.folder / f"{file}{PART}"
-            excluded = self._is_excluded(label, photo_id)
-            if not excluded and _has_sum(path, sha256):
-                continue
-            path.unlink(missing_ok=True)
-            if not excluded and _has_sum(part, sha256):
-                whole_parts.append((part, path))
-            else:
+            if self._is_excluded(label, photo_id) or not _has_sum(self.folder / file, sha256):
+                (self.folder / file).unlink(missing_ok=True)
                 self._database.execute("UPDATE photos SET fate=NULL WHERE place=?", (place,))
-        self._credits = None
-        self._publish_tables()
-        for part, path in whole_parts:
-            os.replace(part, path)
         for part in [*self.folder.glob(f"*{PART}"), *self.folder.glob(f"*/*{PART}")]:
             part.unlink()
+        self._credits = None
+        self._publish_tables()
         self._credits = (self.folder / ATTRIBUTIONS).open("ab", buffering=0)
 
     def _publish_tables(self):
