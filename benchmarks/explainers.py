@@ -47,7 +47,8 @@ def tf_keras_vis(model, layer):
     from tf_keras_vis.utils.model_modifiers import ReplaceToLinear
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    peer = Gradcam(model, model_modifier=ReplaceToLinear(), clone=True)
+    functional = keras.Model(model.layers[0].input, model.layers[-1].output)  # it does not take a Sequential of Keras 3
+    peer = Gradcam(functional, model_modifier=ReplaceToLinear(), clone=True)
     return lambda pictures: peer(CategoricalScore([0] * len(pictures)), pictures, penultimate_layer=layer,
                                  expand_cam=False)
 
