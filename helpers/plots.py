@@ -181,7 +181,7 @@ def contributions(images, maps, scores, class_names, true_classes):
         for j, name in enumerate(class_names, start=1):
             show_image(upper[j], np.maximum(maps[index][j - 1], 0) / scale)
             show_image(lower[j], np.maximum(-maps[index][j - 1], 0) / scale)
-            upper[j].set_title(f"{name}\n{scores[index][j - 1]:+.1f}", fontsize=8)
+            upper[j].set_title(f"{name}\n{_signed(scores[index][j - 1])}", fontsize=8)
         _frame(upper[true_classes[index] + 1])
         _frame(lower[true_classes[index] + 1])
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.02)
@@ -201,13 +201,73 @@ def positive_contributions(images, maps, titles=None, columns=4):
     for index, image in enumerate(images):
         left, right = axes[index // columns, 2 * (index % columns):][:2]
         positive = np.maximum(maps[index], 0)
-        show_image(left, image, titles[index] if titles else None)
+        show_image(left, image)
+        left.set_title(titles[index] if titles else "", fontsize=8)
         show_image(right, positive / (float(np.percentile(positive, 99.5)) or 1.0))
     return figure
 
 
+def _signed(number):
+    return f"{number:+.1f}".replace("-", "\u2212")
+
+
 def _frame(axes, colour="#d62728"):
     axes.spines[:].set(visible=True, color=colour, linewidth=2.5)
+
+
+def map_gallery(images, maps, rows=None):
+    """Draw pictures [P, H, W, 3] and beside each its maps; returns the Figure.
+
+    maps: {method: [P, h, w], >= 0, or [P, H, W, 3], signed}; a map on the heat scale up to its own 99.5th percentile,
+    a gradient as `show_gradient` does. rows: a title for each picture.
+    """
+    columns = -(-(len(maps) + 1) // 2)
+    figure, axes = plt.subplots(2 * len(images), columns, figsize=(WIDTH, 2 * len(images) * (WIDTH / columns + 0.25)),
+                                squeeze=False)
+    for index, image in enumerate(images):
+        places = axes[2 * index:2 * index + 2].ravel()
+        for place in places:
+            place.axis("off")
+        show_image(places[0], image, rows[index] if rows else None)
+        for place, (name, drawn) in zip(places[1:], maps.items(), strict=False):
+            if np.ndim(drawn) == 4:
+                show_gradient(place, drawn[index], name)
+            else:
+                show_heat(place, drawn[index], name, vmax=np.percentile(drawn[index], 99.5))
+    for title in (axis.title for axis in axes.flat):
+        title.set_fontsize(9)
+    return figure
+
+
+def score_intervals(scores, groups, chance=None):
+    """Draw one panel a score, one row a method: the mean as a dot, its interval as a line; returns the Figure.
+
+    scores: {score: {method: (mean, low, high)}}; groups: {method: colour}, which also sets the order from the top;
+    chance: {score: value}, drawn as a dotted line.
+    """
+    figure, panels = plt.subplots(1, len(scores), figsize=(WIDTH, 0.6 + 0.3 * len(groups)), sharey=True, squeeze=False)
+    places = {method: len(groups) - 1 - place for place, method in enumerate(groups)}
+    for axes, (score, rows) in zip(panels[0], scores.items(), strict=True):
+        for method, (mean, low, high) in rows.items():
+            axes.plot([low, high], [places[method]] * 2, color=groups[method], linewidth=2, alpha=0.6)
+            axes.plot(mean, places[method], "o", color=groups[method], markersize=6)
+        if chance and score in chance:
+            axes.axvline(chance[score], color="black", linewidth=1, linestyle=":")
+        axes.set(title=score, yticks=list(places.values()), yticklabels=list(places), ylim=(-0.6, len(groups) - 0.4))
+        axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    return figure
+
+
+def score_curves(axes, fractions, curves, title=None):
+    """Draw the mean of curves {method: [B, K]} over fractions [K], in percent of the picture."""
+    for method, rows in curves.items():
+        axes.plot(100 * fractions, np.mean(rows, axis=0), marker="o", markersize=3, label=method)
+    axes.set(xlabel="pixels changed, %", ylim=(0, 1.02))
+    if title:
+        axes.set_title(title)
+    return axes
 
 
 def show_grid(images, titles=None, columns=8, size=1.2):
