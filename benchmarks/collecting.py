@@ -65,11 +65,12 @@ def main():
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {SIDE}x{SIDE} JPEG, server in a process of its own")
     with tempfile.TemporaryDirectory() as folder:
         for count in range(PHOTOS // 4, PHOTOS + 1, PHOTOS // 4):
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             report = collecting.collect(source, "dish", words, count, folder, smallest=SIDE, progress=False)
-            rate = report.fetched / (time.perf_counter() - began)
+            rate, cost = report.fetched / (time.perf_counter() - began), (time.process_time() - busy) / report.fetched
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"{report.kept:5d} photos, {rate:5.0f} a second, memory at most {memory:.0f} MB")
+            print(f"{report.kept:5d} photos, {rate:5.0f} a second, {cost * 1000:.1f} ms of CPU each, "
+                  f"memory at most {memory:.0f} MB")
     here.send("done")
 
 

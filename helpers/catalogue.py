@@ -22,7 +22,7 @@ from helpers.services import Photo
 
 ATTRIBUTIONS, EXCLUDE, LEFT_OUT = "attributions.csv", "exclude.txt", "left_out.csv"
 COLUMNS = ("file", "sha256", "title", "creator", "licence", "licence_url", "page_url", "source", "date")
-PART = ".part"
+PART = ".collecting"  # ends the names of files that are not whole yet
 BY_HAND = f"named in {EXCLUDE}"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pages (label TEXT, query TEXT, number INTEGER, more INTEGER,
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS photos (place INTEGER PRIMARY KEY, label TEXT, id TEX
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A downloaded photo, whole and decoded, waiting in `<file>.part`."""
+    """A downloaded photo, whole and decoded, waiting in `<file>.collecting`."""
 
     file: str  # relative to the folder, with /
     url: str
@@ -84,6 +84,10 @@ class Catalogue:
                           "ORDER BY place", label, query, number)
         photos = [_photo(text) for (text,) in rows]
         return [photo for photo in photos if not self._is_excluded(label, photo.id)]
+
+    def queries(self):
+        """The searches and manifests that the folder's photos come from."""
+        return {query for (query,) in self._rows("SELECT DISTINCT query FROM pages")}
 
     def kept(self, label):
         """Number of photos of `label` in the folder."""

@@ -87,7 +87,7 @@ class Client:
             reason = str(error) if isinstance(error, LeftOut) else f"no usable address ({type(error).__name__})"
             raise LeftOut(reason) from None
         except requests.RequestException as error:
-            raise Unreachable(f"no whole answer in {TRIES} tries ({type(error).__name__})") from None
+            raise Unreachable(f"no whole answer ({type(error).__name__})") from None
 
 
 class Pace:

@@ -56,7 +56,7 @@ def collect(source, label, words, count, folder, smallest=SMALLEST, workers=WORK
     search, so the set does not depend on which download ends first. Files are named by the photo's id and hold the
     service's bytes unchanged. Left out, with the reason in left_out.csv: near-duplicates, stand-ins, too small (below
     `smallest` pixels), flat, framed, damaged, gone, and what exclude.txt names (one `label/id` a line). A second call
-    fetches only what is missing. progress: True, False, or None: a bar but in logs.
+    fetches only what is missing or was changed by hand. progress: True, False, or None: a bar but in logs.
     Raises ValueError for a label that is no folder name, `ServiceError` when the service or the network is down.
     """
     words = [words] if isinstance(words, str) else list(words)
@@ -79,12 +79,15 @@ def collect_manifest(path, folder, client, workers=WORKERS, progress=None):
     """Fetch the photos a manifest lists into `folder`; returns one `Report` a label.
 
     A photo that is gone, or whose bytes have changed since, is named in the report with that reason and not kept.
-    client: a `helpers.client.Client`. Raises ValueError if the file is no manifest, `ServiceError` as `collect`.
+    client: a `helpers.client.Client`. Raises ValueError if the file is no manifest or
+    the folder holds other photos, `ServiceError` as `collect`.
     """
     query = f"manifest {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
     reports = []
     for label, sums in _read_manifest(path).items():
         with _open(folder, label) as catalogue:
+            if catalogue.queries() - {query}:
+                raise ValueError(f"{folder} holds other photos; a manifest's set wants a folder of its own")
             catalogue.add_page(label, query, 1, list(sums), False)
             fetch = functools.partial(_fetch, client, catalogue.folder, label, 1, {p.id: s for p, s in sums.items()})
             missing = catalogue.undecided(label, query, 1)
@@ -101,8 +104,8 @@ def _read_manifest(path):
         raise ValueError(f"{path}: no manifest; a CSV file with the columns {', '.join(MANIFEST_COLUMNS)} is wanted")
     labels = {}
     for row in rows:
-        credit = {field: row[field] or "" for field in CREDIT_FIELDS}
-        photo = Photo(id=row["id"], sizes=((None, None, row["url"]),), **credit)
+        facts = {field: row[field] or "" for field in ("id", *CREDIT_FIELDS)}
+        photo = Photo(sizes=((None, None, row["url"] or ""),), **facts)
         labels.setdefault(row["label"], {})[photo] = row["sha256"]
     return labels
 
@@ -131,7 +134,7 @@ def _candidates(catalogue, source, label, words):
 
 
 def _fetch(client, folder, label, smallest, sums, photo):
-    """Download one photo into its .part file, in a thread of its own. Raises `LeftOut` or `Unreachable`."""
+    """Download one photo into its .collecting file, in a thread of its own. Raises `LeftOut` or `Unreachable`."""
     if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", photo.id):
         raise LeftOut("its id cannot be a file name")
     url = photo.url(smallest)
@@ -151,7 +154,6 @@ def _gather(catalogue, label, count, candidates, fetch, seen, client, workers, p
     before = kept = catalogue.kept(label)
     waiting, unanswered, trouble = collections.deque(), 0, None
     hidden = None if progress is None else not progress
-    client.stopped.clear()
     threads = ThreadPoolExecutor(workers)
     try:
         with tqdm(total=count, initial=kept, desc=label, unit="photo", disable=hidden) as bar:
@@ -174,6 +176,7 @@ def _gather(catalogue, label, count, candidates, fetch, seen, client, workers, p
     finally:
         client.stopped.set()
         threads.shutdown(cancel_futures=True)
+        client.stopped.clear()
     return Report(label, count, kept, kept - before, catalogue.reasons(label))
 
 

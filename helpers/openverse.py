@@ -35,7 +35,8 @@ class Openverse(Service):
                 return [], False
             raise
         results = answer.get("results") or []
-        photos = [_photo(result, self.name) for result in results if result.get("id") and result.get("url")]
+        photos = [_photo(result, self.name) for result in results
+                  if result.get("id") and result.get("url") and result.get("license") in self.licences]
         return photos, bool(results) and number < min(int(answer.get("page_count") or 0), DEEPEST_PAGE)
 
 

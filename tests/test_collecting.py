@@ -343,10 +343,12 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path):
 def test_the_pace_is_kept_by_all_threads_together(tmp_path):
     with fake.FakeServices(ids(45)) as server:
         began = time.monotonic()
-        collecting.collect(source(server, call_gap=0.3, photo_gap=0.02), "pizza", "ピザ", 45, tmp_path)
+        asking = source(server, call_gap=0.3, photo_gap=0.02)
+        collecting.collect(asking, "pizza", "ピザ", 45, tmp_path)
         took = time.monotonic() - began
+        list(itertools.islice(asking.search("ピザ"), 21))
         calls = [when for when, what, *_ in server.log if what == "openverse"]
-    assert len(calls) == 3 and all(later - sooner > 0.28 for sooner, later in itertools.pairwise(calls))
+    assert len(calls) == 5 and all(later - sooner > 0.28 for sooner, later in itertools.pairwise(calls))
     assert took >= 44 * 0.02
 
 
@@ -368,6 +370,8 @@ def test_manifest_fetches_the_same_set_and_names_what_is_missing_or_changed(tmp_
     assert reports[1].left_out == {"1011": "changed: its bytes are not those the manifest names"}
     assert [report.kept for report in reports] == [5, 5]
     assert_credited(tmp_path / "third")
+    with pytest.raises(ValueError, match="a folder of its own"):
+        collecting.collect_manifest(manifest, first, ask.client)
     with pytest.raises(ValueError, match="no manifest"):
         collecting.collect_manifest(first / "attributions.csv", second, ask.client)
 

@@ -43,6 +43,11 @@ def test_paging_ends_at_the_depth_openverse_allows():
     assert found == ids(400)
 
 
+def test_other_licences_than_asked_for_are_not_taken():
+    with fake.FakeServices(ids(3)) as server:
+        assert not list(source(server, licences=("cc0",)).search("x")), "the fake's photos are all CC BY"
+
+
 def test_a_union_of_words_has_no_photo_twice():
     with fake.FakeServices(ids(60)) as server:
         server.found = lambda word: {"a": ids(30), "b": ids(60)[10:]}[word]
