@@ -30,6 +30,11 @@ class Cifar10(NamedTuple):
         """False for the drawn stand-in."""
         return not self.source.startswith("drawn")
 
+    def first(self, train=None, test=None):
+        """The same data with only the first pictures of each part (None: all of them)."""
+        return self._replace(train_images=self.train_images[:train], train_labels=self.train_labels[:train],
+                             test_images=self.test_images[:test], test_labels=self.test_labels[:test])
+
 
 def load(folder=None):
     """CIFAR-10 from `folder`, else CIFAR10_DIR, else data/cifar-10-batches-bin, else by Keras' download.

@@ -186,20 +186,27 @@ VARIANTS = {
 }
 
 
+def untrained(name):
+    """A fresh network of `VARIANTS` for CIFAR-10, built for 32x32 RGB pictures. Raises ValueError for another name."""
+    if name not in VARIANTS:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(VARIANTS)}")
+    model = VARIANTS[name]()
+    if not model.built:
+        model.build((None, 32, 32, 3))
+    return model
+
+
 def load_trained(name):
     """The network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped" or "cnn".
 
     Recipe, accuracy and checksum are in weights/README.md. Raises ValueError for another name, FileNotFoundError
     where the weights are missing, OSError where the file is damaged.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"network {name!r}: choose one of {', '.join(VARIANTS)}")
+    model = untrained(name)
     path = paths.WEIGHTS / f"{name}.weights.h5"
     if not path.exists():
         raise FileNotFoundError(f"weights/{path.name} is not there: fetch it with the project, or train it by "
                                 f"`make train-gcm VARIANT={name}` and copy its last.weights.h5 there")
-    model = VARIANTS[name]()
-    model.build((None, 32, 32, 3))
     model.load_weights(path)
     return model
 

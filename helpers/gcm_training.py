@@ -24,8 +24,7 @@ def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, stra
     strategy, precision = strategy or training.choose_strategy("one"), keras.config.dtype_policy().name
     keras.utils.set_random_seed(seed)
     with strategy.scope():
-        model = gcm.VARIANTS[variant]()
-        model.build((None, 32, 32, 3))
+        model = gcm.untrained(variant)
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
         if precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

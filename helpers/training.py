@@ -64,7 +64,7 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
         optimizer.build(model.trainable_variables)
     history = _restore(run, model, optimizer, recipe)
     _check_workers_agree(strategy, len(history))
-    step = _train_step(model, optimizer, from_logits, strategy)
+    step = train_step(model, optimizer, from_logits, strategy)
     score = _score_step(model, from_logits)
     for epoch in range(len(history), epochs):
         if learning_rate:
@@ -131,9 +131,12 @@ def _evaluate(score, data):
     return {"validation_loss": loss / count, "validation_accuracy": right / count}
 
 
-def _train_step(model, optimizer, from_logits, strategy):
-    """One step on every replica: the gradient of the mean loss over the *global* batch, summed over replicas."""
-    variables = model.trainable_variables
+def train_step(model, optimizer, from_logits, strategy=None):
+    """The function (inputs, labels) -> [sum of losses, right answers, pictures] that trains `model` by one step.
+
+    On every replica of `strategy`: the gradient of the mean loss over the *global* batch, summed over replicas.
+    """
+    strategy, variables = strategy or tf.distribute.get_strategy(), model.trainable_variables
 
     def replica_step(inputs, labels):
         context = tf.distribute.get_replica_context()

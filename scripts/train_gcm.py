@@ -48,8 +48,7 @@ def main(arguments=None):
 def load(options):
     data = cifar10.load(options.data)
     print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
-    return data._replace(train_images=data.train_images[:options.train_images],
-                         train_labels=data.train_labels[:options.train_images])
+    return data.first(train=options.train_images)
 
 
 def print_row(row):

@@ -45,6 +45,14 @@ def test_a_record_is_a_label_and_three_planes(tmp_path):
     np.testing.assert_array_equal(data.test_labels, raw[5, :, 0])
 
 
+def test_the_first_pictures_only():
+    data = cifar10.drawn(train=2, test=2)
+    part = data.first(train=7)
+    assert [len(array) for array in part[:4]] == [7, 7, 20, 20] and part.source == data.source
+    np.testing.assert_array_equal(part.train_images, data.train_images[:7])
+    assert [len(array) for array in data.first(test=3)[:4]] == [20, 20, 3, 3]
+
+
 def test_where_it_is_looked_for(nothing_here, monkeypatch, tmp_path):
     assert not cifar10.load().is_real
     (nothing_here / "cifar-10-batches-bin").mkdir()

@@ -430,11 +430,13 @@ def test_load_trained_faults(monkeypatch, tmp_path):
         gcm.load_trained("gcm")
 
 
-def test_load_trained_loads_what_was_saved(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["gcm", "gcm-clipped", "cnn"])
+def test_load_trained_loads_what_was_saved(monkeypatch, tmp_path, name):
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
-    shared().save_weights(tmp_path / "gcm.weights.h5")
-    images = pictures(1, 8, 8, 3)
-    np.testing.assert_array_equal(gcm.load_trained("gcm")(images), shared()(images))
+    model, images = gcm.untrained(name), pictures(1, 32, 32, 3)
+    model.save_weights(tmp_path / f"{name}.weights.h5")
+    assert (tmp_path / f"{name}.weights.h5").stat().st_size < 1e6
+    np.testing.assert_array_equal(gcm.load_trained(name)(images), model(images))
 
 
 def claimed_accuracy(name):

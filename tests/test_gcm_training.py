@@ -1,0 +1,42 @@
+"""Training GCM and its comparison on a handful of pictures: every variant runs, goes on, and can be shipped."""
+
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from helpers import cifar10, gcm, gcm_training, paths, training
+
+DATA = cifar10.drawn(train=4, test=2)
+
+
+@pytest.mark.parametrize("variant", ["gcm", "cnn"])
+def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path / "weights")
+    paths.WEIGHTS.mkdir()
+    run = tmp_path / f"{variant}-1-seed0"
+    model, history = gcm_training.train(run, variant, DATA, epochs=1, batch_size=20, progress=False)
+    assert training.read_history(run) == history and history[0]["learning_rate"] == pytest.approx(0.1)
+    about = gcm_training.ship(run)
+    shipped = (paths.WEIGHTS / f"{variant}.weights.h5").read_bytes()
+    assert about["sha256"] == hashlib.sha256(shipped).hexdigest() and len(shipped) < 1e6
+    assert about["test_accuracy"] == history[-1]["validation_accuracy"] and about["data"].startswith("drawn")
+    assert json.loads((paths.WEIGHTS / f"{variant}.json").read_text()) == about
+    log = np.genfromtxt(paths.WEIGHTS / f"{run.name}.csv", delimiter=",", names=True, ndmin=1)
+    assert log["validation_accuracy"][-1] == pytest.approx(about["test_accuracy"])
+    images = DATA.test_images[:3] / np.float32(255)
+    np.testing.assert_array_equal(gcm.load_trained(variant)(images), model(images))
+    with pytest.raises(ValueError, match="was trained by the recipe"):
+        gcm_training.train(run, variant, DATA, epochs=2, batch_size=20, progress=False)
+
+
+def test_variants_are_what_they_are_called():
+    assert gcm.untrained("gcm-clipped").clip and gcm.untrained("gcm-separate").decoder == "separate"
+    assert isinstance(gcm.untrained("cnn"), keras.Sequential) and gcm.untrained("cnn").built
+
+
+def test_an_unfinished_run_is_not_shipped(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has not ended"):
+        gcm_training.ship(tmp_path / "gcm-60-seed0")
