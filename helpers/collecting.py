@@ -150,34 +150,42 @@ def _fetch(client, folder, label, smallest, sums, photo):
 
 
 def _gather(catalogue, label, count, candidates, fetch, seen, client, workers, progress):
-    """Download side by side, decide one by one in order; never more on the way than are still wanted."""
+    """Download side by side, decide one by one in order, until `count` are kept or there are no more."""
     before = kept = catalogue.kept(label)
-    waiting, unanswered, trouble = collections.deque(), 0, None
-    hidden = None if progress is None else not progress
-    threads = ThreadPoolExecutor(workers)
+    unanswered, threads = 0, ThreadPoolExecutor(workers)
+    downloads = _downloads(candidates, lambda photo: threads.submit(fetch, photo),
+                           most=lambda: min(4 * workers, count - kept))
+    bar = tqdm(total=count, initial=kept, desc=label, unit="photo", disable=None if progress is None else not progress)
     try:
-        with tqdm(total=count, initial=kept, desc=label, unit="photo", disable=hidden) as bar:
-            while kept < count:
-                try:
-                    for photo in itertools.islice(candidates, min(4 * workers, count - kept) - len(waiting)):
-                        waiting.append((photo, threads.submit(fetch, photo)))
-                except ServiceError as error:  # what is on the way still counts
-                    trouble = error
-                if not waiting:
-                    break
-                outcome = _decide(catalogue, label, *waiting.popleft(), seen)
-                kept += outcome == "kept"
-                bar.update(outcome == "kept")
-                unanswered = unanswered + 1 if outcome == "unanswered" else 0
-                if unanswered == SILENT:
-                    raise trouble or ServiceError(f"{SILENT} photos in a row did not arrive. {AGAIN}")
-        if trouble and kept < count:
-            raise trouble
+        while kept < count and (download := next(downloads, None)):
+            outcome = _decide(catalogue, label, *download, seen)
+            kept += outcome == "kept"
+            bar.update(outcome == "kept")
+            unanswered = unanswered + 1 if outcome == "unanswered" else 0
+            if unanswered == SILENT:
+                raise ServiceError(f"{SILENT} photos in a row did not arrive. {AGAIN}")
     finally:
         client.stopped.set()
         threads.shutdown(cancel_futures=True)
         client.stopped.clear()
+        bar.close()
     return Report(label, count, kept, kept - before, catalogue.reasons(label))
+
+
+def _downloads(candidates, submit, most):
+    """Yield (photo, future) in order, with `most()` on the way; a `ServiceError` of the search comes after the last."""
+    waiting, trouble = collections.deque(), None
+    while True:
+        try:
+            for photo in itertools.islice(candidates, most() - len(waiting)):
+                waiting.append((photo, submit(photo)))
+        except ServiceError as error:
+            trouble = error
+        if not waiting:
+            break
+        yield waiting.popleft()
+    if trouble:
+        raise trouble
 
 
 def _decide(catalogue, label, photo, future, seen):

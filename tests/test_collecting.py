@@ -348,7 +348,8 @@ def test_the_pace_is_kept_by_all_threads_together(tmp_path):
         took = time.monotonic() - began
         list(itertools.islice(asking.search("ピザ"), 21))
         calls = [when for when, what, *_ in server.log if what == "openverse"]
-    assert len(calls) == 5 and all(later - sooner > 0.28 for sooner, later in itertools.pairwise(calls))
+    assert len(calls) == 5 and calls[-1] - calls[0] > 4 * 0.3 - 0.1
+    assert all(later - sooner > 0.2 for sooner, later in itertools.pairwise(calls))
     assert took >= 44 * 0.02
 
 
