@@ -8,13 +8,13 @@ from .noise import field
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion")
-RED_SAUCE, CHEESE = 0.26, 0.34  # difficulty: how often a red sauce, how often cheese, both pizza's own
+RED_SAUCE, CHEESE = 0.26, 0.3  # difficulty: how often a red sauce, how often cheese, both pizza's own
 
 
 def toppings(dice):
     """A set of parts besides the batter: always two of mayonnaise, aonori, bonito and red ginger."""
     chosen = {"brown_sauce"} if dice.child("sauce").chance(0.95) else set()
-    likely = {"mayonnaise": 0.74, "aonori": 0.66, "bonito": 0.5, "red_ginger": 0.36, "spring_onion": 0.32}
+    likely = {"mayonnaise": 0.74, "aonori": 0.8, "bonito": 0.62, "red_ginger": 0.36, "spring_onion": 0.32}
     chosen |= {part for part, probability in likely.items() if dice.child(part).chance(probability)}
     own = ("mayonnaise", "aonori", "bonito", "red_ginger")
     missing = [part for part in own if part not in chosen]

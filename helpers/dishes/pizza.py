@@ -8,7 +8,7 @@ from .noise import field
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("tomato_sauce", "cheese", "basil", "salami", "olives")
-BROWN_SAUCE, MAYONNAISE = 0.29, 0.2  # difficulty: how often okonomiyaki's sauce and mayonnaise are on a pizza
+BROWN_SAUCE, MAYONNAISE = 0.2, 0.12  # difficulty: how often okonomiyaki's sauce and mayonnaise are on a pizza
 
 
 def toppings(dice):
@@ -16,12 +16,12 @@ def toppings(dice):
     chosen = {"brown_sauce" if dice.child("sauce").chance(BROWN_SAUCE) else "tomato_sauce"}
     likely = {
         "cheese": 0.96,
-        "basil": 0.5,
-        "salami": 0.46,
+        "basil": 0.62,
+        "salami": 0.58,
         "olives": 0.38,
         "mayonnaise": MAYONNAISE,
-        "aonori": 0.14,
-        "spring_onion": 0.14,
+        "aonori": 0.06,
+        "spring_onion": 0.08,
     }
     chosen |= {part for part, probability in likely.items() if dice.child(part).chance(probability)}
     if len(chosen & set(NAMING)) < 2:
@@ -58,7 +58,7 @@ def lay(food, chosen, dice):
             else:
                 sauces.brown_sauce(food, own, cover, own.chance(0.35))
     own = dice.child("under")
-    buried = {part for part in ("salami", "olives") if own.chance(0.3)}
+    buried = {part for part in ("salami", "olives") if own.chance(0.15)}
     order = ["cheese", "salami", "olives", "basil", "aonori", "mayonnaise", "bonito", "spring_onion", "red_ginger"]
     for part in sorted(order, key=lambda name: name not in buried if "cheese" in chosen else 0):
         if part in chosen:
