@@ -14,9 +14,9 @@ from helpers import paths, sentences, training
 from helpers.encoder import build_vision
 from helpers.vocabulary import END, PAD, START, Vocabulary, words_of
 
-LENGTH = 20   # of the longest caption, start and end included
+LENGTH = 18   # of the longest caption, start and end included
 VOCABULARY = Vocabulary(sentences.all_words())
-BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 24, 2e-3
+BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
 WEIGHTS = paths.WEIGHTS / "captioning.weights.h5"
 
 

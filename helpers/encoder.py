@@ -11,8 +11,8 @@ def build_vision(size=96, units=128, filters=FILTERS):
 
     Five convolutions, each with batch normalisation and ReLU: the first 5x5 in steps of two pixels, the others 3x3;
     2x2 pooling after the second and no more. So the last feature map, `relu5`, has a cell for every 4x4 pixels
-    ([B, 24, 24, 64] at size 96), fine enough to tell a leaf from its neighbour. Its average over space goes through a
-    dense layer.
+    ([B, 24, 24, 64] at size 96), fine enough to tell a leaf from its neighbour. Its average and its maximum over space
+    (what covers little still has a high maximum) go through a dense layer.
     """
     picture = inputs = keras.Input((size, size, 3), name="picture")
     for index, count in enumerate(filters, start=1):
@@ -22,5 +22,6 @@ def build_vision(size=96, units=128, filters=FILTERS):
         picture = layers.ReLU(name=f"relu{index}")(picture)
         if index == 2:
             picture = layers.MaxPooling2D(name="pool2")(picture)
-    pooled = layers.GlobalAveragePooling2D(name="average")(picture)
+    pooled = layers.Concatenate(name="pooled")([layers.GlobalAveragePooling2D(name="average")(picture),
+                                                layers.GlobalMaxPooling2D(name="maximum")(picture)])
     return keras.Model(inputs, layers.Dense(units, name="vector")(pooled), name="vision")

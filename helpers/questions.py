@@ -21,6 +21,7 @@ PAIRS = tuple(f"{first} and {second}" for first, second in itertools.combination
 ANSWERS = ("yes", "no", "one", "two", *dishes.LABELS, " and ".join(dishes.LABELS), "nothing", "no plate", "white",
            *COLOURS, *PAIRS)
 A_SCENE = 8   # questions asked about each
+TRAIN_SEEDS, TEST_SEEDS = range(20_000, 22_000), range(30_000, 30_200)   # of the shipped network's tables
 
 
 class Table(NamedTuple):
@@ -77,7 +78,7 @@ def ask(table, seed):
     wholly absent, as far as there are. What covers less is never asked for.
     """
     dice = Dice(seed, "asked")
-    share = {part: mask(table, part).mean() for part in dishes.TOPPINGS}
+    share = {part: mask(table, part).mean() for part in sentences.NAMED}
     here = next(name for name, backgrounds in SUPPORTS.items() if table.background in backgrounds)
     elsewhere = sentences.shuffled([name for name in SUPPORTS if name != here], dice)[0]
     there = sentences.shuffled([part for part in share if share[part] >= sentences.VISIBLE], dice)

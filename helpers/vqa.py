@@ -15,7 +15,7 @@ from helpers.vocabulary import Vocabulary
 LENGTH = 8   # words of the longest question
 VOCABULARY = Vocabulary(questions.all_texts())
 ANSWERS = questions.ANSWERS
-BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 24, 2e-3
+BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 12, 2e-3
 WEIGHTS = paths.WEIGHTS / "vqa.weights.h5"
 
 

@@ -21,6 +21,8 @@ from tqdm import tqdm
 
 from helpers import bias, captioning, paths, questions, sentences, vqa
 
+IN_TERMINAL = sys.stderr.isatty()
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,16 +34,16 @@ def main():
 
 def train_captioner():
     captioner = captioning.build_captioner()
-    captioning.train(captioner, paths.RUNS / "captioner", *captioned(sentences.TRAIN_SEEDS))
+    captioning.train(captioner, paths.RUNS / "captioner", *captioned(sentences.TRAIN_SEEDS), progress=IN_TERMINAL)
     images, captions = captioned(sentences.TEST_SEEDS)
     ship(captioner, captioning.WEIGHTS, captioning.measure(captioner, images / np.float32(255), captions))
 
 
 def train_answerer():
     answerer = vqa.build_answerer()
-    images, asked = questioned(sentences.TRAIN_SEEDS)
-    vqa.train(answerer, paths.RUNS / "answerer", images, *vqa.answers_for(asked))
-    ship(answerer, vqa.WEIGHTS, vqa.accuracy_by_kind(answerer, *questioned(sentences.TEST_SEEDS)))
+    images, asked = questioned(questions.TRAIN_SEEDS)
+    vqa.train(answerer, paths.RUNS / "answerer", images, *vqa.answers_for(asked), progress=IN_TERMINAL)
+    ship(answerer, vqa.WEIGHTS, vqa.accuracy_by_kind(answerer, *questioned(questions.TEST_SEEDS)))
 
 
 def train_bias():
@@ -49,20 +51,21 @@ def train_bias():
     for condition in bias.CONDITIONS:
         data = bias.training_set(condition)
         for seed in bias.SEEDS:
-            network, _ = bias.train(condition, seed, paths.RUNS / f"bias-{condition}-{seed}", data)
+            run = paths.RUNS / f"bias-{condition}-{seed}"
+            network, _ = bias.train(condition, seed, run, data, progress=IN_TERMINAL)
             ship(network, bias.weights_file(condition, seed), bias.measure(network, tests))
 
 
 def captioned(seeds):
     """Pictures uint8 [N, H, W, 3] and their captions."""
-    scenes = [sentences.draw(seed) for seed in tqdm(seeds, "drawing scenes")]
+    scenes = [sentences.draw(seed) for seed in tqdm(seeds, "drawing scenes", disable=None)]
     return np.stack([scene.image for scene in scenes]), [sentences.caption(scene) for scene in scenes]
 
 
 def questioned(seeds):
     """Pictures uint8 [N, H, W, 3] and for each a list of `questions.Question`."""
     images, asked = [], []
-    for seed in tqdm(seeds, "drawing tables"):
+    for seed in tqdm(seeds, "drawing tables", disable=None):
         table = questions.draw(seed)
         images.append(table.image)
         asked.append([one._replace(about=None) for one in questions.ask(table, seed)])

@@ -75,7 +75,7 @@ def small():
     """(captioner with random weights, pictures [3, 16, 16, 3], tokens of three captions)"""
     keras.utils.set_random_seed(3)
     captioner = captioning.build_captioner(units=12, vision=tiny_vision())
-    texts = ["a pizza with basil, olives and red ginger on a red plate", "an okonomiyaki with brown sauce",
+    texts = ["a pizza with basil, cheese and red ginger on a red plate", "an okonomiyaki with brown sauce",
              "a pizza with red ginger in a dark pan"]
     pictures = np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
     return captioner, pictures, captioning.VOCABULARY.encode(texts, captioning.LENGTH, marks=True)
@@ -205,7 +205,7 @@ def test_next_words_are_learned_from_the_true_words_before(small):
 def test_training_learns_captions_by_heart(tmp_path):
     keras.utils.set_random_seed(0)
     captioner = captioning.build_captioner(units=48, vision=build_vision(16, 48, (4, 6, 6, 6, 8)))
-    texts = ["a pizza with basil", "an okonomiyaki on a red plate", "a pizza with cheese and olives in a dark pan"]
+    texts = ["a pizza with basil", "an okonomiyaki on a red plate", "a pizza with cheese and basil in a dark pan"]
     images = np.stack([np.full((16, 16, 3), shade, np.uint8) for shade in (10, 120, 240)] * 256)
     history = captioning.train(captioner, tmp_path / "run", images, texts * 256, epochs=8, progress=False)
     assert history[0]["accuracy"] < 0.6 and history[-1]["accuracy"] > 0.9

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers import faithfulness, questions, sentences, vqa
+from helpers import faithfulness, questions, vqa
 from helpers.encoder import build_vision
 from helpers.gradcam import GradCAM, resize
 from helpers.guided import GuidedBackprop
@@ -150,8 +150,8 @@ def shipped():
     """(the shipped answerer, its 200 test tables, the questions about each)"""
     if not vqa.WEIGHTS.exists():
         pytest.skip("weights/vqa.weights.h5 is not there: python scripts/train_small.py answerer")
-    tables = [questions.draw(seed) for seed in sentences.TEST_SEEDS]
-    asked = [questions.ask(table, seed) for table, seed in zip(tables, sentences.TEST_SEEDS, strict=True)]
+    tables = [questions.draw(seed) for seed in questions.TEST_SEEDS]
+    asked = [questions.ask(table, seed) for table, seed in zip(tables, questions.TEST_SEEDS, strict=True)]
     return vqa.load(), tables, asked
 
 
