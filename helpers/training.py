@@ -60,11 +60,9 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
     """
     strategy = strategy or tf.distribute.get_strategy()
     run = Path(run)
-    with strategy.scope():
-        optimizer.build(model.trainable_variables)
+    step = train_step(model, optimizer, from_logits, strategy)
     history = _restore(run, model, optimizer, recipe)
     _check_workers_agree(strategy, len(history))
-    step = train_step(model, optimizer, from_logits, strategy)
     score = _score_step(model, from_logits)
     for epoch in range(len(history), epochs):
         if learning_rate:
@@ -137,6 +135,8 @@ def train_step(model, optimizer, from_logits, strategy=None):
     On every replica of `strategy`: the gradient of the mean loss over the *global* batch, summed over replicas.
     """
     strategy, variables = strategy or tf.distribute.get_strategy(), model.trainable_variables
+    with strategy.scope():
+        optimizer.build(variables)
 
     def replica_step(inputs, labels):
         context = tf.distribute.get_replica_context()
