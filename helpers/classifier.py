@@ -157,8 +157,11 @@ def ship(run, test, name=SHIPPED):
 
 def predict(model, images):
     """Class probabilities float32 [N, classes] of pictures [N, H, W, 3], uint8 or float in [0, 1]."""
-    images = np.asarray(images)
-    return model.predict(images.astype(np.float32) / 255 if images.dtype == np.uint8 else images, verbose=0)
+    images, batches = np.asarray(images), []
+    for first in range(0, len(images), 32):  # not model.predict: it warns when several models are asked in turn
+        batch = images[first:first + 32]
+        batches.append(model(batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch, training=False))
+    return np.concatenate(batches)
 
 
 def measure(model, images, labels):

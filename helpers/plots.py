@@ -30,7 +30,7 @@ plt.rcParams.update(STYLE)
 def save_figure(name, figure=None):
     """Write `figure` (default: the current one) to figures/<name>.png and return it.
 
-    A file above LARGEST_FIGURE, which only sheets of photos reach, is stored in 256 colours.
+    A file above LARGEST_FIGURE, which only sheets of photos reach, is stored in 256 dithered colours.
     """
     figure = figure or plt.gcf()
     paths.FIGURES.mkdir(exist_ok=True)
@@ -38,7 +38,9 @@ def save_figure(name, figure=None):
     figure.savefig(path)
     if path.stat().st_size > LARGEST_FIGURE:
         with Image.open(path) as picture:
-            picture.convert("RGB").quantize(256).save(path, optimize=True)
+            colours = picture.convert("RGB")
+            palette = colours.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=3)
+            colours.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     return figure
 
 
