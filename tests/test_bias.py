@@ -12,16 +12,17 @@ def nothing_kept(tmp_path, monkeypatch):
 
 
 def test_without_dish_repeats_the_nearest_background():
-    row = np.arange(6, dtype=np.uint8)[None, :, None] * np.ones(3, np.uint8)
-    mask = np.array([[False, True, True, False, False, True]])
-    np.testing.assert_array_equal(bias.without_dish(row, mask)[0, :, 0], [0, 0, 3, 3, 4, 4])
+    row = np.arange(14, dtype=np.uint8)[None, :, None] * np.ones(3, np.uint8)
+    mask = np.zeros((1, 14), bool)
+    mask[0, [4, 5, 13]] = True      # with the margin: 2 to 7, and 11 to 13
+    np.testing.assert_array_equal(bias.without_dish(row, mask)[0, :, 0], [0, 1, 1, 1, 1, 8, 8, 8, 8, 9, 10, 10, 10, 10])
 
 
 def test_exchanged_pictures_keep_their_dish_and_no_other():
     rng = np.random.default_rng(0)
-    images = (rng.integers(0, 60, (12, 8, 8, 3)) + 60 * rng.integers(0, 2, (12, 8, 8, 3))).astype(np.uint8)
-    masks = np.zeros((12, 8, 8), bool)
-    masks[:, 2:6, 2:6] = True
+    images = rng.integers(0, 120, (12, 12, 12, 3)).astype(np.uint8)
+    masks = np.zeros((12, 12, 12), bool)
+    masks[:, 4:8, 4:8] = True
     masks[0] = True                                  # nothing but dish: it gets by without a background
     images[masks] = 255                              # dishes are white, no background is
     exchanged = bias.exchange_backgrounds(images, masks)
@@ -31,16 +32,16 @@ def test_exchanged_pictures_keep_their_dish_and_no_other():
     assert same.sum() <= 3
     np.testing.assert_array_equal(exchanged, bias.exchange_backgrounds(images, masks))
     with pytest.raises(ValueError, match="no picture has 20% of background"):
-        bias.exchange_backgrounds(images, np.ones((12, 8, 8), bool))
+        bias.exchange_backgrounds(images, np.ones((12, 12, 12), bool))
 
 
 def test_lenders_are_drawn_whatever_their_class():
     """A biased set: the background no longer tells the class once it is exchanged."""
     labels = np.repeat([0, 1], 300)
     griddle = np.where(np.arange(600) % 10 == 0, 1 - labels, labels)    # 90 % tell the class
-    images = np.broadcast_to((100 * griddle + 50).astype(np.uint8)[:, None, None, None], (600, 4, 4, 3))
-    masks = np.zeros((600, 4, 4), bool)
-    masks[:, 1:3, 1:3] = True
+    images = np.broadcast_to((100 * griddle + 50).astype(np.uint8)[:, None, None, None], (600, 8, 8, 3))
+    masks = np.zeros((600, 8, 8), bool)
+    masks[:, 3:5, 3:5] = True
     exchanged = bias.exchange_backgrounds(images, masks)[:, 0, 0, 0] > 100
     assert (griddle == labels).mean() == 0.9
     assert abs((exchanged == labels).mean() - 0.5) < 0.06
