@@ -1,4 +1,4 @@
-"""Grad-CAM, CAM and class maps: which places of the last feature map speak for a class (blog, section 3.2)."""
+"""Grad-CAM, CAM and class maps: which places of the last feature map speak for a class (blog, section 2)."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Gradients on the picture: plain, deconvnet, guided backpropagation, and Guided Grad-CAM (blog, section 3.3)."""
+"""Gradients on the picture: plain, deconvnet, guided backpropagation, and Guided Grad-CAM (blog, section 2)."""
 
 import tensorflow as tf
 
@@ -79,7 +79,7 @@ class GuidedGradCAM(GradCAM):
 
     Guided backpropagation times the Grad-CAM map, which is up-sampled bilinearly (half-pixel centres) and not
     normalised. One forward pass serves both. layer, score: as for `GradCAM`; relus_in, errors: as for `Deconvnet`.
-    Source: Selvaraju et al. 2017, section 3.2; blog, section 3.3. Derived in notebook 04.
+    Source: Selvaraju et al. 2017, section 3.2; blog, section 2. Derived in notebook 04.
     """
 
     def __init__(self, model, layer=None, score=None, relus_in=None):
