@@ -164,28 +164,30 @@ def learning_curves(history, best_epoch=None):
 
 
 def contributions(images, maps, scores, class_names, true_classes):
-    """Draw Class Contribution Maps as the GCM paper's Figure 6 does; returns the Figure.
+    """Draw Class Contribution Maps as the GCM paper's Figures 6 and 7 do; returns the Figure.
 
-    images [P, H, W, 3] in [0, 1]; maps [P, N, H, W, 3], signed; scores [P, N]. Two rows a picture: the positive parts
-    and, below, the negative ones, each class with its score; a red frame on the true class. One scale a picture,
-    linear and clipped at the maps' 99.5th percentile, so that brightness compares classes.
+    images [P, H, W, 3] in [0, 1]; maps [P, N, H, W, 3], signed; scores [P, N]. A row a picture for the positive parts
+    and, where any map is negative, one below for the negative parts; each class with its score, a red frame on the
+    true class. One scale a picture, linear and clipped at the maps' 99.5th percentile, so that brightness compares
+    classes: over the picture stands the contribution that is drawn white.
     """
-    count = len(class_names)
-    figure, axes = plt.subplots(2 * len(images), count + 1, figsize=(WIDTH, 2.0 * len(images) + 0.2), squeeze=False)
-    for index, image in enumerate(images):
-        upper, lower = axes[2 * index], axes[2 * index + 1]
+    signs = (1, -1) if np.min(maps) < 0 else (1,)
+    figure, axes = plt.subplots(len(signs) * len(images), len(class_names) + 1, squeeze=False,
+                                figsize=(WIDTH, (0.95 * len(signs) + 0.25) * len(images)))
+    for index, rows in enumerate(np.split(axes, len(images))):
         scale = float(np.percentile(np.abs(maps[index]), 99.5)) or 1.0
-        show_image(upper[0], image)
-        upper[0].set_title(class_names[true_classes[index]], fontsize=8, fontweight="bold")
-        lower[0].axis("off")
-        lower[0].text(0.5, 0.5, f"above: +\nhere: \u2212\nwhite: {scale:.0f}", transform=lower[0].transAxes,
-                      fontsize=8, ha="center", va="center")
-        for j, name in enumerate(class_names, start=1):
-            show_image(upper[j], np.maximum(maps[index][j - 1], 0) / scale)
-            show_image(lower[j], np.maximum(-maps[index][j - 1], 0) / scale)
-            upper[j].set_title(f"{name}\n{_signed(scores[index][j - 1])}", fontsize=8)
-        _frame(upper[true_classes[index] + 1])
-        _frame(lower[true_classes[index] + 1])
+        show_image(rows[0, 0], images[index])
+        rows[0, 0].set_title(f"{class_names[true_classes[index]]}\nwhite: {scale:.0f}", fontsize=8)
+        for row, sign in zip(rows, signs, strict=True):
+            for axis, contribution in zip(row[1:], maps[index], strict=True):
+                show_image(axis, np.maximum(sign * contribution, 0) / scale)
+            _frame(row[true_classes[index] + 1])
+        for axis, name, score in zip(rows[0, 1:], class_names, scores[index], strict=True):
+            axis.set_title(f"{name}\n{_signed(score)}", fontsize=8)
+        for axis in rows[1:, 0]:
+            axis.axis("off")
+            axis.text(0.5, 0.5, "above: +\nhere: \u2212", fontsize=8, ha="center", va="center",
+                      transform=axis.transAxes)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.02)
     return figure
 
