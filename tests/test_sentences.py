@@ -96,6 +96,8 @@ def test_questions_are_about_what_they_name(tables):
     for seed, table in enumerate(tables[:200]):
         dish = np.any([masks["dish"] for masks in table.masks], axis=0)
         for question in questions.ask(table, seed):
+            if question.kind == "presence":
+                assert question.about.sum() == 0 or question.about.sum() >= 0.005 * 64 * 64
             if question.answer in ("no", "nothing", "no plate"):
                 assert not question.about.any()
             elif question.kind == "colour":
