@@ -15,7 +15,7 @@ from helpers.vocabulary import Vocabulary
 LENGTH = 8   # words of the longest question
 VOCABULARY = Vocabulary(questions.all_texts())
 ANSWERS = questions.ANSWERS
-BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 12, 2e-3
+BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
 WEIGHTS = paths.WEIGHTS / "vqa.weights.h5"
 
 
@@ -42,8 +42,7 @@ def _reasoning(vocabulary_size, answers, length, vector_size, units):
     question = keras.Input((length,), dtype="int32", name="question")
     words = layers.Embedding(vocabulary_size, 32, mask_zero=True, name="word_vectors")(question)
     asked = layers.Dense(units, "tanh", name="question_vector")(layers.LSTM(units // 2, name="lstm")(words))
-    seen = layers.Activation("tanh", name="picture_vector")(vector)
-    scores = layers.Dense(answers, dtype="float32", name="scores")(layers.Multiply(name="product")([asked, seen]))
+    scores = layers.Dense(answers, dtype="float32", name="scores")(layers.Multiply(name="product")([asked, vector]))
     return keras.Model([vector, question], scores, name="reasoning")
 
 

@@ -110,4 +110,5 @@ def test_the_same_seed_draws_and_asks_the_same():
     first, second = questions.draw(7, size=64), questions.draw(7, size=64)
     np.testing.assert_array_equal(first.image, second.image)
     assert [one.text for one in questions.ask(first, 3)] == [one.text for one in questions.ask(second, 3)]
+    assert questions.two_plates(5, ("red", "yellow"), size=64).plate_colours == ("red", "yellow")
     assert [len(questions.draw(seed, 64, pair).labels) for seed in (1, 2) for pair in (True, False)] == [2, 1, 2, 1]

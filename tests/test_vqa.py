@@ -26,7 +26,7 @@ def test_the_score_is_the_product_of_picture_and_question(small):
     reasoning = answerer.get_layer("reasoning")
     words = reasoning.get_layer("word_vectors")(asked)
     question = reasoning.get_layer("question_vector")(reasoning.get_layer("lstm")(words, mask=tf.constant(asked != 0)))
-    picture = np.tanh(answerer.get_layer("vision").predict(pictures, verbose=0))
+    picture = answerer.get_layer("vision").predict(pictures, verbose=0)
     kernel, bias = reasoning.get_layer("scores").get_weights()
     np.testing.assert_allclose(answerer.predict([pictures, asked], verbose=0),
                                (picture * question.numpy()) @ kernel + bias, rtol=1e-4, atol=1e-5)
