@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 from scipy import ndimage
 
-from helpers import dishes, faithfulness, gradcam, introspect, paths, photos, training
+from helpers import dishes, faithfulness, gradcam, introspect, photos, trained, training
 
 CONDITIONS = ("biased", "balanced", "cured")
 RATES = {"biased": (0.9, 0.1), "balanced": (0.5, 0.5), "swapped": (0.1, 0.9)}   # P(griddle | okonomiyaki, pizza)
@@ -94,19 +94,9 @@ def train(condition, seed, run, data, epochs=EPOCHS, progress=True):
     return network, history
 
 
-def weights_file(condition, seed):
-    """Where the shipped weights of a network lie."""
-    return paths.WEIGHTS / f"bias_{condition}_{seed}.weights.h5"
-
-
 def load(condition, seed):
-    """The shipped network of a condition and seed. Raises FileNotFoundError where there is none."""
-    if not weights_file(condition, seed).exists():
-        raise FileNotFoundError(f"no weights for {condition!r}, seed {seed}: conditions are {', '.join(CONDITIONS)}, "
-                                f"seeds {SEEDS}; or train them: python scripts/train_small.py bias")
-    network = build_cnn()
-    network.load_weights(weights_file(condition, seed))
-    return network
+    """The shipped network of one of CONDITIONS and SEEDS. Raises FileNotFoundError where there is none."""
+    return trained.restore(build_cnn(), f"bias_{condition}_{seed}", "python scripts/train_small.py bias")
 
 
 def okonomiyaki_rather(outputs):

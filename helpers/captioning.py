@@ -10,14 +10,14 @@ import sacrebleu
 import tensorflow as tf
 from keras import layers
 
-from helpers import paths, sentences, training
+from helpers import sentences, trained, training
 from helpers.encoder import build_vision
 from helpers.vocabulary import END, PAD, START, Vocabulary, words_of
 
 LENGTH = 18   # of the longest caption, start and end included
 VOCABULARY = Vocabulary(sentences.all_words())
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
-WEIGHTS = paths.WEIGHTS / "captioning.weights.h5"
+NAME = "captioning"
 
 
 def build_captioner(vocabulary_size=None, length=LENGTH, size=96, units=128, vision=None):
@@ -47,10 +47,8 @@ def _language(vocabulary_size, steps, vector_size, units):
 
 
 def load():
-    """The shipped captioner, trained by `scripts/train_small.py captioner`."""
-    captioner = build_captioner()
-    captioner.load_weights(WEIGHTS)
-    return captioner
+    """The shipped captioner, trained by `scripts/train_small.py captioning`."""
+    return trained.restore(build_captioner(), NAME, "python scripts/train_small.py captioning")
 
 
 @keras.saving.register_keras_serializable("helpers")

@@ -1,6 +1,5 @@
 """Is this machine ready for the notebooks? Each check is one line that says what to do where something is missing."""
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
-from helpers import paths
+from helpers import paths, trained
 
 PYTHON = ((3, 10), (3, 13))
 
@@ -61,7 +60,7 @@ def weights(folder=paths.WEIGHTS):
     for about in described:
         file = about.with_suffix(".weights.h5")
         stated = json.loads(about.read_text(encoding="utf-8"))["sha256"]
-        if not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != stated:
+        if not file.exists() or trained.checksum(file) != stated:
             broken.append(file.name)
     if broken or not described:
         return Check(False, f"weights missing or changed: {', '.join(broken) or 'all'}: git checkout -- weights")

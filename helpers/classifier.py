@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from helpers import dishes, paths, photos, splits, training
+from helpers import dishes, paths, photos, splits, trained, training
 
 BATCH_SIZE, EPOCHS = 15, 300    # blog, section 4.2
 LEARNING_RATE = 1e-4            # Adam; ours: the blog names no optimiser
@@ -88,7 +87,7 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
                "seed": seed, "seconds": round(sum(row["seconds"] for row in history), 1), "source": data.source,
                "pictures": [len(split[1]) for split in data[:3]], "size": size, "precision": precision,
                "optimizer": recipe["optimizer"], "batch_size": BATCH_SIZE, "history": _columns(history)}
-    _write_json(metrics, run / "metrics.json")
+    trained.write_json(metrics, run / "metrics.json")
     return best, metrics
 
 
@@ -110,12 +109,6 @@ def _columns(history):
     return {name: [round(float(row[name]), 5) for row in history] for name in names}
 
 
-def _write_json(values, path):
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
-
-
 def run_folder(run):
     """The folder of a run named "x" or "runs/x"; an absolute path is taken as it is."""
     return paths.ROOT / run if Path(run).parts[0] == paths.RUNS.name else paths.RUNS / run
@@ -127,7 +120,7 @@ def load_trained(name=SHIPPED):
     name: "kitchen_cnn" or another of weights/*.weights.h5, or "runs/<name>" for one of your own.
     Raises FileNotFoundError where there is none, or where its training has not ended.
     """
-    weights, about = paths.WEIGHTS / f"{name}.weights.h5", paths.WEIGHTS / f"{name}.json"
+    weights, about = trained.weights_file(name), paths.WEIGHTS / f"{name}.json"
     if not weights.exists():
         weights, about = run_folder(name) / "best.weights.h5", run_folder(name) / "metrics.json"
     if not (weights.exists() and about.exists()):
@@ -147,12 +140,8 @@ def ship(run, test, name=SHIPPED):
     model, metrics = load_trained(f"{paths.RUNS.name}/{run}")
     half = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float16")
     half.set_weights(model.get_weights())
-    half.save_weights(paths.WEIGHTS / f"{name}.weights.h5")
-    model.load_weights(paths.WEIGHTS / f"{name}.weights.h5")
-    sha256 = hashlib.sha256((paths.WEIGHTS / f"{name}.weights.h5").read_bytes()).hexdigest()
-    metrics |= {**measure(model, *test), "weights": "float16", "sha256": sha256}
-    _write_json(metrics, paths.WEIGHTS / f"{name}.json")
-    return metrics
+    model.set_weights(half.get_weights())
+    return trained.ship(half, name, {**metrics, **measure(model, *test), "weights": "float16"})
 
 
 def predict(model, images):

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from helpers import paths
+from helpers import trained
 from helpers.conv_block import ConvBlock
 from helpers.explainer import Explainer
 
@@ -202,13 +202,7 @@ def load_trained(name):
     Recipe, accuracy and checksum are in weights/README.md. Raises ValueError for another name, FileNotFoundError
     where the weights are missing, OSError where the file is damaged.
     """
-    model = untrained(name)
-    path = paths.WEIGHTS / f"{name}.weights.h5"
-    if not path.exists():
-        raise FileNotFoundError(f"weights/{path.name} is not there: fetch it with the project, or train it by "
-                                f"`make train-gcm VARIANT={name}` and copy its last.weights.h5 there")
-    model.load_weights(path)
-    return model
+    return trained.restore(untrained(name), name, f'make train-gcm VARIANT={name} ARGS="--ship"')
 
 
 def _block(number, filters, strides, policy=None, transposed=False, suffix=""):

@@ -1,13 +1,12 @@
 """Training GCM, its variants and the comparison CNN by the paper's recipe (Table 2), or a shortened one."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import keras
 
-from helpers import cifar10, gcm, paths, training
+from helpers import cifar10, gcm, paths, trained, training
 
 EPOCHS, BATCH_SIZE = 180, 128  # Table 2
 
@@ -49,16 +48,14 @@ def ship(run, name=None):
     if not (run / "metrics.json").exists():
         raise FileNotFoundError(f"{run.name} has not ended: there is no metrics.json in it; start it again to go on")
     about = json.loads((run / "metrics.json").read_text())
-    name = name or about["variant"]
-    shutil.copyfile(run / "last.weights.h5", paths.WEIGHTS / f"{name}.weights.h5")
+    model = gcm.untrained(about["variant"])
+    model.load_weights(run / "last.weights.h5")
     shutil.copyfile(run / "log.csv", paths.WEIGHTS / f"{run.name}.csv")
-    about["sha256"] = hashlib.sha256((run / "last.weights.h5").read_bytes()).hexdigest()
-    (paths.WEIGHTS / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n")
-    return about
+    return trained.ship(model, name or about["variant"], about)
 
 
 def _write_result(run, model, recipe, history):
     model.save_weights(run / "last.weights.h5")
     result = {**recipe, "test_accuracy": history[-1]["validation_accuracy"],
               "seconds": round(sum(row["seconds"] for row in history), 1)}
-    (run / "metrics.json").write_text(json.dumps(result, indent=1) + "\n")
+    trained.write_json(result, run / "metrics.json")

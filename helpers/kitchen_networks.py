@@ -1,7 +1,5 @@
 """The small networks of notebook 10, trained on the built-in kitchen: GCM, and one for each kind of class map."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import keras
@@ -9,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers import gcm, paths, photos, training
+from helpers import gcm, photos, trained, training
 
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 90, 1e-3  # ours, as are Adam and the mirrored pictures
 MEAN_COLOUR = (0.5958, 0.4873, 0.3763)            # of the kitchen's training pictures
@@ -80,23 +78,13 @@ def train(run, name, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
 
 def ship(network, name, data, epochs):
     """Write weights/<name>.weights.h5 and, beside it, what it reaches on data["test"] as json; returns that dict."""
-    weights = paths.WEIGHTS / f"{name}.weights.h5"
-    network.save_weights(weights)
-    about = {"epochs": epochs, "pictures": len(data["train"][1]),
-             **{f"{split}_accuracy": accuracy(network, name, data[split]) for split in ("train", "test")},
-             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    (paths.WEIGHTS / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n")
-    return about
+    measured = {f"{split}_accuracy": accuracy(network, name, data[split]) for split in ("train", "test")}
+    return trained.ship(network, name, {"epochs": epochs, "pictures": len(data["train"][1]), **measured})
 
 
 def load_trained(name):
     """The shipped network of that name. Raises ValueError for unknown names, FileNotFoundError where there is none."""
-    network, weights = build(name), paths.WEIGHTS / f"{name}.weights.h5"
-    if not weights.exists():
-        raise FileNotFoundError(f"weights/{weights.name} is not there: fetch it with the project, or train it by "
-                                f"`python scripts/train_kitchen.py {name}`")
-    network.load_weights(weights)
-    return network
+    return trained.restore(build(name), name, f"python scripts/train_kitchen.py {name}")
 
 
 def accuracy(network, name, split):

@@ -99,6 +99,12 @@ def read_history(run):
     return _read_state(state)[1]["history"] if state.exists() else []
 
 
+def summary(row):
+    """A row of the history as the line that a terminal shows."""
+    return (f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
+            f"validation {row['validation_accuracy']:.4f}  rate {row['learning_rate']:g}  {row['seconds']:.0f} s")
+
+
 def write_log(history, path):
     """Write a history as CSV (columns HISTORY_COLUMNS)."""
     lines = [",".join(HISTORY_COLUMNS)]

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers import paths, questions, training
+from helpers import questions, trained, training
 from helpers.encoder import build_vision
 from helpers.vocabulary import Vocabulary
 
@@ -16,7 +16,7 @@ LENGTH = 8   # words of the longest question
 VOCABULARY = Vocabulary(questions.all_texts())
 ANSWERS = questions.ANSWERS
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
-WEIGHTS = paths.WEIGHTS / "vqa.weights.h5"
+NAME = "vqa"
 
 
 def build_answerer(vocabulary_size=None, answers=None, length=LENGTH, size=96, units=128, vision=None):
@@ -47,10 +47,8 @@ def _reasoning(vocabulary_size, answers, length, vector_size, units):
 
 
 def load():
-    """The shipped answerer, trained by `scripts/train_small.py answerer`."""
-    answerer = build_answerer()
-    answerer.load_weights(WEIGHTS)
-    return answerer
+    """The shipped answerer, trained by `scripts/train_small.py vqa`."""
+    return trained.restore(build_answerer(), NAME, "python scripts/train_small.py vqa")
 
 
 def train(answerer, run, images, asked, answers, epochs=EPOCHS, seed=0, progress=True):

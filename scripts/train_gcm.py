@@ -52,8 +52,7 @@ def load(options):
 
 
 def print_row(row):
-    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
-          f"test {row['validation_accuracy']:.4f}  rate {row['learning_rate']:g}  {row['seconds']:.0f} s", flush=True)
+    print(training.summary(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
 
-from helpers import dishes, kitchen_networks, paths
+from helpers import dishes, kitchen_networks, paths, training
 
 
 def main():
@@ -29,8 +29,7 @@ def main():
 
 
 def print_row(row):
-    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
-          f"validation {row['validation_accuracy']:.4f}  {row['seconds']:.0f} s", flush=True)
+    print(training.summary(row), flush=True)
 
 
 if __name__ == "__main__":

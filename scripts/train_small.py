@@ -1,14 +1,13 @@
 """Train the small networks of notebooks 06 and 07 as they are shipped, measure them and write them to weights/.
 
-    python scripts/train_small.py captioner
-    python scripts/train_small.py answerer
+    python scripts/train_small.py captioning
+    python scripts/train_small.py vqa
     python scripts/train_small.py bias
 
 Killed runs go on where they were: runs/ keeps everything that is needed.
 """
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 
@@ -19,31 +18,33 @@ from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeti
 import numpy as np
 from tqdm import tqdm
 
-from helpers import bias, captioning, paths, questions, sentences, vqa
+from helpers import bias, captioning, paths, questions, sentences, trained, vqa
 
 IN_TERMINAL = sys.stderr.isatty()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=("captioner", "answerer", "bias"))
+    parser.add_argument("network", choices=("captioning", "vqa", "bias"))
     chosen = parser.parse_args().network
     runtime.setup(seed=0, precision="float32")
-    {"captioner": train_captioner, "answerer": train_answerer, "bias": train_bias}[chosen]()
+    {"captioning": train_captioner, "vqa": train_answerer, "bias": train_bias}[chosen]()
 
 
 def train_captioner():
     captioner = captioning.build_captioner()
     captioning.train(captioner, paths.RUNS / "captioner", *captioned(sentences.TRAIN_SEEDS), progress=IN_TERMINAL)
     images, captions = captioned(sentences.TEST_SEEDS)
-    ship(captioner, captioning.WEIGHTS, captioning.measure(captioner, images / np.float32(255), captions))
+    measured = captioning.measure(captioner, images / np.float32(255), captions)
+    ship(captioner, captioning, sentences.TRAIN_SEEDS, measured)
 
 
 def train_answerer():
     answerer = vqa.build_answerer()
     images, asked = questioned(questions.TRAIN_SEEDS)
     vqa.train(answerer, paths.RUNS / "answerer", images, *vqa.answers_for(asked), progress=IN_TERMINAL)
-    ship(answerer, vqa.WEIGHTS, vqa.accuracy_by_kind(answerer, *questioned(questions.TEST_SEEDS)))
+    measured = vqa.accuracy_by_kind(answerer, *questioned(questions.TEST_SEEDS))
+    ship(answerer, vqa, questions.TRAIN_SEEDS, measured)
 
 
 def train_bias():
@@ -53,7 +54,10 @@ def train_bias():
         for seed in bias.SEEDS:
             run = paths.RUNS / f"bias-{condition}-{seed}"
             network, _ = bias.train(condition, seed, run, data, progress=IN_TERMINAL)
-            ship(network, bias.weights_file(condition, seed), bias.measure(network, tests))
+            measured = bias.measure(network, tests)
+            trained.ship(network, f"bias_{condition}_{seed}",
+                         {"epochs": bias.EPOCHS, "seed": seed, "pictures": len(data[0]), **measured})
+            print(condition, seed, measured, flush=True)
 
 
 def captioned(seeds):
@@ -72,12 +76,9 @@ def questioned(seeds):
     return np.stack(images), asked
 
 
-def ship(network, path, measured):
-    """Write the weights and print the row for weights/README.md."""
-    network.save_weights(path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
-    print(f"{paths.relative(path)}: sha256 {sha256}; {figures}", flush=True)
+def ship(network, kind, seeds, measured):
+    about = {"epochs": kind.EPOCHS, "seed": 0, "pictures": len(seeds), **measured}
+    print(trained.ship(network, kind.NAME, about))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers import bias, dishes, paths
+from helpers import bias, dishes, paths, trained
 from helpers.guided import Gradient
 
 
@@ -103,7 +103,7 @@ def test_unknown_networks_are_refused():
 @pytest.fixture(scope="module")
 def figures():
     """{condition: one dict of figures for each seed} of the shipped networks."""
-    if not bias.weights_file("cured", bias.SEEDS[-1]).exists():
+    if not trained.weights_file(f"bias_cured_{bias.SEEDS[-1]}").exists():
         pytest.skip("weights/bias_*.weights.h5 are not there: python scripts/train_small.py bias")
     tests = bias.test_sets()
     return {condition: [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]

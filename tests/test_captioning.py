@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from helpers import captioning, faithfulness, sentences
+from helpers import captioning, faithfulness, sentences, trained
 from helpers.encoder import build_vision
 from helpers.gradcam import GradCAM, resize
 from helpers.guided import Gradient, GuidedBackprop, GuidedGradCAM
@@ -235,8 +235,8 @@ def test_phrases_are_found_in_captions(small):
 @pytest.fixture(scope="module")
 def shipped():
     """(the shipped captioner, its 200 test scenes)"""
-    if not captioning.WEIGHTS.exists():
-        pytest.skip("weights/captioning.weights.h5 is not there: python scripts/train_small.py captioner")
+    if not trained.weights_file(captioning.NAME).exists():
+        pytest.skip("weights/captioning.weights.h5 is not there: python scripts/train_small.py captioning")
     return captioning.load(), [sentences.draw(seed) for seed in sentences.TEST_SEEDS]
 
 
@@ -245,7 +245,7 @@ def test_shipped_captions_are_as_good_as_stated(shipped):
     images = np.stack([scene.image for scene in scenes]) / np.float32(255)
     figures = captioning.measure(captioner, images, [sentences.caption(scene) for scene in scenes])
     assert figures["exact"] > 0.5 and figures["words"] > 0.9 and figures["bleu"] > 80, figures
-    assert captioning.WEIGHTS.stat().st_size < 3e6
+    assert trained.weights_file(captioning.NAME).stat().st_size < 3e6
 
 
 def test_shipped_words_are_looked_at_where_they_are(shipped):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import gradcam, kitchen_networks, training
+from helpers import gradcam, kitchen_networks, training, trained
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +68,13 @@ def test_mirrored_pictures_are_the_same_for_the_same_epoch(data):
 def test_unknown_and_missing_networks(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="choose one of kitchen_gcm"):
         kitchen_networks.build("gcm")
-    monkeypatch.setattr(kitchen_networks.paths, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(trained.paths, "WEIGHTS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"train_kitchen\.py kitchen_nin"):
         kitchen_networks.load_trained("kitchen_nin")
 
 
 def test_what_is_shipped_is_what_is_loaded(data, monkeypatch, tmp_path):
-    monkeypatch.setattr(kitchen_networks.paths, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(trained.paths, "WEIGHTS", tmp_path)
     network = kitchen_networks.build("kitchen_cam")
     about = kitchen_networks.ship(network, "kitchen_cam", data, epochs=3)
     loaded = kitchen_networks.load_trained("kitchen_cam")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers import faithfulness, questions, vqa
+from helpers import faithfulness, questions, trained, vqa
 from helpers.encoder import build_vision
 from helpers.gradcam import GradCAM, resize
 from helpers.guided import GuidedBackprop
@@ -148,8 +148,8 @@ def test_training_learns_answers_by_heart(tmp_path):
 @pytest.fixture(scope="module")
 def shipped():
     """(the shipped answerer, its 200 test tables, the questions about each)"""
-    if not vqa.WEIGHTS.exists():
-        pytest.skip("weights/vqa.weights.h5 is not there: python scripts/train_small.py answerer")
+    if not trained.weights_file(vqa.NAME).exists():
+        pytest.skip("weights/vqa.weights.h5 is not there: python scripts/train_small.py vqa")
     tables = [questions.draw(seed) for seed in questions.TEST_SEEDS]
     asked = [questions.ask(table, seed) for table, seed in zip(tables, questions.TEST_SEEDS, strict=True)]
     return vqa.load(), tables, asked
@@ -160,7 +160,7 @@ def test_shipped_answers_are_as_good_as_stated(shipped):
     by_kind = vqa.accuracy_by_kind(answerer, np.stack([table.image for table in tables]), asked)
     assert all(by_kind[kind] > least for kind, least in
                {"colour": 0.8, "count": 0.9, "place": 0.8, "presence": 0.8}.items()), by_kind
-    assert vqa.WEIGHTS.stat().st_size < 3e6
+    assert trained.weights_file(vqa.NAME).stat().st_size < 3e6
 
 
 def test_shipped_answers_are_looked_at_where_they_are(shipped):

@@ -1,0 +1,55 @@
+"""The trained networks that come with the project: weights/<name>.weights.h5, described in <name>.json."""
+
+import hashlib
+import json
+import os
+
+from helpers import paths
+
+
+def weights_file(name):
+    """Where the weights of that name lie."""
+    return paths.WEIGHTS / f"{name}.weights.h5"
+
+
+def ship(model, name, about):
+    """Write the weights of `model` and, beside them, `about` (a dict of plain values) with their sha256; returns it.
+
+    Either file appears under its name only when it is whole.
+    """
+    part = paths.WEIGHTS / "part.weights.h5"
+    model.save_weights(part)
+    os.replace(part, weights_file(name))
+    about = {**about, "sha256": checksum(weights_file(name))}
+    write_json(about, paths.WEIGHTS / f"{name}.json")
+    return about
+
+
+def restore(model, name, advice):
+    """Load the shipped weights of that name into `model` and return it.
+
+    Raises FileNotFoundError where there are none, with `advice`, a command that makes them; OSError where the file
+    is damaged; ValueError where it belongs to another network.
+    """
+    file = weights_file(name)
+    if not file.exists():
+        raise FileNotFoundError(f"weights/{file.name} is not there: fetch it with the project, or train it by {advice}")
+    model.load_weights(file)
+    return model
+
+
+def known(name):
+    """What <name>.json says: recipe, measured accuracy, sha256."""
+    return json.loads((paths.WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def checksum(file):
+    """The sha256 of a file, in hexadecimal."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def write_json(values, path):
+    """Write plain values as JSON; the file appears whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
