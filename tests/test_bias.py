@@ -96,8 +96,10 @@ def test_training_resumes_and_sees_the_bias(tmp_path):
 
 
 def test_unknown_networks_are_refused():
-    with pytest.raises(FileNotFoundError, match="conditions are biased, balanced, cured"):
+    with pytest.raises(ValueError, match="conditions are biased, balanced, cured"):
         bias.load("unbiased", 0)
+    with pytest.raises(ValueError, match="seeds"):
+        bias.load("biased", 99)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import gradcam, kitchen_networks, training, trained
+from helpers import gradcam, kitchen_networks, trained, training
 
 
 @pytest.fixture(scope="module")
