@@ -97,7 +97,8 @@ def train(condition, seed, run, data, epochs=EPOCHS, progress=True):
 def load(condition, seed):
     """The shipped network of a condition and seed. Raises ValueError where there is no such network."""
     if condition not in CONDITIONS or seed not in SEEDS:
-        raise ValueError(f"no network {condition!r}, seed {seed}: conditions are {', '.join(CONDITIONS)}, seeds {SEEDS}")
+        raise ValueError(f"no network {condition!r}, seed {seed}: "
+                         f"conditions are {', '.join(CONDITIONS)}, seeds {SEEDS}")
     return trained.restore(build_cnn(), f"bias_{condition}_{seed}", "python scripts/train_small.py bias")
 
 
