@@ -159,13 +159,15 @@ def class_scores(weights, images, dtype="float64"):
     return ops.cast(ops.mean(products, axis=(1, 2)), "float32")
 
 
-def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465)):
+def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), multiple_of=1):
     """The CNN of section 4.4: the encoder 1.16 times as wide from layer 2 on, GAP, dense, softmax.
 
     Images [B,H,W,3] in [0,1] -> probabilities [B,num_classes], float32; 164,258 parameters for ten classes.
     Centring ("the CNN alone gets centred pixels") is its first layer: `mean` is the training set's mean colour.
+    multiple_of: round the widths 18, 37 and 74 up to multiples of it (see `gcm_training.fast_twin`).
     """
     widths = [ENCODER[0][0], *(int(filters * 1.16) for filters, _ in ENCODER[1:])]
+    widths = [-(-width // multiple_of) * multiple_of for width in widths]
     blocks = [_block(number, width, strides)
               for number, (width, (_, strides)) in enumerate(zip(widths, ENCODER, strict=True), start=1)]
     return keras.Sequential([

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from helpers import cifar10, gcm, paths, trained, training
 
@@ -23,7 +24,7 @@ def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, stra
     strategy, precision = strategy or training.choose_strategy("one"), keras.config.dtype_policy().name
     keras.utils.set_random_seed(seed)
     with strategy.scope():
-        model = gcm.untrained(variant)
+        model = fast_twin(variant)
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
         if precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -34,9 +35,30 @@ def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, stra
         epochs, from_logits=variant != "cnn", recipe=recipe, strategy=strategy,
         validation=cifar10.test_batches(data.test_images, data.test_labels),
         learning_rate=training.paper_schedule(epochs), progress=progress, on_epoch=on_epoch)
+    model = copy_weights(model, gcm.untrained(variant))
     if training.is_chief(strategy):
         _write_result(Path(run), model, recipe, history)
     return model, history
+
+
+def fast_twin(variant):
+    """An untrained network that trains as `gcm.untrained(variant)` does, in half the time where that can be had.
+
+    The CNN's 18, 37 and 74 channels suit no processor. Its twin has 32, 48 and 80, the surplus ones all zero. They
+    stay zero: a channel of zeros comes out of the normalisation as zero, where the ReLU passes no gradient.
+    """
+    model = gcm.untrained(variant)
+    return copy_weights(model, gcm.comparison_cnn(10, multiple_of=16)) if variant == "cnn" else model
+
+
+def copy_weights(source, target):
+    """Give `target` the weights of `source`, layer by layer; what only one of them has is zero or left out."""
+    for theirs, ours in zip(source.variables, target.variables, strict=True):
+        common = tuple(slice(min(sizes)) for sizes in zip(theirs.shape, ours.shape, strict=True))
+        values = np.zeros(ours.shape, ours.dtype)
+        values[common] = np.asarray(theirs)[common]
+        ours.assign(values)
+    return target
 
 
 def ship(run, name=None):

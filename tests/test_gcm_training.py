@@ -40,3 +40,28 @@ def test_variants_are_what_they_are_called():
 def test_an_unfinished_run_is_not_shipped(tmp_path):
     with pytest.raises(FileNotFoundError, match="has not ended"):
         gcm_training.ship(tmp_path / "gcm-60-seed0")
+
+
+def test_the_fast_twin_trains_as_the_comparison_cnn_does():
+    plain, images, labels = gcm.untrained("cnn"), DATA.test_images / np.float32(255), DATA.test_labels
+    twin = gcm_training.copy_weights(plain, gcm.comparison_cnn(10, multiple_of=16))
+    before = [np.asarray(variable) for variable in twin.variables]
+    steps = [training.train_step(model, keras.optimizers.SGD(0.01, momentum=0.9), from_logits=False)
+             for model in (plain, twin)]
+    for tolerance in (1e-6, 1e-3, 1e-3):
+        losses = [float(step(images, labels)[0]) for step in steps]
+        assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+    trained_alike = gcm_training.copy_weights(twin, gcm.untrained("cnn"))
+    for ours, theirs in zip(trained_alike.variables, plain.variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.1 * np.abs(theirs).max(), err_msg=ours.path)
+    for variable, narrow, old in zip(twin.variables, plain.variables, before, strict=True):
+        surplus = np.ones(variable.shape, bool)
+        surplus[tuple(slice(size) for size in narrow.shape)] = False
+        assert not np.asarray(variable)[surplus].any(), variable.path
+        assert np.any(np.asarray(variable) != old), variable.path
+    assert [layer.conv.filters for layer in twin.layers if hasattr(layer, "conv")][4] == 48
+
+
+def test_only_the_cnn_has_a_twin():
+    assert isinstance(gcm_training.fast_twin("gcm"), gcm.GCM)
+    assert gcm_training.fast_twin("cnn").count_params() > gcm.untrained("cnn").count_params()
