@@ -61,10 +61,11 @@ def copy_weights(source, target):
     return target
 
 
-def ship(run, name=None):
+def ship(run, data, name=None):
     """Copy a finished run to weights/: <name>.weights.h5, <name>.json (recipe, accuracy, sha256), <run>.csv.
 
-    name: default the variant's. Returns the json's dict. Raises FileNotFoundError where the run has not ended.
+    name: default the variant's. The accuracy is measured anew on `data.test_*` in Keras' global precision, which need
+    not be the training's. Returns the json's dict. Raises FileNotFoundError where the run has not ended.
     """
     run = Path(run)
     if not (run / "metrics.json").exists():
@@ -73,7 +74,14 @@ def ship(run, name=None):
     model = gcm.untrained(about["variant"])
     model.load_weights(run / "last.weights.h5")
     shutil.copyfile(run / "log.csv", paths.WEIGHTS / f"{run.name}.csv")
+    about["test_accuracy"] = accuracy(model, about["variant"], data)
     return trained.ship(model, name or about["variant"], about)
+
+
+def accuracy(model, variant, data):
+    """The part of `data.test_*` that a network of `gcm.VARIANTS` gets right, in [0, 1]."""
+    batches = cifar10.test_batches(data.test_images, data.test_labels)
+    return training.evaluate(model, batches, from_logits=variant != "cnn")["validation_accuracy"]
 
 
 def _write_result(run, model, recipe, history):

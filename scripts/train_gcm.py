@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
 
+import keras
+
 from helpers import cifar10, gcm, gcm_training, paths, training
 
 
@@ -24,7 +26,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the crops")
     parser.add_argument("--batch-size", type=int, default=gcm_training.BATCH_SIZE,
                         help="the global batch, however many devices (default: %(default)s)")
-    parser.add_argument("--precision", default="float32", choices=["auto", *runtime.PRECISIONS])
+    parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--data", help="folder of the CIFAR-10 binary files (default: CIFAR10_DIR, data/, download)")
     parser.add_argument("--train-images", type=int, default=50_000, help="use only the first of them")
     parser.add_argument("--ship", action="store_true", help="also copy the result to weights/")
@@ -33,12 +35,13 @@ def main(arguments=None):
     runtime.setup(seed=options.seed, precision=options.precision)
     run = paths.RUNS / f"{options.variant}-{options.epochs}-seed{options.seed}"
     try:
-        strategy = training.choose_strategy("auto")
+        strategy, data = training.choose_strategy("auto"), load(options)
         _, history = gcm_training.train(
-            run, options.variant, load(options), options.epochs, options.seed, options.batch_size, strategy,
+            run, options.variant, data, options.epochs, options.seed, options.batch_size, strategy,
             progress=sys.stderr.isatty(), on_epoch=print_row)
         if options.ship:
-            gcm_training.ship(run)
+            keras.config.set_dtype_policy("float32")  # as notebooks load it
+            print(gcm_training.ship(run, data))
     except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     print(f"last epoch: {history[-1]['validation_accuracy']:.2%} of the test pictures; "
