@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
 
+import keras
+
 from helpers import dishes, kitchen_networks, paths, training
 
 
@@ -20,12 +22,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", choices=kitchen_networks.NETWORKS)
     parser.add_argument("--epochs", type=int, default=kitchen_networks.EPOCHS)
+    parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     options = parser.parse_args()
-    runtime.setup(seed=0, precision="float32")
+    runtime.setup(seed=0, precision=options.precision)
     data = dishes.make_split()
     network = kitchen_networks.train(paths.RUNS / options.network, options.network, data, options.epochs,
                                      progress=sys.stderr.isatty(), on_epoch=print_row)
-    print(kitchen_networks.ship(network, options.network, data, options.epochs))
+    keras.config.set_dtype_policy("float32")  # as notebooks load it
+    shipped = kitchen_networks.build(options.network)
+    shipped.set_weights(network.get_weights())
+    print(kitchen_networks.ship(shipped, options.network, data, options.epochs))
 
 
 def print_row(row):
