@@ -14,6 +14,7 @@ from helpers.conv_block import ConvBlock
 from helpers.explainer import Explainer
 
 ENCODER = [(16, 1), (16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1)]  # Table 1
+CNN_WIDTHS = [16, 18, 18, 18, 37, 37, 37, 74, 74, 74]  # section 4.4: from layer 2 on 1.16 x the encoder, truncated
 DECODER = [(32, 2), (32, 1), (16, 2), (16, 1)]                                                      # layers 11-14
 
 
@@ -159,15 +160,13 @@ def class_scores(weights, images, dtype="float64"):
     return ops.cast(ops.mean(products, axis=(1, 2)), "float32")
 
 
-def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), multiple_of=1):
+def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS):
     """The CNN of section 4.4: the encoder 1.16 times as wide from layer 2 on, GAP, dense, softmax.
 
     Images [B,H,W,3] in [0,1] -> probabilities [B,num_classes], float32; 164,258 parameters for ten classes.
     Centring ("the CNN alone gets centred pixels") is its first layer: `mean` is the training set's mean colour.
-    multiple_of: round the widths 18, 37 and 74 up to multiples of it (see `gcm_training.fast_twin`).
+    widths: channels of layers 1 to 10.
     """
-    widths = [ENCODER[0][0], *(int(filters * 1.16) for filters, _ in ENCODER[1:])]
-    widths = [-(-width // multiple_of) * multiple_of for width in widths]
     blocks = [_block(number, width, strides)
               for number, (width, (_, strides)) in enumerate(zip(widths, ENCODER, strict=True), start=1)]
     return keras.Sequential([

@@ -10,6 +10,7 @@ import numpy as np
 from helpers import cifar10, gcm, paths, trained, training
 
 EPOCHS, BATCH_SIZE = 180, 128  # Table 2
+TWIN_WIDTHS = [-(-width // 16) * 16 for width in gcm.CNN_WIDTHS]
 
 
 def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, strategy=None, progress=True,
@@ -48,7 +49,7 @@ def fast_twin(variant):
     stay zero: a channel of zeros comes out of the normalisation as zero, where the ReLU passes no gradient.
     """
     model = gcm.untrained(variant)
-    return copy_weights(model, gcm.comparison_cnn(10, multiple_of=16)) if variant == "cnn" else model
+    return copy_weights(model, gcm.comparison_cnn(10, widths=TWIN_WIDTHS)) if variant == "cnn" else model
 
 
 def copy_weights(source, target):

@@ -13,10 +13,15 @@ BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 90, 1e-3  # ours, as are Adam and the mi
 MEAN_COLOUR = (0.5958, 0.4873, 0.3763)            # of the kitchen's training pictures
 NETWORKS = {
     "kitchen_gcm": lambda: gcm.GCM(2),
-    "kitchen_cam": lambda: gcm.comparison_cnn(2, MEAN_COLOUR),
-    "kitchen_cam_shuffled": lambda: gcm.comparison_cnn(2, MEAN_COLOUR),  # trained on labels dealt out anew
+    "kitchen_cam": lambda: encoder_with_gap(2),
+    "kitchen_cam_shuffled": lambda: encoder_with_gap(2),  # trained on labels dealt out anew
     "kitchen_nin": lambda: network_in_network(2),
 }
+
+
+def encoder_with_gap(num_classes):
+    """GCM's encoder, global average pooling and a dense layer: what CAM is defined for. Pixels to probabilities."""
+    return gcm.comparison_cnn(num_classes, MEAN_COLOUR, widths=[filters for filters, _ in gcm.ENCODER])
 
 
 def network_in_network(num_classes):

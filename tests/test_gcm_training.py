@@ -44,7 +44,7 @@ def test_an_unfinished_run_is_not_shipped(tmp_path):
 
 def test_the_fast_twin_trains_as_the_comparison_cnn_does():
     plain, images, labels = gcm.untrained("cnn"), DATA.test_images / np.float32(255), DATA.test_labels
-    twin = gcm_training.copy_weights(plain, gcm.comparison_cnn(10, multiple_of=16))
+    twin = gcm_training.copy_weights(plain, gcm.comparison_cnn(10, widths=gcm_training.TWIN_WIDTHS))
     before = [np.asarray(variable) for variable in twin.variables]
     steps = [training.train_step(model, keras.optimizers.SGD(0.01, momentum=0.9), from_logits=False)
              for model in (plain, twin)]
@@ -59,7 +59,7 @@ def test_the_fast_twin_trains_as_the_comparison_cnn_does():
         surplus[tuple(slice(size) for size in narrow.shape)] = False
         assert not np.asarray(variable)[surplus].any(), variable.path
         assert np.any(np.asarray(variable) != old), variable.path
-    assert [layer.conv.filters for layer in twin.layers if hasattr(layer, "conv")][4] == 48
+    assert gcm_training.TWIN_WIDTHS == [16, 32, 32, 32, 48, 48, 48, 80, 80, 80]
 
 
 def test_only_the_cnn_has_a_twin():
