@@ -231,6 +231,9 @@ def test_a_hundred_calls_need_no_more_memory_than_ten(explain):
 @pytest.mark.parametrize(("pictures", "complaint"), [
     (PICTURES[0], r"shape \(12, 12, 3\); float32 \[B, H, W, C\] is wanted; for one picture give image\[None\]"),
     (PICTURES[None], r"shape \(1, 3, 12, 12, 3\)"),
+    (list(PICTURES), r"shape \(12, 12, 3\); float32 .* for a list of them numpy\.stack\(images\)"),
+    (PICTURES.tolist(), r"shape \(\); float32"),
+    (PICTURES[:0], "an empty batch; at least one picture is wanted"),
     ((PICTURES * 255).astype(np.uint8), "uint8; the model takes float32"),
     (PICTURES * np.nan, "NaN or infinite"),
     (np.where(PICTURES > 2, np.inf, PICTURES), "NaN or infinite"),
