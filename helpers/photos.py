@@ -84,9 +84,8 @@ def load(root, counts=COUNTS, seed=0, size=160):
     Every sub-folder is a class unless its name begins with . or _.
     Raises NotADirectoryError for no folder; ValueError with what to do for under two classes or too few pictures.
     """
-    if len(counts) != 3 or min(counts) < 1:
-        raise ValueError(f"counts {counts}: three positive numbers are wanted, (train, validation, test) a class")
-    root, report = Path(root), Report()
+    splits.check_counts(counts)
+    root, report = Path(root).expanduser(), Report()
     class_names, candidates = _find(root, report)
     photos = _read_all(root, candidates, size, report)
     classes = [photo.class_name for photo in photos]

@@ -256,6 +256,12 @@ def test_a_folder_becomes_splits(folder):
     assert len(set(files)) == 24 and len(loaded.report.unused) == 2
 
 
+def test_a_tilde_is_the_readers_home(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))   # Windows
+    assert photos.load("~/photos", counts=(6, 3, 3), size=32).class_names == ("okonomiyaki", "pizza")
+
+
 def test_order_of_listing_and_times_do_not_matter(folder, monkeypatch):
     first = photos.load(folder, counts=(6, 3, 3), seed=3, size=32)
     for index, path in enumerate(sorted(folder.rglob("*.png"))):
