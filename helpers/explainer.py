@@ -22,9 +22,10 @@ class Explainer:
     def __init__(self, model, score=None):
         if not isinstance(model, keras.Layer):
             raise TypeError(f"model: {type(model).__name__}; a Keras model is wanted")
-        if keras.config.image_data_format() != "channels_last":
-            raise ValueError("image_data_format: channels_first; the explainers read feature maps as [B, h, w, K]: "
-                             "keras.config.set_image_data_format('channels_last')")
+        first = [layer for layer in model._flatten_layers() if getattr(layer, "data_format", None) == "channels_first"]
+        if first:
+            raise ValueError(f"model: {first[0].name!r} is channels_first; the explainers read feature maps as "
+                             "[B, h, w, K]: build the network channels_last")
         self.model, self.score = model, score
         self._graphs, self._num_classes = {}, None
 
