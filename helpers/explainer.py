@@ -17,6 +17,7 @@ class Explainer:
 
     model: any Keras model; it is not changed. score: None for a classifier, else f(outputs) -> [B], what to explain.
     `traces` counts the graphs made so far: one for each shape of picture, whatever the batch, classes and weights are.
+    Raises TypeError for what is no Keras model, ValueError for a channels_first one.
     """
 
     def __init__(self, model, score=None):
