@@ -66,8 +66,11 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
     The precision is Keras' global dtype policy; progress and on_epoch are those of `training.fit`. Killed at any
     moment, the same call goes on after the last whole epoch; with more epochs it trains further. Best is the first
     epoch with the highest validation accuracy. The metrics, measured on the test pictures with that epoch's weights
-    in float32, go to runs/<run>/metrics.json at the end. Raises ValueError where the folder holds another training.
+    in float32, go to runs/<run>/metrics.json at the end. Raises ValueError where the folder holds another training,
+    and for no epochs.
     """
+    if epochs < 1:
+        raise ValueError(f"epochs {epochs}: at least 1 is needed; the blog's are {EPOCHS}")
     run, (images, labels) = run_folder(run), data.train
     num_classes, size, images = len(data.class_names), images.shape[1], tf.constant(images)
     keras.utils.set_random_seed(seed)
@@ -193,5 +196,6 @@ def photo_data(folder, counts=photos.COUNTS, seed=0):
 
 def kitchen_data(counts=photos.COUNTS, seed=0, griddle_rate=None):
     """Dishes of the built-in kitchen as `Data`; counts: (train, validation, test) a class, griddle_rate as there."""
+    splits.check_counts(counts)
     made = dishes.make_split(dict(zip(splits.NAMES, counts, strict=True)), seed, griddle_rate)
     return Data(*((made[name].images, made[name].labels) for name in splits.NAMES), dishes.LABELS, "built-in kitchen")

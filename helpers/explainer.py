@@ -1,5 +1,7 @@
 """What all explainers share: pictures and classes in, one traced graph per shape, maps out."""
 
+import threading
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 from helpers import introspect
 
 _PREDICTED = -1
+_TRACING = threading.RLock()  # a trace changes the model for a moment: one at a time
 
 
 class Explainer:
@@ -14,14 +17,16 @@ class Explainer:
 
     model: any Keras model; it is not changed. score: None for a classifier, else f(outputs) -> [B], what to explain.
     `traces` counts the graphs made so far: one for each shape of picture, whatever the batch, classes and weights are.
+    Raises TypeError for what is no Keras model, ValueError for a channels_first one.
     """
 
     def __init__(self, model, score=None):
         if not isinstance(model, keras.Layer):
             raise TypeError(f"model: {type(model).__name__}; a Keras model is wanted")
-        if keras.config.image_data_format() != "channels_last":
-            raise ValueError("image_data_format: channels_first; the explainers read feature maps as [B, h, w, K]: "
-                             "keras.config.set_image_data_format('channels_last')")
+        first = [layer for layer in model._flatten_layers() if getattr(layer, "data_format", None) == "channels_first"]
+        if first:
+            raise ValueError(f"model: {first[0].name!r} is channels_first; the explainers read feature maps as "
+                             "[B, h, w, K]: build the network channels_last")
         self.model, self.score = model, score
         self._graphs, self._num_classes = {}, None
 
@@ -34,15 +39,17 @@ class Explainer:
 
         images: float32 [B, H, W, C], or the model's own list, tuple or dict of inputs. classes: int, [B] ints, or None
         for the predicted class of each picture. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
-        Raises ValueError for pictures without batch axis, uint8 or non-finite pictures, and classes out of range.
+        Raises ValueError for no pictures, pictures without batch axis, uint8 or non-finite ones, and classes out of
+        range.
         """
         inputs = keras.tree.map_structure(_as_input, images)
         flat = keras.tree.flatten(inputs)
         _check_pictures(flat)
         structure = keras.tree.map_structure(lambda _: 0, inputs)
         key = repr(structure), *((leaf.dtype, *leaf.shape[1:]) for leaf in flat)
-        if key not in self._graphs:
-            self._graphs[key] = self._traced(structure, flat)
+        with _TRACING:
+            if key not in self._graphs:
+                self._graphs[key] = self._traced(structure, flat)
         return self._graphs[key](flat, self._class_vector(classes, len(flat[0]))).numpy()
 
     def _traced(self, structure, flat):
@@ -111,8 +118,11 @@ def _as_input(leaf):
 
 def _check_pictures(flat):
     if not any(_is_picture(leaf) for leaf in flat):
-        given = ", ".join(str(leaf.shape) for leaf in flat)
-        raise ValueError(f"images: shape {given}; float32 [B, H, W, C] is wanted; for one picture give image[None]")
+        given = ", ".join(dict.fromkeys(str(leaf.shape) for leaf in flat))
+        raise ValueError(f"images: shape {given}; float32 [B, H, W, C] is wanted; for one picture give image[None], "
+                         "for a list of them numpy.stack(images)")
+    if any(leaf.shape.rank and leaf.shape[0] == 0 for leaf in flat):
+        raise ValueError("images: an empty batch; at least one picture is wanted")
     if len({leaf.shape[0] if leaf.shape.rank else None for leaf in flat}) != 1:
         raise ValueError(f"images: the inputs' batch sizes differ: {', '.join(str(leaf.shape) for leaf in flat)}")
     if not all(tf.reduce_all(tf.math.is_finite(leaf)) for leaf in flat if leaf.dtype.is_floating):

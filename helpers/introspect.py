@@ -2,12 +2,13 @@
 
 A Keras model is run once on symbolic inputs inside a `tf.function`. While it runs, each layer's `call` is replaced by
 one that records what it gave; afterwards everything is put back, also after an exception. Nothing is cloned, so
-Sequential, functional, nested and subclassed models are all the same here. Tracing is not thread-safe; calls of an
-explainer that has been traced are. Derived in notebooks 03 and 04.
+Sequential, functional, nested and subclassed models are all the same here. Explainers trace one at a time, whatever
+the threads; a model must not be used elsewhere while it is traced. Derived in notebooks 03 and 04.
 """
 
 import contextlib
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import keras
@@ -90,16 +91,25 @@ def _recording(path, layer, calls):
 
 
 def layer_paths(model):
-    """All layers inside `model` as {path: layer}; a layer `inner` of a sub-model `outer` has the path "outer/inner"."""
+    """All layers inside `model` as {path: layer}; a layer `inner` of a sub-model `outer` has the path "outer/inner".
+
+    Namesakes side by side, as subclassed models may hold them, are told apart: "block", "block#2", "block#3".
+    """
     paths, seen, waiting = {}, set(), [("", model)]
     while waiting:
         prefix, parent = waiting.pop(0)
         for layer in parent._flatten_layers(include_self=False, recursive=False):
             if id(layer) not in seen:
                 seen.add(id(layer))
-                paths[prefix + layer.name] = layer
-                waiting.append((f"{prefix}{layer.name}/", layer))
+                path = _unused(prefix + layer.name, paths)
+                paths[path] = layer
+                waiting.append((f"{path}/", layer))
     return paths
+
+
+def _unused(path, paths):
+    numbered = (path if number == 1 else f"{path}#{number}" for number in itertools.count(1))
+    return next(name for name in numbered if name not in paths)
 
 
 def find_layer(model, layer):

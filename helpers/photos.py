@@ -84,16 +84,15 @@ def load(root, counts=COUNTS, seed=0, size=160):
     Every sub-folder is a class unless its name begins with . or _.
     Raises NotADirectoryError for no folder; ValueError with what to do for under two classes or too few pictures.
     """
-    if len(counts) != 3 or min(counts) < 1:
-        raise ValueError(f"counts {counts}: three positive numbers are wanted, (train, validation, test) a class")
-    root, report = Path(root), Report()
+    splits.check_counts(counts)
+    root, report = Path(root).expanduser(), Report()
     class_names, candidates = _find(root, report)
     photos = _read_all(root, candidates, size, report)
     classes = [photo.class_name for photo in photos]
     groups = pictures.near_duplicates([photo.fingerprint for photo in photos])
     _report_groups(photos, groups, report)
     split_of = splits.assign(classes, groups, [photo.sha256 for photo in photos], counts, seed)
-    _check_counts(root, class_names, classes, split_of, counts, report)
+    _check_counts(root, class_names, classes, groups, split_of, counts, report)
     report.unused = [photo.file for photo, split in zip(photos, split_of, strict=True) if not split]
     credit_of = _credits(root, photos, report)
     three = [_split(photos, split_of, name, class_names, credit_of) for name in splits.NAMES]
@@ -163,17 +162,19 @@ def _report_groups(photos, groups, report):
             report.label_conflicts.append(files)
 
 
-def _check_counts(root, class_names, classes, split_of, counts, report):
+def _check_counts(root, class_names, classes, groups, split_of, counts, report):
     if len(class_names) < 2:
         raise ValueError(f"{root}: class folders found: {', '.join(class_names) or 'none'}; at least two are needed: "
                          f"<folder>/<class>/*.jpg, .png or .webp{_reasons(report)}")
     placed, usable = Counter(zip(classes, split_of, strict=True)), Counter(classes)
+    different = Counter(name for name, _ in set(zip(classes, groups.tolist(), strict=True)))
     if any(placed[name, split] < n for name in class_names for split, n in zip(splits.NAMES, counts, strict=True)):
-        found = ", ".join(f"{name} {usable[name]}" for name in class_names)
+        found = ", ".join(f"{name} {usable[name]}" + (f" ({different[name]} different ones)"
+                          if different[name] < usable[name] else "") for name in class_names)
         needed = f"{sum(counts)} = {' + '.join(map(str, counts))}"
         raise ValueError(f"{root}: too few usable pictures: {found}; each class needs {needed} "
                          "(training + validation + test, near-duplicates together). "
-                         f"{_advice(min(usable[name] for name in class_names), counts)}{_reasons(report)}")
+                         f"{_advice(min(different[name] for name in class_names), counts)}{_reasons(report)}")
 
 
 def _advice(smallest, counts):
@@ -253,6 +254,8 @@ def batches(images, labels, batch_size=15, seed=None, epoch=0):
     images, labels = tf.constant(images), tf.cast(labels, tf.int64)
     if images.dtype != tf.uint8:
         raise ValueError(f"images: {images.dtype.name}; uint8 from 0 to 255 is wanted")
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images and {len(labels)} labels: each picture needs one")
     order = tf.range(len(labels))
     if seed is not None:
         order = tf.random.experimental.stateless_shuffle(order, [seed, epoch])

@@ -57,10 +57,10 @@ def _upright_rgb(image, size):
     notes = []
     if getattr(image, "n_frames", 1) > 1:
         notes.append(f"first of {image.n_frames} frames")
-    sixteen_bits = "16" in str([tile[3] for tile in image.tile])
+    sixteen_bits = image.format == "PNG" and "16" in str([tile[3] for tile in image.tile])  # its raw mode: "RGB;16B"
     image.draft(None, (2 * size, 2 * size))
     image.load()
-    if image.getexif().get(0x0112, 1) != 1:
+    if image.getexif().get(0x0112) in range(2, 9):
         notes.append("turned upright (EXIF)")
         image = ImageOps.exif_transpose(image)
     if sixteen_bits:

@@ -8,6 +8,12 @@ import numpy as np
 NAMES = ("train", "validation", "test")
 
 
+def check_counts(counts):
+    """Raise ValueError unless `counts` are three positive numbers: pictures a class in each of the splits NAMES."""
+    if len(counts) != 3 or min(counts) < 1:
+        raise ValueError(f"counts {counts}: three positive numbers are wanted, (train, validation, test) a class")
+
+
 def assign(classes, groups, keys, counts, seed=0):
     """The split's name for each of N pictures, "" where the splits have no room.
 

@@ -49,7 +49,7 @@ def checksum(file):
 
 
 def write_json(values, path):
-    """Write plain values as JSON; the file appears whole or not at all."""
+    """Write plain values as JSON (any text survives, undecodable names too); the file appears whole or not at all."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     os.replace(part, path)

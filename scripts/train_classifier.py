@@ -28,11 +28,14 @@ def main(arguments=None):
     parser.add_argument("--ship", metavar="NAME", help="also write rounded weights and metrics to weights/<NAME>.*")
     options = parser.parse_args(arguments)
 
-    runtime.setup(options.seed, options.precision)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a class is named as its folder is, and that may be anything
     run = options.name or (Path(options.photos).resolve().name if options.photos else "kitchen")
     try:
-        data = load(options, classifier.run_folder(run))
+        runtime.setup(options.seed, options.precision)
+        data, manifest = load(options)
         _, metrics = classifier.train(run, data, options.epochs, options.seed, sys.stderr.isatty(), print_row)
+        if manifest:
+            photos.write_manifest(manifest, classifier.run_folder(run) / "manifest.csv")
         if options.ship:
             metrics = classifier.ship(run, data.test, options.ship)
     except (OSError, ValueError, FloatingPointError) as error:
@@ -41,14 +44,13 @@ def main(arguments=None):
     print(f'everything is in {paths.relative(classifier.run_folder(run))}; in a notebook: WEIGHTS = "runs/{run}"')
 
 
-def load(options, run):
+def load(options):
+    """(Data, manifest rows) of the folder of photos, or of the kitchen, whose dishes need no manifest: []."""
     if not options.photos:
-        return classifier.kitchen_data(options.counts, options.seed)
+        return classifier.kitchen_data(options.counts, options.seed), []
     data, loaded = classifier.photo_data(options.photos, options.counts, options.seed)
-    run.mkdir(parents=True, exist_ok=True)
-    photos.write_manifest(loaded.manifest, run / "manifest.csv")
     print(loaded.report)
-    return data
+    return data, loaded.manifest
 
 
 def print_row(row):

@@ -270,3 +270,22 @@ def test_the_command_trains_on_the_kitchen_and_ships(runs, tmp_path, monkeypatch
 def test_the_command_ends_with_a_plain_message_for_too_few_pictures(runs, photo_folder):
     with pytest.raises(SystemExit, match=r"error: .*okonomiyaki 9, pizza 9"):
         command("--photos", photo_folder)
+
+
+def test_the_command_leaves_another_trainings_manifest_alone(runs, photo_folder):
+    command("--photos", photo_folder, "--counts", 5, 2, 2)
+    before = (runs / "my photos" / "manifest.csv").read_bytes()
+    (photo_folder / "pizza" / "broken.jpg").unlink()
+    with pytest.raises(SystemExit, match="error: my photos was trained by the recipe"):
+        command("--photos", photo_folder, "--counts", 4, 2, 2)
+    assert (runs / "my photos" / "manifest.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), [
+    (["--counts", 2, 0, 1], r"counts \[2, 0, 1\]: three positive numbers"), (["--seed", -1], "Seed must be between"),
+    (["--counts", 1, 1, 1, "--epochs", 0], "epochs 0: at least 1 is needed")])
+def test_the_command_ends_with_a_plain_message_for_wrong_numbers(runs, tmp_path, monkeypatch, arguments, complaint):
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+    with pytest.raises(SystemExit, match=f"error: {complaint}"):
+        command(*arguments)
+    assert not list(runs.iterdir())

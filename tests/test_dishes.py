@@ -275,8 +275,8 @@ def test_griddle_rate_is_kept_and_touches_nothing_else():
     for background in BACKGROUNDS[1:]:
         one, other = shares((0, 0), background)
         assert abs(one - other) < 0.05 and one > 0.05
-    for wrong in ((0.5, 1.1), {"pizza": 0.5}, (0.2,)):
-        with pytest.raises(ValueError):
+    for wrong in ((0.5, 1.1), {"pizza": 0.5}, (0.2,), 0.5, (0.1, 0.2, 0.3), "ab", (float("nan"), 0)):
+        with pytest.raises(ValueError, match=r"griddle_rate .*: give a probability in \[0, 1\] for each of"):
             make_split({"train": 1}, griddle_rate=wrong, keep=False)
 
 
@@ -293,6 +293,20 @@ def test_splits_are_what_was_asked_for():
         assert np.array_equal(split.mask(part)[5], again.masks[part])
     with pytest.raises(ValueError, match="pineapple"):
         split.mask("pineapple")
+
+
+def test_counts_may_be_three_numbers_and_splits_may_be_empty():
+    three = make_split((2, 1, 0), seed=3, size=64, keep=False)
+    named = make_split({"train": 2, "validation": 1, "test": 0}, seed=3, size=64, keep=False)
+    for name, split in named.items():
+        assert all(np.array_equal(one, other) for one, other in zip(split, three[name], strict=True))
+    empty = three["test"]
+    assert empty.images.shape == (0, 64, 64, 3) and empty.parts.shape == (0, 64, 64) and empty.labels.shape == (0,)
+    assert [values.dtype for values in empty] == [values.dtype for values in three["train"]]
+    assert make_split({}, keep=False) == {}
+    for wrong in (5, (1, 2), {"train": -1}, {"train": 2.5}, "abc"):
+        with pytest.raises(ValueError, match=r"counts .*: give \{name: dishes a label\}, or"):
+            make_split(wrong, keep=False)
 
 
 def test_another_griddle_rate_keeps_the_food():
@@ -324,6 +338,12 @@ def test_each_of_two_dishes_keeps_to_its_half(seed):
     for label, masks in zip(pair.labels, pair.masks, strict=True):
         assert masks["dish"].mean() >= 0.08
         assert sum(masks[part].mean() >= 0.002 for part in NAMING[label]) >= 2
+
+
+@pytest.mark.parametrize("change", [{"labels": ("pizza",)}, {"labels": LABELS + LABELS}, {"plate_colours": ("red",)}])
+def test_two_dishes_want_two_of_each(change):
+    with pytest.raises(ValueError, match=r"two of each are wanted, \(left, right\)"):
+        two_dishes(0, **change)
 
 
 def test_two_dishes_as_asked_for():

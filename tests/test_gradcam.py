@@ -231,6 +231,9 @@ def test_a_hundred_calls_need_no_more_memory_than_ten(explain):
 @pytest.mark.parametrize(("pictures", "complaint"), [
     (PICTURES[0], r"shape \(12, 12, 3\); float32 \[B, H, W, C\] is wanted; for one picture give image\[None\]"),
     (PICTURES[None], r"shape \(1, 3, 12, 12, 3\)"),
+    (list(PICTURES), r"shape \(12, 12, 3\); float32 .* for a list of them numpy\.stack\(images\)"),
+    (PICTURES.tolist(), r"shape \(\); float32"),
+    (PICTURES[:0], "an empty batch; at least one picture is wanted"),
     ((PICTURES * 255).astype(np.uint8), "uint8; the model takes float32"),
     (PICTURES * np.nan, "NaN or infinite"),
     (np.where(PICTURES > 2, np.inf, PICTURES), "NaN or infinite"),
@@ -253,11 +256,14 @@ def test_classes_and_a_score_exclude_each_other(model):
         GradCAM(model, score=lambda outputs: outputs[:, 0])(PICTURES, 1)
 
 
-def test_channels_first_is_refused(model):
+def test_channels_first_is_refused(model, explain):
+    """By the network's own layers, whatever the global setting has become."""
+    convolution = layers.Conv2D(2, 3, data_format="channels_first", name="first")
+    with pytest.raises(ValueError, match=r"'first' is channels_first.*build the network channels_last"):
+        GradCAM(keras.Sequential([keras.Input((3, 12, 12)), layers.Identity(), convolution]))
     keras.config.set_image_data_format("channels_first")
     try:
-        with pytest.raises(ValueError, match="channels_first"):
-            GradCAM(model)
+        np.testing.assert_array_equal(GradCAM(model)(PICTURES, 1), explain(PICTURES, 1))
     finally:
         keras.config.set_image_data_format("channels_last")
 

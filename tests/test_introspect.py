@@ -1,5 +1,7 @@
 """Model surgery: the right layer and the logit are found in every kind of model, and the model stays as it was."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import networks
 import numpy as np
@@ -52,6 +54,31 @@ def test_unknown_ambiguous_and_foreign_layers():
     with pytest.raises(ValueError, match="is not in the model"):
         GradCAM(model, layers.Conv2D(2, 3))
     assert GradCAM(model, "left/conv")(PICTURES).shape == (3, 10, 10)
+
+
+class Namesakes(keras.Model):
+    """Two sub-models of one name, as Keras allows in a subclassed model."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (keras.Sequential([layers.Conv2D(units, 3, name="conv"), layers.ReLU(name="relu")],
+                                                    name="block") for units in (4, 5))
+        self.top = layers.Dense(3)
+
+    def call(self, inputs):
+        return self.top(ops.mean(self.second(self.first(inputs)), axis=(1, 2)))
+
+
+def test_namesakes_are_told_apart():
+    model = Namesakes()
+    model(PICTURES)
+    assert introspect.layer_paths(model)["block#2/conv"] is model.second.layers[0]
+    for layer, name, side in ((model.first.layers[1], "block/relu", 10), (model.second.layers[1], "block#2/relu", 8)):
+        explain = GradCAM(model, layer)
+        assert explain(PICTURES, 1).shape == (3, side, side) and explain.layer_path == name
+        np.testing.assert_array_equal(explain(PICTURES, 1), GradCAM(model, name)(PICTURES, 1))
+    with pytest.raises(ValueError, match="'conv' is ambiguous; choose one of block/conv, block#2/conv"):
+        GradCAM(model, "conv")
 
 
 def test_layers_that_give_no_map_name_the_ones_that_do():
@@ -269,6 +296,19 @@ def test_replaced_puts_back_what_was_there_and_what_was_not():
         assert (owner.name, owner.own) == ("new", "new")
         raise KeyError
     assert vars(owner) == {"own": "instance"} and owner.name == "class"
+
+
+def test_threads_may_explain_one_model_at_the_same_time():
+    model = networks.make("sequential")
+    before = state(model)
+    wanted = [explainer(model)(PICTURES, 1) for explainer in EXPLAINERS]
+    shared = GradCAM(model)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda explainer: explainer(model)(PICTURES, 1), EXPLAINERS * 3))
+        maps = list(threads.map(lambda _: shared(PICTURES, 1), range(8)))
+    for one, other in zip(found + maps, wanted * 3 + wanted[:1] * 8, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert shared.traces == 1 and state(model) == before and not tf.config.functions_run_eagerly()
 
 
 def test_losses_of_the_trace_do_not_leak_into_the_model():

@@ -93,6 +93,7 @@ def test_sixteen_bits_are_scaled_not_clipped():
     expected = (np.linspace(0, 65535, 400).astype(np.uint16) / 257).round().reshape(20, 20)
     np.testing.assert_array_equal(pixels, np.repeat(expected[..., None], 3, -1))
     assert "16-bit" in notes
+    assert decoded(Image.new("RGB", (54, 30)), "BMP")[1] == ""        # its rows are 164 bytes long: no depth of 16 bits
     rgb, notes = pictures.decode(png_rgb16((65535, 32896, 257)), 16)
     assert notes == ["16-bit to 8-bit"] and np.asarray(rgb)[0, 0].tolist() == [255, 128, 1]
 
@@ -119,6 +120,15 @@ def test_exif_orientation_shows_the_upright_picture(orientation):
     assert pixels.shape == ((40, 60, 3) if orientation < 5 else (60, 40, 3))
     assert pixels[2 if top else -3, 2 if left else -3].min() > 200
     assert bool(notes) == (orientation != 1)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255])
+def test_exif_orientations_that_do_not_exist_turn_nothing(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels, notes = decoded(picture(1), exif=exif)
+    assert notes == ""
+    np.testing.assert_array_equal(pixels, np.asarray(picture(1)))
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "GIF"])
@@ -246,6 +256,12 @@ def test_a_folder_becomes_splits(folder):
     assert len(set(files)) == 24 and len(loaded.report.unused) == 2
 
 
+def test_a_tilde_is_the_readers_home(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))   # Windows
+    assert photos.load("~/photos", counts=(6, 3, 3), size=32).class_names == ("okonomiyaki", "pizza")
+
+
 def test_order_of_listing_and_times_do_not_matter(folder, monkeypatch):
     first = photos.load(folder, counts=(6, 3, 3), seed=3, size=32)
     for index, path in enumerate(sorted(folder.rglob("*.png"))):
@@ -326,6 +342,13 @@ def test_too_few_pictures_say_the_counts_and_the_way_out(folder):
     assert len(photos.load(folder, counts=(8, 2, 2), size=32).train.files) == 16
 
 
+def test_copies_of_one_picture_do_not_count_as_many(folder):
+    for index in range(12):
+        (folder / "pizza" / f"{index:03d}.png").write_bytes((folder / "pizza" / "000.png").read_bytes())
+    with pytest.raises(ValueError, match=r"okonomiyaki 12, pizza 14 \(3 different ones\).*Add pictures, or begin"):
+        photos.load(folder, counts=(6, 3, 3), size=32)
+
+
 def test_one_class_no_class_and_no_folder_are_errors(tmp_path):
     with pytest.raises(ValueError, match="found: none"):
         photos.load(tmp_path)
@@ -395,6 +418,11 @@ def test_batches_are_unit_range_floats_in_order():
     assert first.shape == (4, 4, 4, 3) and last.shape == (3, 4, 4, 3) and first.dtype == np.float32
     np.testing.assert_array_equal(first.numpy()[:, 0, 0, 0], np.float32([0, 1, 2, 3]) / np.float32(255))
     assert numbers.numpy().tolist() == [0, 1, 2, 3]
+
+
+def test_a_picture_without_label_is_an_error():
+    with pytest.raises(ValueError, match="3 images and 2 labels: each picture needs one"):
+        photos.batches(numbered(3)[0], [0, 1])
 
 
 def test_the_order_of_an_epoch_follows_from_seed_and_epoch():

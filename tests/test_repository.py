@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -68,3 +70,14 @@ def test_no_file_names_a_place_of_this_machine_or_holds_a_key():
             text = path.read_text(encoding="utf-8")
             assert "/work" + "/" not in text, path.name
             assert not re.search(r"FLICKR_API_(KEY|SECRET)\s*=\s*['\"]?[0-9a-f]{16,}", text), path.name
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_an_environment_without_pip_is_completed(tmp_path):
+    """What `python3 -m venv` leaves behind where the system's own part of it (Debian's python3-venv) is missing."""
+    shutil.copy(paths.ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.txt").write_text("", encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    make = ["make", ".venv/installed", f"PYTHON={sys.executable}"]
+    done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and (tmp_path / ".venv" / "installed").exists(), done.stderr

@@ -21,7 +21,7 @@ def network(units=2):
 
 def test_what_is_shipped_is_restored_and_described(folder):
     shipped = network()
-    about = trained.ship(shipped, "tiny", {"epochs": 3, "names": ["お好み焼き", "pizza"]})
+    about = trained.ship(shipped, "tiny", {"epochs": 3, "names": ["お好み焼き", "undecodable \udcff"]})
     assert about == trained.known("tiny")
     assert about["sha256"] == hashlib.sha256((folder / "tiny.weights.h5").read_bytes()).hexdigest()
     assert about["epochs"] == 3 and about["names"][0] == "お好み焼き"

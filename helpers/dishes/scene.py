@@ -97,8 +97,12 @@ def griddle_rates(griddle_rate):
     """{label: probability} from a dict, a pair in the order of LABELS, or None for GRIDDLE_RATE."""
     if griddle_rate is None:
         return GRIDDLE_RATE
-    rates = dict(griddle_rate if hasattr(griddle_rate, "keys") else zip(LABELS, griddle_rate, strict=True))
-    if set(rates) != set(LABELS) or not all(0 <= rate <= 1 for rate in rates.values()):
+    try:
+        rates = dict(griddle_rate if hasattr(griddle_rate, "keys") else zip(LABELS, griddle_rate, strict=True))
+        known = set(rates) == set(LABELS) and all(0 <= rate <= 1 for rate in rates.values())
+    except (TypeError, ValueError):  # one number for both labels, too many, or none at all
+        known = False
+    if not known:
         raise ValueError(f"griddle_rate {griddle_rate!r}: give a probability in [0, 1] for each of {', '.join(LABELS)}")
     return rates
 
@@ -112,6 +116,8 @@ def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None)
     """
     dice = Dice(int(seed), "two dishes")
     labels = tuple(labels or (LABELS if dice.child("order").chance(0.5) else LABELS[::-1]))
+    if len(labels) != 2 or len(plate_colours or labels) != 2:
+        raise ValueError(f"labels {labels}, plate_colours {plate_colours}: two of each are wanted, (left, right)")
     for label, colour in zip(labels, plate_colours or (None, None), strict=True):
         _check(label, size, background, None, colour)
     kinds, weights = BACKGROUNDS, (2, 3, 2, 2, 0.7, 1)

@@ -41,12 +41,13 @@ class Split(NamedTuple):
 def make_split(counts=None, seed=0, griddle_rate=None, size=160, keep=True):
     """{name: Split} with counts[name] dishes of each label, shuffled; no dish is in two splits.
 
-    counts: {name: dishes a label}, by default COUNTS; seed: int from 0; griddle_rate: {label: probability of the iron
-    griddle} or the probabilities in the order of LABELS, by default GRIDDLE_RATE. Only backgrounds depend on it: the
-    same seeds keep their food. keep: store the pictures under data/dishes and find them there next time (about 25 s for
-    900 pictures otherwise). Raises ValueError for a rate that is no probability.
+    counts: {name: dishes a label}, or three numbers for (train, validation, test), by default COUNTS; seed: int from 0;
+    griddle_rate: {label: probability of the iron griddle} or the probabilities in the order of LABELS, by default
+    GRIDDLE_RATE. Only backgrounds depend on it: the same seeds keep their food. keep: store the pictures under
+    data/dishes and find them there next time (about 25 s for 900 pictures otherwise). Raises ValueError for a rate that
+    is no probability and counts that are no whole numbers.
     """
-    seed, counts, rates = int(seed), dict(counts or COUNTS), griddle_rates(griddle_rate)
+    seed, counts, rates = int(seed), _counts(counts), griddle_rates(griddle_rate)
     store = paths.DATA / "dishes" / f"{_fingerprint(counts, seed, rates, size)}.npz"
     if keep and store.exists():
         with np.load(store) as stored:
@@ -57,12 +58,28 @@ def make_split(counts=None, seed=0, griddle_rate=None, size=160, keep=True):
     return splits
 
 
+def _counts(counts):
+    """{split's name: dishes a label} from a dict, three numbers, or None for COUNTS."""
+    if counts is None:
+        return dict(COUNTS)
+    try:
+        counts = dict(counts if hasattr(counts, "keys") else zip(COUNTS, counts, strict=True))
+        whole = all(count == int(count) >= 0 for count in counts.values())
+    except (TypeError, ValueError):  # one number, or not three
+        whole = False
+    if not whole:
+        raise ValueError(f"counts {counts!r}: give {{name: dishes a label}}, or (train, validation, test), from 0 up")
+    return {name: int(count) for name, count in counts.items()}
+
+
 def _draw(place, count, seed, rates, size):
     order = [(label, 1_000_000 * seed + 100_000 * place + i) for label in LABELS for i in range(count)]
     shuffle = Dice(seed, "shuffle", place).uniforms(len(order))
     rows = [_dish(*order[i], rates, size) for i in np.argsort(shuffle, kind="stable")]
     columns = zip(*rows, strict=True) if rows else [()] * 5
-    return Split(*(np.array(column) for column in columns))
+    kinds = (np.uint8, (size, size, 3)), *[(np.int64, ())] * 3, (np.uint8, (size, size))
+    return Split(*(np.array(column, dtype).reshape(-1, *shape)
+                   for column, (dtype, shape) in zip(columns, kinds, strict=True)))
 
 
 def _dish(label, seed, rates, size):
