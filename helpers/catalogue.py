@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sqlite3
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from helpers.services import Photo
 
 ATTRIBUTIONS, EXCLUDE, LEFT_OUT = "attributions.csv", "exclude.txt", "left_out.csv"
 COLUMNS = ("file", "sha256", "title", "creator", "licence", "licence_url", "page_url", "source", "date")
+DATABASE = ".collecting.db"
 PART = ".collecting"  # ends the names of files that are not whole yet
 BY_HAND = f"named in {EXCLUDE}"
 _TABLES = """
@@ -48,13 +50,15 @@ class Catalogue:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(self.folder / ".collecting.db", timeout=1, isolation_level=None)
+        self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
         try:
             self._database.executescript("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
                                          f"PRAGMA synchronous=NORMAL; BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._database.close()
-            raise RuntimeError(f"{self.folder}: another run is collecting here; wait for it ({error})") from None
+            what = ("another run is collecting here; wait for it" if "locked" in str(error) else
+                    f"delete {DATABASE} there and collect again; photos and credits stay")
+            raise RuntimeError(f"{self.folder}: {what} ({error})") from None
         self._excluded = self._read_exclude()
         self._reconcile()
 
@@ -122,17 +126,19 @@ class Catalogue:
         return {photo_id: reason for its_label, photo_id, reason in self._left_out() if its_label == label}
 
     def records(self):
-        """[(file, sha256, date, Photo, url)] of all kept photos, by label and in the order they were found."""
-        rows = self._rows("SELECT file, sha256, date, photo, url FROM photos WHERE fate='kept' ORDER BY label, place")
-        return [(file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows]
+        """Yield (file, sha256, date, Photo, url) of all kept photos, by label and in the order they were found."""
+        rows = self._database.execute(
+            "SELECT file, sha256, date, photo, url FROM photos WHERE fate='kept' ORDER BY label, place")
+        yield from ((file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows)
 
     def _reconcile(self):
         """Forget kept photos that are excluded, gone or not as they came; drop what was cut short."""
-        for place, label, photo_id, file, sha256 in self._rows(
-                "SELECT place, label, id, file, sha256 FROM photos WHERE fate='kept'"):
-            if self._is_excluded(label, photo_id) or not _has_sum(self.folder / file, sha256):
-                (self.folder / file).unlink(missing_ok=True)
-                self._database.execute("UPDATE photos SET fate=NULL WHERE place=?", (place,))
+        kept = self._rows("SELECT place, label, id, file, sha256 FROM photos WHERE fate='kept'")
+        unwanted = [(place, file) for place, label, photo_id, file, sha256 in kept
+                    if self._is_excluded(label, photo_id) or not _has_sum(self.folder / file, sha256)]
+        for place, file in unwanted:
+            (self.folder / file).unlink(missing_ok=True)
+            self._database.execute("UPDATE photos SET fate=NULL WHERE place=?", (place,))
         for part in [*self.folder.glob(f"*{PART}"), *self.folder.glob(f"*/*{PART}")]:
             part.unlink()
         self._credits = None
@@ -144,9 +150,9 @@ class Catalogue:
         if self._credits is not None:
             self._credits.close()
         rows = [_attribution(*record) for *record, _ in self.records()]
-        ours = {label for (label,) in self._rows("SELECT DISTINCT label FROM photos")}
-        rows += [row for row in self._read_attributions()  # somebody else's classes keep their credits
-                 if row["file"].split("/")[0] not in ours and (self.folder / row["file"]).is_file()]
+        ours = {row["file"] for row in rows}
+        rows += [row for row in self._read_attributions()  # photos from elsewhere keep their credits
+                 if row["file"] not in ours and (self.folder / row["file"]).is_file()]
         write_table(self.folder / ATTRIBUTIONS, COLUMNS, [[row.get(name) for name in COLUMNS] for row in rows])
         write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
@@ -165,7 +171,7 @@ class Catalogue:
         path = self.folder / EXCLUDE
         lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
         names = [line.split("#")[0].strip().replace("\\", "/") for line in lines]
-        return {str(Path(name).with_suffix("")) for name in names if name}
+        return {re.sub(r"\.\w+$", "", "/".join(Path(name).parts[-2:])) for name in names}
 
     def _is_excluded(self, label, photo_id):
         return photo_id in self._excluded or f"{label}/{photo_id}" in self._excluded
