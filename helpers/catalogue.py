@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -26,6 +27,9 @@ COLUMNS = ("file", "sha256", "title", "creator", "licence", "licence_url", "page
 DATABASE = ".collecting.db"
 PART = ".collecting"  # ends the names of files that are not whole yet
 BY_HAND = f"named in {EXCLUDE}"
+_SETTINGS = """
+PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+"""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pages (label TEXT, query TEXT, number INTEGER, more INTEGER,
     PRIMARY KEY (label, query, number));
@@ -52,8 +56,7 @@ class Catalogue:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
         try:
-            self._database.executescript("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
-                                         f"PRAGMA synchronous=NORMAL; BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+            self._database.executescript(f"{_SETTINGS} BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
         except sqlite3.DatabaseError as error:
             self._database.close()
             what = ("another run is collecting here; wait for it" if "locked" in str(error) else
@@ -97,11 +100,15 @@ class Catalogue:
         """Number of photos of `label` in the folder."""
         return self._rows("SELECT count(*) FROM photos WHERE label=? AND fate='kept'", label)[0][0]
 
-    def fingerprints(self):
-        """[(file, Fingerprint)] of the kept photos of all labels."""
-        rows = self._rows("SELECT file, hash, thumbnail FROM photos WHERE fate='kept' ORDER BY place")
-        return [(file, Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3)))
-                for file, bits, thumbnail in rows]
+    def hashes(self):
+        """[(file, perceptual hash)] of the kept photos of all labels."""
+        rows = self._rows("SELECT file, hash FROM photos WHERE fate='kept' ORDER BY place")
+        return [(file, int(bits, 16)) for file, bits in rows]
+
+    def fingerprint(self, file):
+        """The `Fingerprint` of a kept photo."""
+        [(bits, thumbnail)] = self._rows("SELECT hash, thumbnail FROM photos WHERE fate='kept' AND file=?", file)
+        return Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3))
 
     def keep(self, label, photo, found, date):
         """Credit a photo and let its file appear."""
@@ -149,11 +156,11 @@ class Catalogue:
         """Write attributions.csv and left_out.csv anew, in one order whatever the order of events was."""
         if self._credits is not None:
             self._credits.close()
-        rows = [_attribution(*record) for *record, _ in self.records()]
-        ours = {row["file"] for row in rows}
-        rows += [row for row in self._read_attributions()  # photos from elsewhere keep their credits
-                 if row["file"] not in ours and (self.folder / row["file"]).is_file()]
-        write_table(self.folder / ATTRIBUTIONS, COLUMNS, [[row.get(name) for name in COLUMNS] for row in rows])
+        ours = {file for file, _ in self.hashes()}
+        elsewhere = [row for row in self._read_attributions()  # photos from elsewhere keep their credits
+                     if row["file"] not in ours and (self.folder / row["file"]).is_file()]
+        rows = itertools.chain((_attribution(*record) for *record, _ in self.records()), elsewhere)
+        write_table(self.folder / ATTRIBUTIONS, COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows))
         write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
     def _left_out(self):
@@ -165,7 +172,7 @@ class Catalogue:
     def _read_attributions(self):
         path = self.folder / ATTRIBUTIONS
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        return [row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("file")]
+        return (row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("file"))
 
     def _read_exclude(self):
         path = self.folder / EXCLUDE
@@ -192,7 +199,7 @@ class Catalogue:
 
 def write_table(path, header, rows):
     """Write a CSV file (UTF-8) that appears at once and whole, and only if it would change."""
-    data = _csv([header, *rows]).encode()
+    data = _csv(itertools.chain([header], rows)).encode()
     if path.exists() and path.read_bytes() == data:
         return
     part = Path(f"{path}{PART}")
