@@ -10,8 +10,10 @@ import csv
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import os
+import re
 import sqlite3
 from pathlib import Path
 
@@ -22,8 +24,12 @@ from helpers.services import Photo
 
 ATTRIBUTIONS, EXCLUDE, LEFT_OUT = "attributions.csv", "exclude.txt", "left_out.csv"
 COLUMNS = ("file", "sha256", "title", "creator", "licence", "licence_url", "page_url", "source", "date")
+DATABASE = ".collecting.db"
 PART = ".collecting"  # ends the names of files that are not whole yet
 BY_HAND = f"named in {EXCLUDE}"
+_SETTINGS = """
+PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+"""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pages (label TEXT, query TEXT, number INTEGER, more INTEGER,
     PRIMARY KEY (label, query, number));
@@ -48,13 +54,14 @@ class Catalogue:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(self.folder / ".collecting.db", timeout=1, isolation_level=None)
+        self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
         try:
-            self._database.executescript("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
-                                         f"PRAGMA synchronous=NORMAL; BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
-        except sqlite3.OperationalError as error:
+            self._database.executescript(f"{_SETTINGS} BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+        except sqlite3.DatabaseError as error:
             self._database.close()
-            raise RuntimeError(f"{self.folder}: another run is collecting here; wait for it ({error})") from None
+            what = ("another run is collecting here; wait for it" if "locked" in str(error) else
+                    f"delete {DATABASE} there and collect again; photos and credits stay")
+            raise RuntimeError(f"{self.folder}: {what} ({error})") from None
         self._excluded = self._read_exclude()
         self._reconcile()
 
@@ -93,11 +100,15 @@ class Catalogue:
         """Number of photos of `label` in the folder."""
         return self._rows("SELECT count(*) FROM photos WHERE label=? AND fate='kept'", label)[0][0]
 
-    def fingerprints(self):
-        """[(file, Fingerprint)] of the kept photos of all labels."""
-        rows = self._rows("SELECT file, hash, thumbnail FROM photos WHERE fate='kept' ORDER BY place")
-        return [(file, Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3)))
-                for file, bits, thumbnail in rows]
+    def hashes(self):
+        """[(file, perceptual hash)] of the kept photos of all labels."""
+        rows = self._rows("SELECT file, hash FROM photos WHERE fate='kept' ORDER BY place")
+        return [(file, int(bits, 16)) for file, bits in rows]
+
+    def fingerprint(self, file):
+        """The `Fingerprint` of a kept photo."""
+        [(bits, thumbnail)] = self._rows("SELECT hash, thumbnail FROM photos WHERE fate='kept' AND file=?", file)
+        return Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3))
 
     def keep(self, label, photo, found, date):
         """Credit a photo and let its file appear."""
@@ -122,17 +133,19 @@ class Catalogue:
         return {photo_id: reason for its_label, photo_id, reason in self._left_out() if its_label == label}
 
     def records(self):
-        """[(file, sha256, date, Photo, url)] of all kept photos, by label and in the order they were found."""
-        rows = self._rows("SELECT file, sha256, date, photo, url FROM photos WHERE fate='kept' ORDER BY label, place")
-        return [(file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows]
+        """Yield (file, sha256, date, Photo, url) of all kept photos, by label and in the order they were found."""
+        rows = self._database.execute(
+            "SELECT file, sha256, date, photo, url FROM photos WHERE fate='kept' ORDER BY label, place")
+        yield from ((file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows)
 
     def _reconcile(self):
         """Forget kept photos that are excluded, gone or not as they came; drop what was cut short."""
-        for place, label, photo_id, file, sha256 in self._rows(
-                "SELECT place, label, id, file, sha256 FROM photos WHERE fate='kept'"):
-            if self._is_excluded(label, photo_id) or not _has_sum(self.folder / file, sha256):
-                (self.folder / file).unlink(missing_ok=True)
-                self._database.execute("UPDATE photos SET fate=NULL WHERE place=?", (place,))
+        kept = self._rows("SELECT place, label, id, file, sha256 FROM photos WHERE fate='kept'")
+        unwanted = [(place, file) for place, label, photo_id, file, sha256 in kept
+                    if self._is_excluded(label, photo_id) or not _has_sum(self.folder / file, sha256)]
+        for place, file in unwanted:
+            (self.folder / file).unlink(missing_ok=True)
+            self._database.execute("UPDATE photos SET fate=NULL WHERE place=?", (place,))
         for part in [*self.folder.glob(f"*{PART}"), *self.folder.glob(f"*/*{PART}")]:
             part.unlink()
         self._credits = None
@@ -143,11 +156,11 @@ class Catalogue:
         """Write attributions.csv and left_out.csv anew, in one order whatever the order of events was."""
         if self._credits is not None:
             self._credits.close()
-        rows = [_attribution(*record) for *record, _ in self.records()]
-        ours = {label for (label,) in self._rows("SELECT DISTINCT label FROM photos")}
-        rows += [row for row in self._read_attributions()  # somebody else's classes keep their credits
-                 if row["file"].split("/")[0] not in ours and (self.folder / row["file"]).is_file()]
-        write_table(self.folder / ATTRIBUTIONS, COLUMNS, [[row.get(name) for name in COLUMNS] for row in rows])
+        ours = {file for file, _ in self.hashes()}
+        elsewhere = [row for row in self._read_attributions()  # photos from elsewhere keep their credits
+                     if row["file"] not in ours and (self.folder / row["file"]).is_file()]
+        rows = itertools.chain((_attribution(*record) for *record, _ in self.records()), elsewhere)
+        write_table(self.folder / ATTRIBUTIONS, COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows))
         write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
     def _left_out(self):
@@ -159,13 +172,13 @@ class Catalogue:
     def _read_attributions(self):
         path = self.folder / ATTRIBUTIONS
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        return [row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("file")]
+        return (row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("file"))
 
     def _read_exclude(self):
         path = self.folder / EXCLUDE
         lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
         names = [line.split("#")[0].strip().replace("\\", "/") for line in lines]
-        return {str(Path(name).with_suffix("")) for name in names if name}
+        return {re.sub(r"\.\w+$", "", "/".join(Path(name).parts[-2:])) for name in names}
 
     def _is_excluded(self, label, photo_id):
         return photo_id in self._excluded or f"{label}/{photo_id}" in self._excluded
@@ -186,7 +199,7 @@ class Catalogue:
 
 def write_table(path, header, rows):
     """Write a CSV file (UTF-8) that appears at once and whole, and only if it would change."""
-    data = _csv([header, *rows]).encode()
+    data = _csv(itertools.chain([header], rows)).encode()
     if path.exists() and path.read_bytes() == data:
         return
     part = Path(f"{path}{PART}")

@@ -16,6 +16,7 @@ TRIES = 6
 LONGEST_WAIT = 120       # seconds; a service that asks for more is left alone until the next run
 LARGEST_FILE = 25 << 20  # bytes
 LONGEST_DOWNLOAD = 90    # seconds for one photo, however steadily it drips
+KITCHEN = "Without photos the notebooks use the built-in kitchen."
 _DAY_QUOTA = re.compile("X-RateLimit-Available-.*sustained", re.IGNORECASE)  # Openverse's: "0" when used up
 
 
@@ -49,36 +50,34 @@ class Client:
 
     def ask(self, call, name):
         """What `call()` returns: one question to the service `name`. Raises `ServiceError`."""
-        def once():
-            self._call_pace.wait(self.stopped)
-            return call()
-
         try:
-            return self._retrying(once)
+            return self._paced(self._call_pace, call)
         except (requests.RequestException, Busy, LeftOut) as error:
             reason, status = _explanation(error, name), getattr(getattr(error, "response", None), "status_code", None)
         raise ServiceError(reason, status)  # outside the except block: requests' errors carry the signed request
 
     def get_json(self, url, params, name):
-        """The JSON answer to a GET. Raises `ServiceError`."""
+        """The JSON answer to a GET, a dict. Raises `ServiceError`."""
         def call():
             response = self.session.get(url, params=params, timeout=self.timeout)
             response.raise_for_status()
-            return response.json()
+            answer = response.json()
+            if not isinstance(answer, dict):
+                raise requests.exceptions.InvalidJSONError
+            return answer
 
         return self.ask(call, name)
 
     def download(self, url):
         """The bytes of the picture at `url`. Raises `LeftOut` or `Unreachable`, each with its reason."""
-        def once():
-            self._photo_pace.wait(self.stopped)
+        def call():
             with self.session.get(url, stream=True, timeout=self.timeout,
                                   headers={"Accept": "image/*", "Accept-Encoding": "identity"}) as response:
                 response.raise_for_status()
                 return _body(response)
 
         try:
-            return self._retrying(once)
+            return self._paced(self._photo_pace, call)
         except requests.HTTPError as error:
             status = error.response.status_code
             kind = Unreachable if _is_busy(status) else LeftOut
@@ -89,21 +88,36 @@ class Client:
         except requests.RequestException as error:
             raise Unreachable(f"no whole answer ({type(error).__name__})") from None
 
+    def _paced(self, pace, call):
+        """What `call()` returns, each try at its turn; the wait an answer asks for holds everybody at this pace."""
+        def once():
+            pace.wait(self.stopped)
+            try:
+                return call()
+            except requests.HTTPError as error:
+                asked = _asked_wait(error) or 0
+                pace.hold(asked if asked <= LONGEST_WAIT else 0)
+                raise
+
+        return self._retrying(once)
+
 
 class Pace:
     """Lets callers, in any thread, through one by one, at least `gap` seconds apart."""
 
     def __init__(self, gap):
-        self._gap, self._lock, self._next = gap, threading.Lock(), 0.0
+        self._gap, self._lock, self._next, self._held = gap, threading.Lock(), 0.0, 0.0
 
     def wait(self, stopped):
         """Sleep until it is our turn, or the event `stopped` is set."""
-        with self._lock:
-            now = time.monotonic()
-            turn = max(self._next, now)
-            self._next = turn + self._gap
-        if turn > now:
-            stopped.wait(turn - now)
+        with self._lock:  # kept while sleeping: the others queue here
+            while (left := max(self._next, self._held) - time.monotonic()) > 0 and not stopped.wait(left):
+                pass
+            self._next = time.monotonic() + self._gap
+
+    def hold(self, seconds):
+        """Let nobody through for so long."""
+        self._held = max(self._held, time.monotonic() + seconds)
 
 
 def _body(response):
@@ -148,6 +162,8 @@ def _passes(error):
 
 
 def _no_network(error):
+    if isinstance(error, requests.exceptions.ProxyError):
+        return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, urllib3.exceptions.NewConnectionError)
 
@@ -160,13 +176,12 @@ def _explanation(error, name):
             return f"{name}: today's number of questions is used up. {later}"
         return f"{name}: HTTP {status}{f', asks to wait {wait:.0f} s' if wait else ''}. {later}"
     if isinstance(error, requests.ConnectionError) and _no_network(error):
-        return (f"{name} cannot be reached: connect to the network and run the same again. "
-                "Without photos the notebooks use the built-in kitchen.")
+        return f"{name} cannot be reached: connect to the network and run the same again. {KITCHEN}"
     if isinstance(error, (Busy, LeftOut)):
         return f"{name}: {error}. {later}"
-    if isinstance(error, requests.exceptions.JSONDecodeError):
-        return f"{name}: the answer is no JSON (a login page of the network?). {later}"
-    return f"{name}: {type(error).__name__} {TRIES} times over. {later}"
+    if isinstance(error, requests.exceptions.InvalidJSONError):
+        return f"{name}: the answer is no JSON, or another than expected (a login page of the network?). {later}"
+    return f"{name}: {type(error).__name__} {TRIES} times over: look at the network, then run the same again. {KITCHEN}"
 
 
 def is_public(address):

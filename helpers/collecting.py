@@ -63,7 +63,7 @@ def collect(source, label, words, count, folder, smallest=SMALLEST, workers=WORK
     with _open(folder, label) as catalogue:
         fetch = functools.partial(_fetch, source.client, catalogue.folder, label, smallest, None)
         candidates = _candidates(catalogue, source, label, words)
-        seen = curation.Seen(catalogue.fingerprints())
+        seen = curation.Seen(catalogue.hashes(), catalogue.fingerprint)
         return _gather(catalogue, label, count, candidates, fetch, seen, source.client, workers, progress)
 
 
@@ -203,5 +203,5 @@ def _decide(catalogue, label, photo, future, seen):
         return "left out"
     catalogue.keep(label, photo, found, datetime.date.today().isoformat())
     if seen:
-        seen.add(found.file, found.fingerprint)
+        seen.add(found.file, found.fingerprint.hash)
     return "kept"

@@ -43,18 +43,19 @@ def _refuse_flat(pixels):
 
 
 class Seen:
-    """The fingerprints kept so far, to find a new picture's near-duplicate among them."""
+    """The perceptual hashes kept so far, to find a new picture's near-duplicate among them.
 
-    def __init__(self, named_fingerprints=()):
-        self._names, self._fingerprints, self._hashes = [], [], np.empty(0, np.uint64)
-        for name, fingerprint in named_fingerprints:
-            self.add(name, fingerprint)
+    named_hashes: [(name, hash)]; lookup: function from a name to the picture's whole `pictures.Fingerprint`.
+    """
 
-    def add(self, name, fingerprint):
-        """Remember a kept picture."""
+    def __init__(self, named_hashes, lookup):
+        self._names, self._lookup = [name for name, _ in named_hashes], lookup
+        self._hashes = np.array([bits for _, bits in named_hashes], np.uint64)
+
+    def add(self, name, bits):
+        """Remember a kept picture's hash."""
         self._names.append(name)
-        self._fingerprints.append(fingerprint)
-        self._hashes = np.append(self._hashes, np.uint64(fingerprint.hash))
+        self._hashes = np.append(self._hashes, np.uint64(bits))
 
     def twin(self, fingerprint):
         """Name of the kept picture that is a near-duplicate (see `pictures.near_duplicates`), or None."""
@@ -62,6 +63,6 @@ class Seen:
         close = np.flatnonzero(distances <= pictures.HASH_DISTANCE)
         if not len(close):
             return None
-        groups = pictures.near_duplicates([*(self._fingerprints[index] for index in close), fingerprint])
+        groups = pictures.near_duplicates([*(self._lookup(self._names[index]) for index in close), fingerprint])
         alike = close[groups[:-1] == groups[-1]]
         return self._names[alike[0]] if len(alike) else None

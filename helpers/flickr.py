@@ -53,30 +53,32 @@ class Flickr(Service):
     def licence_urls(self):
         """{id: address} of the wanted licences, as Flickr numbers them today. Raises `ServiceError`."""
         if self._licence_urls is None:
-            answer = self._call("photos.licenses.getInfo")
-            urls = {str(licence["id"]): licence.get("url") for licence in answer["licenses"]["license"]}
+            answer = self._call("photos.licenses.getInfo", "licenses")
+            urls = {str(licence["id"]): licence.get("url") for licence in answer["license"]}
             self._licence_urls = {number: url for number, url in urls.items() if licence_code(url)[0] in self.licences}
         return self._licence_urls
 
     def page(self, word, number):
         """See `Service`. Raises `ServiceError`."""
         licences = self.licence_urls()
-        answer = self._call("photos.search", text=word, license=",".join(licences), media="photos", content_type=1,
-                            sort="relevance", safe_search=1, per_page=PAGE_SIZE, page=number,
-                            extras=",".join(["license", "owner_name", *(f"url_{size}" for size in SIZES)]))["photos"]
+        answer = self._call("photos.search", "photos", text=word, license=",".join(licences), media="photos",
+                            content_type=1, sort="relevance", safe_search=1, per_page=PAGE_SIZE, page=number,
+                            extras=",".join(["license", "owner_name", *(f"url_{size}" for size in SIZES)]))
         photos = [_photo(found, licences[str(found["license"])]) for found in answer["photo"]
                   if str(found.get("license")) in licences]
         return photos, bool(answer["photo"]) and number < min(int(answer["pages"]), DEEPEST // PAGE_SIZE)
 
-    def _call(self, method, **params):
+    def _call(self, method, part, **params):
+        """The named part of Flickr's answer, a dict."""
         def call():
             try:
-                return self._api.do_flickr_call(f"flickr.{method}", **params)
+                return self._api.do_flickr_call(f"flickr.{method}", **params)[part]
             except flickrapi.FlickrError as error:
                 failure = Busy if error.code in BUSY_CODES else ServiceError
                 reason = _without_keys(f"Flickr says: {error}. {BAD_KEY if error.code == 100 else ''}".strip())
-            except ValueError:
-                failure, reason = ServiceError, "Flickr: the answer is no JSON (a login page of the network?)"
+            except (ValueError, AttributeError, KeyError, TypeError):
+                failure = ServiceError
+                reason = "Flickr: the answer is no JSON, or another than expected (a login page of the network?)"
             raise failure(reason)  # outside the except block: nothing of the signed request hangs on
 
         return self.client.ask(call, self.name)
@@ -112,4 +114,4 @@ def _photo(found, licence_url):
                   for size in SIZES if f"url_{size}" in found)
     return Photo(id=str(found["id"]), title=title, creator=creator, licence=licence, licence_url=licence_url,
                  page_url=page_url, source="flickr", sizes=sizes,
-                 attribution=f'"{title}" by {creator} is licensed under {licence}: {licence_url}')
+                 attribution=f'"{title}" by {creator} ({page_url}), {licence} ({licence_url})')

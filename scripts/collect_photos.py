@@ -34,6 +34,8 @@ def main(arguments=None):
         folder = fetch_again(options) if options.manifest else search(options)
     except (OSError, ValueError, RuntimeError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. What is collected stays; the same command goes on.")
     sheet = paths.relative(contact_sheet.write(folder))
     print(f"\nOpen {sheet} and weed: photos named in exclude.txt are replaced by others the next time.")
 

@@ -1,7 +1,9 @@
 """Collecting against both services' fake: faults, curation, credits, resuming, `kill -9`, manifests, safety."""
 
 import csv
+import gzip
 import hashlib
+import importlib
 import io
 import itertools
 import multiprocessing
@@ -20,7 +22,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from helpers import client, collecting, contact_sheet, paths, practice, services
-from helpers.catalogue import COLUMNS, Catalogue
+from helpers.catalogue import COLUMNS, DATABASE, Catalogue
 from helpers.openverse import Openverse
 
 KILLS = int(os.environ.get("COLLECTING_KILLS", 50))
@@ -163,6 +165,24 @@ def test_a_photo_that_never_arrives_is_tried_again_next_time(tmp_path, fault):
     assert [row["file"][-8:-4] for row in attributions(tmp_path)] == ids(6), "in the order of the search"
 
 
+def test_the_wait_an_answer_asks_for_holds_all_downloads(tmp_path):
+    with fake.FakeServices(ids(40), delay=0.02) as server:
+        server.faults["1003"] = iter([fake.status(429, Retry_After="1")])
+        report = collecting.collect(source(server), "pizza", "ピザ", 30, tmp_path)
+        refused = next(when for when, what, *_ in server.log if what == "photo 1003") + 0.02
+        asked = [when - refused for when, what, *_ in server.log if what.startswith("photo ") and when > refused]
+    assert report.kept == 30 and len(asked) >= 20
+    assert not [wait for wait in asked if 0.1 < wait < 0.95], "before that come only those that were on the way"
+
+
+def test_a_gzipped_bomb_is_cut_off(tmp_path):
+    bomb = gzip.compress(bytes(100 << 20))
+    with fake.FakeServices(ids(2)) as server:
+        server.faults["1000"] = iter([fake.answer(bomb, Content_Encoding="gzip")])
+        report = collecting.collect(source(server), "pizza", "ピザ", 1, tmp_path)
+    assert len(bomb) < 110_000 and report.left_out == {"1000": "too large: more than 25 MB"}
+
+
 def test_too_large_files_are_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "LARGEST_FILE", 1 << 20)
     sent = []
@@ -250,7 +270,8 @@ def test_a_second_run_fetches_only_what_is_missing_or_changed(tmp_path):
 def test_excluded_photos_go_and_others_take_their_place(tmp_path):
     with fake.FakeServices(ids(12)) as server:
         collecting.collect(source(server), "pizza", "ピザ", 5, tmp_path)
-        (tmp_path / "exclude.txt").write_text("\ufeffpizza/1001.jpg\n\n1003   # a person\nokonomiyaki/1000\n", "utf-8")
+        (tmp_path / "exclude.txt").write_text(
+            "\ufeffdata/photos/pizza/1001.jpg\n\n1003   # a person\nokonomiyaki/1000\n.\n/\n", "utf-8")
         report = collecting.collect(source(server), "pizza", "ピザ", 5, tmp_path)
         assert [row["file"][6:10] for row in attributions(tmp_path)] == ["1000", "1002", "1004", "1005", "1006"]
         assert report.left_out == {"1001": "named in exclude.txt", "1003": "named in exclude.txt"}
@@ -268,6 +289,21 @@ def test_credits_of_classes_collected_elsewhere_stay(tmp_path):
         collecting.collect(source(server), "pizza", "ピザ", 2, tmp_path)
     assert [(row["file"], row["creator"]) for row in attributions(tmp_path)] == [
         ("pizza/1000.jpg", "kosabe"), ("pizza/1001.jpg", "*tomoth"), ("ramen/mine.jpg", "me")]
+
+
+def test_photos_keep_their_credits_when_the_database_is_lost(tmp_path):
+    with fake.FakeServices(ids(30)) as server:
+        collecting.collect(source(server), "pizza", "ピザ", 12, tmp_path)
+        before = contents(tmp_path)
+        (tmp_path / DATABASE).write_bytes(b"scribbled over " * 1000)
+        with pytest.raises(RuntimeError, match=f"delete {DATABASE} there and collect again"):
+            collecting.collect(source(server), "pizza", "ピザ", 12, tmp_path)
+        (tmp_path / DATABASE).unlink()
+        assert collecting.collect(source(server), "pizza", "ピザ", 5, tmp_path).kept == 5
+        assert_credited(tmp_path)
+        assert len(attributions(tmp_path)) == 12
+        collecting.collect(source(server), "pizza", "ピザ", 12, tmp_path)
+    assert contents(tmp_path) == before
 
 
 def test_no_network_ends_in_one_line_and_keeps_what_is_there(tmp_path):
@@ -450,6 +486,14 @@ def test_the_practice_kitchen_offers_dishes_and_what_is_to_be_left_out(tmp_path)
 def script(*arguments, **environment):
     command = [sys.executable, paths.ROOT / "scripts" / "collect_photos.py", *map(str, arguments)]
     return subprocess.run(command, text=True, capture_output=True, env={**os.environ, **environment}, check=False)
+
+
+def test_the_command_stopped_by_hand_says_how_it_goes_on(monkeypatch):
+    monkeypatch.syspath_prepend(paths.ROOT / "scripts")
+    command = importlib.import_module("collect_photos")
+    monkeypatch.setattr(command, "search", lambda options: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit, match=r"Stopped\. .* the same command goes on"):
+        command.main([])
 
 
 def test_the_command_fetches_a_manifest_and_says_in_one_line_what_to_do(tmp_path):

@@ -94,14 +94,22 @@ def test_retry_after_is_kept():
     (fake.status(429, X_RateLimit_Available_anon_sustained="0"), "today's number of questions is used up", 1),
     (fake.status(503), "Openverse: HTTP 503", 6),
     (fake.answer(b"<html>log in</html>", "text/html"), "no JSON", 1),
-], ids=["401", "long wait", "day used up", "503 for ever", "login page"])
+    (fake.answer(b"[]", "application/json"), "another than expected", 1),
+    (fake.hang(0.3), "look at the network, then run the same again. Without photos", 6),
+], ids=["401", "long wait", "day used up", "503 for ever", "login page", "a list", "hang for ever"])
 def test_lasting_trouble_is_told_in_one_line(fault, message, tries):
     with fake.FakeServices(ids(3)) as server:
         server.faults["openverse"] = fake.always(fault)
         with pytest.raises(services.ServiceError, match=message) as caught:
-            next(source(server).search("x"))
+            next(source(server, timeout=(1, 0.2)).search("x"))
         assert server.requests["openverse"] == tries
     assert "\n" not in str(caught.value)
+
+
+def test_a_proxy_that_is_not_there_counts_as_no_network(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(services.ServiceError, match="cannot be reached: connect to the network"):
+        next(Openverse(backoff=60).search("x"))
 
 
 def test_loopback_is_refused_unless_allowed():
