@@ -71,6 +71,19 @@ def energy_over_chance(maps, masks):
     return energy_inside_mask(maps, masks) / masks.mean(axis=(1, 2))
 
 
+def times_chance(maps, masks):
+    """How many times better than chance maps find their masks: {"hits", "energy"}, plain floats; 1 is chance.
+
+    hits: how often the peak is on the mask (`pointing_game`), over the masks' mean share of the picture; energy: the
+    median of `energy_over_chance`. maps, masks as there; masks that are empty raise ValueError.
+    """
+    masks = _bool_masks(masks)
+    if not masks.any(axis=(1, 2)).all():
+        raise ValueError("masks: some are empty; a map can only find what is in the picture: leave those out")
+    return {"hits": float(pointing_game(maps, masks).mean() / masks.mean()),
+            "energy": float(np.median(energy_over_chance(maps, masks)))}
+
+
 def mean_colour(images):
     """Baseline for `deletion_curve`: each picture [B, H, W, C] as its own mean colour everywhere."""
     images = np.asarray(images)

@@ -13,6 +13,9 @@ class GradCAM(Explainer):
     layer: whose feature map to weight: a layer, its name, or "outer/inner" for one in a sub-model; default: the last
     4-D feature map after its ReLU. score: for models that are no classifiers, f(outputs) -> [B]. Maps are neither
     up-sampled nor normalised: see `resize` and `to_unit`. After a call, `layer_path` names the layer that was used.
+    Two scores from notebook 06, the log-probability of a caption's word and an answer rather than another:
+    `GradCAM(captioner, score=lambda log_probs: log_probs[:, place - 1, word])` and
+    `GradCAM(answerer, score=lambda scores: scores[:, yes] - scores[:, no])`.
     Source: Selvaraju et al. 2017, equations (1) and (2); the blog's too. Derived in notebook 03.
     """
 

@@ -20,6 +20,11 @@ def ship(model, name, about):
     part = paths.WEIGHTS / "part.weights.h5"
     model.save_weights(part)
     os.replace(part, weights_file(name))
+    return describe(name, about)
+
+
+def describe(name, about):
+    """Write `about` and the sha256 of the weights of that name, as they lie there, to <name>.json; returns both."""
     about = {**about, "sha256": checksum(weights_file(name))}
     write_json(about, paths.WEIGHTS / f"{name}.json")
     return about

@@ -1,6 +1,6 @@
 """A network that answers questions about a picture; its raw answer scores are what explainers explain (blog, 3-2).
 
-Derived in notebook 07.
+Derived in notebook 06.
 """
 
 import keras
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers import questions, trained, training
+from helpers import faithfulness, gradcam, questions, trained, training
 from helpers.encoder import build_vision
 from helpers.vocabulary import Vocabulary
 
@@ -17,6 +17,7 @@ VOCABULARY = Vocabulary(questions.all_texts())
 ANSWERS = questions.ANSWERS
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
 NAME = "vqa"
+TIMES_CHANCE = {"hits": 3, "energy": 2.5}   # maps of "yes rather than no" are held to it: `faithfulness.times_chance`
 
 
 def build_answerer(vocabulary_size=None, answers=None, length=LENGTH, size=96, units=128, vision=None):
@@ -109,6 +110,36 @@ def answer_scores(answerer, images, texts):
 def answer(answerer, images, texts):
     """The best answers (str) to a question for each picture; arguments and errors as for `answer_scores`, `encode`."""
     return [ANSWERS[number] for number in answer_scores(answerer, images, texts).argmax(axis=-1)]
+
+
+def rather(answer, other):
+    """What speaks for an answer and against another: a `score`, the difference of their raw scores, float32 [B].
+
+    What the two have in common, such as that the question wants a yes or a no, cancels out. Raises ValueError for
+    answers outside the vocabulary.
+    """
+    first, second = answer_number(answer), answer_number(other)
+    return lambda scores: scores[:, first] - scores[:, second]
+
+
+def presence_examples(tables, asked):
+    """Every question of `asked` whether a topping is there that has to be answered with yes, ready for explainers.
+
+    tables: [questions.Table]; asked: for each a list of `questions.Question`. Returns (which table int [M], inputs
+    [pictures, questions], masks bool [M, H, W], where the toppings are).
+    """
+    pairs = [(index, one) for index, row in enumerate(asked) for one in row
+             if one.kind == "presence" and one.answer == "yes"]
+    which = np.array([index for index, _ in pairs])
+    pictures = np.stack([tables[index].image for index in which]) / np.float32(255)
+    return which, [pictures, encode([one.text for _, one in pairs])], np.stack([one.about for _, one in pairs])
+
+
+def measure_maps(answerer, tables, asked):
+    """How many times better than chance the Grad-CAM maps of "yes rather than no" find the toppings asked for:
+    `faithfulness.times_chance`; arguments as for `presence_examples`."""
+    _, inputs, masks = presence_examples(tables, asked)
+    return faithfulness.times_chance(gradcam.GradCAM(answerer, score=rather("yes", "no"))(inputs), masks)
 
 
 def answers_for(asked):

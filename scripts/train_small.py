@@ -3,6 +3,7 @@
     python scripts/train_small.py captioning
     python scripts/train_small.py vqa
     python scripts/train_small.py bias
+    python scripts/train_small.py vqa --measure     the weights as they lie there, and describe them anew
 
 Killed runs go on where they were: runs/ keeps everything that is needed.
 """
@@ -21,64 +22,77 @@ from tqdm import tqdm
 from helpers import bias, captioning, paths, questions, sentences, trained, vqa
 
 IN_TERMINAL = sys.stderr.isatty()
+PRECISION = "float32"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", choices=("captioning", "vqa", "bias"))
-    chosen = parser.parse_args().network
-    runtime.setup(seed=0, precision="float32")
-    {"captioning": train_captioner, "vqa": train_answerer, "bias": train_bias}[chosen]()
+    parser.add_argument("--measure", action="store_true", help="do not train: measure what lies in weights/")
+    options = parser.parse_args()
+    runtime.setup(seed=0, precision=PRECISION)
+    {"captioning": captioner, "vqa": answerer, "bias": bias_networks}[options.network](options.measure)
 
 
-def train_captioner():
-    captioner = captioning.build_captioner()
-    captioning.train(captioner, paths.RUNS / "captioner", *captioned(sentences.TRAIN_SEEDS), progress=IN_TERMINAL)
-    images, captions = captioned(sentences.TEST_SEEDS)
-    measured = captioning.measure(captioner, images / np.float32(255), captions)
-    ship(captioner, captioning, sentences.TRAIN_SEEDS, measured)
+def captioner(measure_only):
+    network = captioning.load() if measure_only else captioning.build_captioner()
+    if not measure_only:
+        images, captions, _ = captioned(sentences.TRAIN_SEEDS)
+        captioning.train(network, paths.RUNS / "captioner", images, captions, progress=IN_TERMINAL)
+    images, captions, scenes = captioned(sentences.TEST_SEEDS)
+    measured = {**captioning.measure(network, images / np.float32(255), captions), "tested_on": len(scenes),
+                "times_chance": captioning.measure_maps(network, scenes)}
+    finish(network, captioning.NAME, about(captioning, "cosine to 0", len(sentences.TRAIN_SEEDS), 0, measured),
+           measure_only)
 
 
-def train_answerer():
-    answerer = vqa.build_answerer()
-    images, asked = questioned(questions.TRAIN_SEEDS)
-    vqa.train(answerer, paths.RUNS / "answerer", images, *vqa.answers_for(asked), progress=IN_TERMINAL)
-    measured = vqa.accuracy_by_kind(answerer, *questioned(questions.TEST_SEEDS))
-    ship(answerer, vqa, questions.TRAIN_SEEDS, measured)
+def answerer(measure_only):
+    network = vqa.load() if measure_only else vqa.build_answerer()
+    if not measure_only:
+        images, asked, _ = questioned(questions.TRAIN_SEEDS)
+        vqa.train(network, paths.RUNS / "answerer", images, *vqa.answers_for(asked), progress=IN_TERMINAL)
+    images, asked, tables = questioned(questions.TEST_SEEDS)
+    measured = {**vqa.accuracy_by_kind(network, images, asked), "tested_on": len(tables),
+                "times_chance": vqa.measure_maps(network, tables, asked)}
+    finish(network, vqa.NAME, about(vqa, "cosine to 0", len(questions.TRAIN_SEEDS), 0, measured), measure_only)
 
 
-def train_bias():
+def bias_networks(measure_only):
     tests = bias.test_sets()
     for condition in bias.CONDITIONS:
-        data = bias.training_set(condition)
+        data = None if measure_only else bias.training_set(condition)
         for seed in bias.SEEDS:
-            run = paths.RUNS / f"bias-{condition}-{seed}"
-            network, _ = bias.train(condition, seed, run, data, progress=IN_TERMINAL)
-            measured = bias.measure(network, tests)
-            trained.ship(network, f"bias_{condition}_{seed}",
-                         {"epochs": bias.EPOCHS, "seed": seed, "pictures": len(data[0]), **measured})
-            print(condition, seed, measured, flush=True)
+            name = f"bias_{condition}_{seed}"
+            network = bias.load(condition, seed) if measure_only else bias.train(
+                condition, seed, paths.RUNS / name.replace("_", "-"), data, progress=IN_TERMINAL)[0]
+            measured = {**bias.measure(network, tests), "tested_on": len(tests["biased"].labels)}
+            finish(network, name, about(bias, "constant", 2 * bias.TRAIN_COUNT, seed, measured), measure_only)
 
 
 def captioned(seeds):
-    """Pictures uint8 [N, H, W, 3] and their captions."""
+    """Pictures uint8 [N, H, W, 3], their captions, and the scenes."""
     scenes = [sentences.draw(seed) for seed in tqdm(seeds, "drawing scenes", disable=None)]
-    return np.stack([scene.image for scene in scenes]), [sentences.caption(scene) for scene in scenes]
+    return np.stack([scene.image for scene in scenes]), [sentences.caption(scene) for scene in scenes], scenes
 
 
 def questioned(seeds):
-    """Pictures uint8 [N, H, W, 3] and for each a list of `questions.Question`."""
-    images, asked = [], []
-    for seed in tqdm(seeds, "drawing tables", disable=None):
-        table = questions.draw(seed)
-        images.append(table.image)
-        asked.append([one._replace(about=None) for one in questions.ask(table, seed)])
-    return np.stack(images), asked
+    """Pictures uint8 [N, H, W, 3], for each a list of `questions.Question`, and the tables."""
+    tables = [questions.draw(seed) for seed in tqdm(seeds, "drawing tables", disable=None)]
+    asked = [questions.ask(table, seed) for table, seed in zip(tables, seeds, strict=True)]
+    return np.stack([table.image for table in tables]), asked, tables
 
 
-def ship(network, kind, seeds, measured):
-    about = {"epochs": kind.EPOCHS, "seed": 0, "pictures": len(seeds), **measured}
-    print(trained.ship(network, kind.NAME, about))
+def about(kind, schedule, pictures, seed, measured):
+    """What a description says: recipe, data, figures. kind: the module whose network it is."""
+    return {"data": "built-in kitchen", "pictures": pictures, "epochs": kind.EPOCHS, "seed": seed,
+            "optimizer": f"Adam {kind.LEARNING_RATE:g}, {schedule}", "batch_size": kind.BATCH_SIZE,
+            "precision": PRECISION, **measured}
+
+
+def finish(network, name, description, measure_only):
+    """Write weights and description, or the description alone."""
+    description = trained.describe(name, description) if measure_only else trained.ship(network, name, description)
+    print(name, description, flush=True)
 
 
 if __name__ == "__main__":

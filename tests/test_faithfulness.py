@@ -118,6 +118,18 @@ def test_masks_that_do_not_fit(masks, complaint):
         faithfulness.energy_inside_mask(np.ones((1, 4, 4)), masks)
 
 
+def test_times_chance_by_hand():
+    masks = np.zeros((3, 2, 2), bool)
+    masks[:, 0, 0] = True                       # a quarter of each picture
+    maps = np.array([[[3, 1], [0, 0]], [[0, 0], [0, 1]], [[1, 1], [2, 0]]], float)
+    times = faithfulness.times_chance(maps, masks)
+    assert times["hits"] == pytest.approx((1 / 3) / 0.25)   # one peak of three is on its mask
+    assert times["energy"] == pytest.approx(1)              # 3/4, 0 and 1/4 of the energy: 3, 0 and 1 times chance
+    masks[1] = False
+    with pytest.raises(ValueError, match="some are empty"):
+        faithfulness.times_chance(maps, masks)
+
+
 def test_quantus_gives_the_same_localisation_scores(quantus):
     maps, masks = quantus["maps"], quantus["masks"]
     np.testing.assert_allclose(faithfulness.pointing_game(maps, masks), quantus["pointing_game"], atol=1e-6)
