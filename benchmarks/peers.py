@@ -127,8 +127,9 @@ def compare(workers, network, method, batch, folder):
         own = ours
         if theirs.shape != own.shape:
             own = tf.image.resize(own[..., None], theirs.shape[1:3], "bicubic").numpy()[..., 0]
-        largest = np.abs(theirs - own).max() / (np.abs(own).max() or 1)
-        differences[name] = OTHER_MAP.get((network, method, name), f"{largest:.0e}")
+        largest, highest = np.abs(theirs - own).max(), np.abs(own).max()
+        text = f"{largest / highest:.0e}" if highest else "zero map"  # two maps of zeros would prove nothing
+        differences[name] = OTHER_MAP.get((network, method, name), text)
     return differences
 
 

@@ -30,9 +30,9 @@ def main():
     os.dup2(2, 1)  # whatever the libraries print goes to the log
     runtime.setup(seed=0, precision="float32")
     build, size = contenders.NETWORKS[network_name]
-    network = build()
-    function = (contenders.forward_pass(network[0]) if library == "forward pass"
-                else contenders.METHODS[method][library](*network))
+    subject = build()
+    function = (contenders.forward_pass(subject.network) if library == "forward pass"
+                else contenders.METHODS[method][library](subject))
     before = megabytes("VmRSS")
     print(json.dumps({"size": size}), file=answers, flush=True)
     for line in sys.stdin:
