@@ -1,6 +1,6 @@
 """Grad-CAM and guided backpropagation beside two other libraries: time, peak memory, and whether the maps agree.
 
-    python benchmarks/peers.py [--batches 1 16 128] [--rounds 15] [--seconds 12]
+    python benchmarks/peers.py [--batches 1 16 128] [--rounds 15] [--seconds 10]
 
 Times are in forward passes of the same compiled network. Every library runs in a process of its own, which gives its
 peak memory; in each round each of them is called once, so that a busy machine is busy for all, and the medians of the
@@ -43,7 +43,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 128])
     parser.add_argument("--rounds", type=int, default=15, help="at most, for each line of the table")
-    parser.add_argument("--seconds", type=float, default=12, help="after which a line gets no further round, but three")
+    parser.add_argument("--seconds", type=float, default=10, help="after which a line gets no further round, but three")
     options = parser.parse_args()
     python = peers_python()
     print(versions(python), flush=True)

@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -24,7 +25,10 @@ from helpers import paths
 NOTEBOOK = "11_try_your_own.ipynb"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MINUTE = 60_000  # in the browser's milliseconds
-QUIET = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+SETTINGS = {  # no questions about news, and cells that stay in the page when they are scrolled away
+    "config/labconfig/page_config.json": {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}},
+    "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+}
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 if not CHROMIUM:
@@ -35,21 +39,23 @@ if not CHROMIUM:
 def lab(tmp_path_factory):
     """The address of a JupyterLab that serves a copy of the notebook from a temporary folder."""
     home = tmp_path_factory.mktemp("lab")
-    (home / "config" / "labconfig").mkdir(parents=True)
-    (home / "config" / "labconfig" / "page_config.json").write_text(json.dumps(QUIET))
+    for file, settings in SETTINGS.items():
+        (home / file).parent.mkdir(parents=True)
+        (home / file).write_text(json.dumps(settings))
     (home / "notebooks").mkdir()
     shutil.copy(paths.NOTEBOOKS / NOTEBOOK, home / "notebooks")
     (home / "weights").symlink_to(paths.WEIGHTS)
-    port = _free_port()
+    port, token = _free_port(), secrets.token_hex(16)
     places = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    places |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+               "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-               "--IdentityProvider.token=", f"--ServerApp.root_dir={home / 'notebooks'}"]
+               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'notebooks'}"]
     with (home / "log").open("wb") as log:
-        server = subprocess.Popen(command, env={**os.environ, **places, "IPYTHONDIR": str(home / "ipython")},
-                                  stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_for(f"http://127.0.0.1:{port}/api", server, home / "log")
-        yield f"http://127.0.0.1:{port}/doc/tree/{NOTEBOOK}"
+        yield f"http://127.0.0.1:{port}/doc/tree/{NOTEBOOK}?token={token}"
     finally:
         server.terminate()
         server.wait(30)
@@ -118,7 +124,6 @@ def running(opened):
     """The same after Run All Cells, when the page shows its first explanation."""
     opened.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     opened.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
-    opened.get_by_role("heading", name="The page", exact=True).scroll_into_view_if_needed()
     opened.get_by_text("Grad-CAM for okonomiyaki", exact=True).wait_for(timeout=5 * MINUTE)
     opened.locator(".widget-image").nth(1).scroll_into_view_if_needed()
     return opened
