@@ -35,8 +35,8 @@ train-gcm: $(VENV)/installed  ## train on CIFAR-10: VARIANT=gcm|gcm-clipped|gcm-
 data: $(VENV)/installed  ## collect photos (Openverse, or Flickr with a key); MANIFEST=<file> fetches the same set again
 	$(BIN)/python scripts/collect_photos.py $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
-bench: $(VENV)/installed  ## what the explanations cost, in forward passes
-	$(BIN)/python benchmarks/explainers.py
+bench: $(VENV)/installed  ## what the explanations cost, in forward passes, beside two other libraries (about 10 minutes)
+	$(BIN)/python benchmarks/peers.py $(ARGS)
 
 clean:  ## remove .venv and the executed copies; data, runs and figures stay
 	rm -rf $(VENV) build

@@ -2,9 +2,8 @@
 
     python benchmarks/explainers.py [--pictures 16] [--rounds 15]
 
-Prints median and fastest time of the blog's network at 160x160, Grad-CAM and the guided methods, the Grad-CAM loop of
-the Keras documentation (keras.io/examples/vision/grad_cam), and tf-keras-vis where it is installed
-(`pip install tf-keras-vis`; it is only measured here, nothing of the project needs it). Then traces and memory.
+Prints median and fastest time of the blog's network at 160x160, Grad-CAM and the guided methods, and the Grad-CAM loop
+of the Keras documentation (keras.io/examples/vision/grad_cam). Then traces and memory. Other libraries: `peers.py`.
 """
 
 import argparse
@@ -18,54 +17,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import runtime  # noqa: I001  first: it quietens TensorFlow
 
-import keras
+import contenders
 import numpy as np
-import tensorflow as tf
 
 from helpers.classifier import build_cnn
 from helpers.gradcam import GradCAM
 from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
 
 
-def keras_documentation_loop(model, layer):
-    """The documented recipe: a two-headed model and a tape for each picture; the softmax taken off as advised there."""
-    logits = keras.Model(model.layers[0].input, [model.get_layer(layer).output, model.layers[-2].output])
-
-    def one(picture):
-        with tf.GradientTape() as tape:
-            feature_map, scores = logits(picture)
-            score = scores[:, tf.argmax(scores[0])]
-        weights = tf.reduce_mean(tape.gradient(score, feature_map), axis=(0, 1, 2))
-        heatmap = tf.maximum(tf.squeeze(feature_map[0] @ weights[..., tf.newaxis]), 0)
-        return (heatmap / tf.math.reduce_max(heatmap)).numpy()
-
-    return lambda pictures: [one(picture[None]) for picture in pictures]
-
-
-def tf_keras_vis(model, layer):
-    from tf_keras_vis.gradcam import Gradcam
-    from tf_keras_vis.utils.model_modifiers import ReplaceToLinear
-    from tf_keras_vis.utils.scores import CategoricalScore
-
-    functional = keras.Model(model.layers[0].input, model.layers[-1].output)  # it does not take a Sequential of Keras 3
-    peer = Gradcam(functional, model_modifier=ReplaceToLinear(), clone=True)
-    return lambda pictures: peer(CategoricalScore([0] * len(pictures)), pictures, penultimate_layer=layer,
-                                 expand_cam=False)
-
-
-def contenders(model):
+def everything(model):
     """{name: function of the pictures}, the compiled forward pass first."""
-    forward = tf.function(lambda pictures: model(pictures, training=False), autograph=False)
-    layer = "relu4"
-    found = {"forward pass": lambda pictures: forward(pictures).numpy(), "Grad-CAM": GradCAM(model),
-             "Guided Grad-CAM": GuidedGradCAM(model), "guided backpropagation": GuidedBackprop(model),
-             "deconvnet": Deconvnet(model), "plain gradient": Gradient(model),
-             "Keras documentation's loop": keras_documentation_loop(model, layer)}
-    try:
-        found["tf-keras-vis Grad-CAM"] = tf_keras_vis(model, layer)
-    except ImportError:
-        print("tf-keras-vis is not installed: left out (pip install tf-keras-vis)")
-    return found
+    return {"forward pass": contenders.forward_pass(model), "Grad-CAM": GradCAM(model),
+            "Guided Grad-CAM": GuidedGradCAM(model), "guided backpropagation": GuidedBackprop(model),
+            "deconvnet": Deconvnet(model), "plain gradient": Gradient(model),
+            "Keras documentation's loop": contenders.keras_documentation_loop(model, "relu4")}
 
 
 def seconds(functions, pictures, rounds):
@@ -92,8 +57,8 @@ def main():
     chosen = options.parse_args()
     runtime.setup(seed=0, precision="float32")
     model = build_cnn()
-    pictures = tf.constant(np.random.default_rng(0).random((chosen.pictures, 160, 160, 3), np.float32))
-    functions = contenders(model)
+    pictures = contenders.pictures(chosen.pictures, 160)
+    functions = everything(model)
     times = seconds(functions, pictures, chosen.rounds)
     base = times["forward pass"]
     print(f"\n{chosen.pictures} pictures of 160x160, {chosen.rounds} rounds\n")

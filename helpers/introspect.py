@@ -146,6 +146,17 @@ def logits(outputs):
     return tf.concat([-scores, scores], axis=-1) if flat[0].shape[-1] == 1 else tf.ensure_shape(scores, flat[0].shape)
 
 
+def probabilities(outputs):
+    """The classifier's class probabilities [B, N], float32, whatever its `outputs` are: logits, softmax or sigmoid.
+
+    Outputs that end in a sigmoid, and a single unit's, are taken each by itself; all others share one softmax. A
+    single unit gives [B, 2]. Raises ValueError as `logits` does.
+    """
+    scores, output = logits(outputs), keras.tree.flatten(outputs)[0]
+    each_by_itself = output.shape[-1] == 1 or _source(output).op.type == "Sigmoid"
+    return tf.sigmoid(scores) if each_by_itself else tf.nn.softmax(scores)
+
+
 def before_activation(tensor):
     """The input of the softmax or sigmoid that made the symbolic `tensor`; `tensor` itself if none did."""
     source = _source(tensor)

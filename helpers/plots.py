@@ -77,8 +77,13 @@ def show_signed(axes, signed_map, title=None, vmax=None):
 
 def show_gradient(axes, gradient, title=None):
     """Draw a signed gradient [H, W, 3] as a picture: grey is zero; the strongest 0.5 % are drawn at full colour."""
+    return show_image(axes, gradient_colours(gradient), title)
+
+
+def gradient_colours(gradient):
+    """A signed gradient [H, W, C] as a picture, float in [0, 1]: 0.5 is zero, the strongest 0.5 % saturate."""
     limit = float(np.percentile(np.abs(gradient), 99.5)) or 1.0
-    return show_image(axes, 0.5 + 0.5 * np.asarray(gradient, float) / limit, title)
+    return np.clip(0.5 + 0.5 * np.asarray(gradient, float) / limit, 0, 1)
 
 
 def score_bars(axes, scores, class_names, title=None):

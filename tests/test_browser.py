@@ -1,0 +1,170 @@
+"""Notebook 11 in a real browser: JupyterLab on this machine, driven through a headless Chromium.
+
+Needs `pip install playwright` (no browser is downloaded: Debian's is driven, `apt install chromium`); skipped without.
+With SCREENSHOT=1 in the environment the page's picture is written to figures/, as the README shows it.
+"""
+
+import contextlib
+import io
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import paths
+
+NOTEBOOK = "11_try_your_own.ipynb"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MINUTE = 60_000  # in the browser's milliseconds
+SETTINGS = {  # no questions about news, and cells that stay in the page when they are scrolled away
+    "config/labconfig/page_config.json": {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}},
+    "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+}
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+if not CHROMIUM:
+    pytest.skip("needs a chromium on the PATH: apt install chromium", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab that serves a copy of the notebook from a temporary folder."""
+    home = tmp_path_factory.mktemp("lab")
+    for file, settings in SETTINGS.items():
+        (home / file).parent.mkdir(parents=True)
+        (home / file).write_text(json.dumps(settings))
+    (home / "notebooks").mkdir()
+    shutil.copy(paths.NOTEBOOKS / NOTEBOOK, home / "notebooks")
+    (home / "weights").symlink_to(paths.WEIGHTS)
+    port, token = _free_port(), secrets.token_hex(16)
+    places = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    places |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+               "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'notebooks'}"]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/api", server, home / "log")
+        yield f"http://127.0.0.1:{port}/doc/tree/{NOTEBOOK}?token={token}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def _wait_for(address, server, log, seconds=60):
+    for _ in range(2 * seconds):
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
+            return
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.5)
+    pytest.fail(f"JupyterLab did not answer in {seconds} seconds:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def opened(lab):
+    """A browser's page with the notebook open and no cell run."""
+    with playwright.sync_playwright() as driver:
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = browser.new_page(viewport={"width": 1000, "height": 1000}, device_scale_factor=1.25)
+        page.set_default_timeout(MINUTE)
+        page.goto(lab)
+        page.locator(".jp-Notebook").wait_for()
+        yield page
+        browser.close()
+
+
+def choice(page, option):
+    """The drop-down that offers an option of that name."""
+    return page.locator("select").filter(has=page.locator("option", has_text=option)).first
+
+
+def titled(page, title):
+    """Wait until the explanation bears that title, then give what the reader sees of it: its pixels, int [H, W, 3]."""
+    page.get_by_text(title, exact=True).wait_for(timeout=5 * MINUTE)
+    page.wait_for_timeout(500)  # the picture follows its title in a message of its own
+    data = page.locator(".widget-image").nth(1).screenshot()
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def differ(first, second):
+    """Whether two pictures on the screen differ by more than one grey level on average."""
+    return first.shape != second.shape or np.abs(first - second).mean() > 1
+
+
+def upload(page, file):
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Your picture").click()
+    chooser.value.set_files(file)
+
+
+def test_stored_results_are_there_before_anything_runs(opened):
+    opened.get_by_text("The page appears here when the notebook runs").wait_for()
+    opened.locator(".jp-OutputArea-output img").first.wait_for()
+
+
+@pytest.fixture(scope="module")
+def running(opened):
+    """The same after Run All Cells, when the page shows its first explanation."""
+    opened.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
+    opened.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
+    opened.get_by_text("Grad-CAM for okonomiyaki", exact=True).wait_for(timeout=5 * MINUTE)
+    opened.locator(".widget-image").nth(1).scroll_into_view_if_needed()
+    return opened
+
+
+def test_the_shown_picture_follows_picture_class_and_method(running):
+    first = titled(running, "Grad-CAM for okonomiyaki")
+    choice(running, "both dishes").select_option("both dishes (drawn)")
+    pizza = titled(running, "Grad-CAM for pizza")
+    assert differ(first, pizza)
+    if os.environ.get("SCREENSHOT"):
+        page = running.locator(".jp-OutputArea-output", has=running.locator("select"))
+        page.screenshot(path=paths.ROOT / "figures" / "11_try_your_own.png")
+    other = choice(running, "the likeliest").locator("option", has_text="okonomiyaki ·").inner_text()
+    choice(running, "the likeliest").select_option(other)
+    okonomiyaki = titled(running, "Grad-CAM for okonomiyaki")
+    assert differ(pizza, okonomiyaki)
+    choice(running, "deconvnet").select_option("Guided Grad-CAM")
+    assert differ(okonomiyaki, titled(running, "Guided Grad-CAM for okonomiyaki"))
+
+
+def test_the_slider_goes_from_the_picture_to_the_map(running):
+    running.locator(".noUi-handle").focus()
+    running.keyboard.press("Home")
+    running.get_by_text("0%", exact=True).wait_for()
+    nothing = titled(running, "Guided Grad-CAM for okonomiyaki")
+    seen = running.locator(".widget-image").first.screenshot()
+    assert not differ(nothing, np.asarray(Image.open(io.BytesIO(seen)).convert("RGB")).astype(int))
+    running.locator(".noUi-handle").focus()
+    running.keyboard.press("End")
+    running.get_by_text("100%", exact=True).wait_for()
+    assert differ(nothing, titled(running, "Guided Grad-CAM for okonomiyaki"))
+
+
+def test_pictures_are_taken_and_other_files_refused(running, tmp_path):
+    (tmp_path / "letter.jpg").write_text("no picture")
+    Image.new("RGB", (300, 200), "tomato").save(tmp_path / "lunch.png")
+    before = running.locator(".widget-image").first.screenshot()
+    upload(running, tmp_path / "letter.jpg")
+    running.get_by_text("letter.jpg: no picture").wait_for()
+    upload(running, tmp_path / "lunch.png")
+    running.locator("option", has_text="lunch.png").wait_for(state="attached")
+    running.wait_for_timeout(1000)
+    assert running.locator(".widget-image").first.screenshot() != before
