@@ -30,17 +30,18 @@ plt.rcParams.update(STYLE)
 def save_figure(name, figure=None):
     """Write `figure` (default: the current one) to figures/<name>.png and return it.
 
-    A file above LARGEST_FIGURE, which only sheets of photos reach, is stored in 256 dithered colours.
+    A file above LARGEST_FIGURE, which only sheets of photos reach, is stored in 256 dithered colours, or 128.
     """
     figure = figure or plt.gcf()
     paths.FIGURES.mkdir(exist_ok=True)
     path = paths.FIGURES / f"{name}.png"
     figure.savefig(path)
-    if path.stat().st_size > LARGEST_FIGURE:
-        with Image.open(path) as picture:
-            colours = picture.convert("RGB")
-            palette = colours.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=3)
-            colours.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    with Image.open(path) as stored:
+        picture = stored.convert("RGB")
+    for colours in (256, 128):
+        if path.stat().st_size > LARGEST_FIGURE:
+            palette = picture.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=3)
+            picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     return figure
 
 

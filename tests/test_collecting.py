@@ -491,7 +491,10 @@ def script(*arguments, **environment):
 def test_the_command_stopped_by_hand_says_how_it_goes_on(monkeypatch):
     monkeypatch.syspath_prepend(paths.ROOT / "scripts")
     command = importlib.import_module("collect_photos")
-    monkeypatch.setattr(command, "search", lambda options: signal.raise_signal(signal.SIGINT))
+    def stopped(options):
+        raise KeyboardInterrupt  # what Ctrl-C does; a signal would be lost where the tests run in the background
+
+    monkeypatch.setattr(command, "search", stopped)
     with pytest.raises(SystemExit, match=r"Stopped\. .* the same command goes on"):
         command.main([])
 
