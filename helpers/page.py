@@ -198,10 +198,10 @@ class Page:
     def _draw(self, change):
         if self.view:
             self.overlay.value = _png(viewer.overlay(self.view, self.strength.value))
-            self.titles[self.overlay].value = f"<b>{self._title()}</b>"
+            self.titles[self.overlay].value = f"<b>{html.escape(self._title())}</b>"
 
     def _title(self):
-        return f"{self.method.value} for {html.escape(self._scored[self.explained][0])}"
+        return f"{self.method.value} for {self._scored[self.explained][0]}"
 
     def _repr_mimebundle_(self, **kwargs):
         """The widgets, and for readers without a kernel a line of text."""
