@@ -63,16 +63,20 @@ def train(run, name, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
     data: {"train", "validation": (images uint8 [N, H, W, 3], labels int [N], ...)}, as `dishes.make_split` gives
     them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored by lot;
     best is the highest validation accuracy. Resumes as `training.fit` does. NAME_shuffled: the training labels are
-    dealt out anew, so that nothing but single pictures can be learned (Adebayo et al. 2018, section 4), and the last
-    epoch's weights are kept.
+    dealt out anew, so that nothing but single pictures can be learned (Adebayo et al. 2018, section 4); no picture is
+    mirrored, which would make that harder, and the last epoch's weights are kept.
     """
     images, labels = data["train"][:2]
     keras.utils.set_random_seed(seed)
     network, shuffled = build(name, images.shape[1]), name.endswith("_shuffled")
     labels = np.random.default_rng(seed).permutation(labels) if shuffled else labels
     recipe = {"network": name, "epochs": epochs, "seed": seed, "pictures": len(images)}
-    training.fit(network, keras.optimizers.Adam(LEARNING_RATE), run,
-                 lambda epoch: _mirrored(photos.batches(images, labels, BATCH_SIZE, seed, epoch), seed, epoch), epochs,
+
+    def batches(epoch):
+        plain = photos.batches(images, labels, BATCH_SIZE, seed, epoch)
+        return plain if shuffled else _mirrored(plain, seed, epoch)
+
+    training.fit(network, keras.optimizers.Adam(LEARNING_RATE), run, batches, epochs,
                  from_logits=gives_logits(name), recipe=recipe, keep_best=not shuffled, progress=progress,
                  validation=photos.batches(*data["validation"][:2], BATCH_SIZE), on_epoch=on_epoch,
                  learning_rate=training.paper_schedule(epochs, LEARNING_RATE))
