@@ -24,3 +24,16 @@ def edge_detector(images, classes=None):
     """
     grey = np.asarray(images, np.float32).mean(axis=-1, keepdims=True)
     return np.linalg.norm(tf.image.sobel_edges(tf.constant(grey))[..., 0, :], axis=-1)
+
+
+def brightness(images, classes=None):
+    """The picture's own brightness, the mean over the channels. float32 [B, H, W].
+
+    What every map of the form weight x pixel, GCM's for one, shows even with weights that know nothing.
+    """
+    return np.asarray(images, np.float32).mean(axis=-1)
+
+
+def random_map(images, classes=None):
+    """Uniform random numbers in [0, 1), other ones for each picture of a batch, the same ones at each call."""
+    return np.random.default_rng(0).random(images.shape[:3], np.float32)

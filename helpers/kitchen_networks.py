@@ -14,6 +14,7 @@ MEAN_COLOUR = (0.5958, 0.4873, 0.3763)            # of the kitchen's training pi
 NETWORKS = {
     "kitchen_gcm": lambda: gcm.GCM(2),
     "kitchen_cam": lambda: encoder_with_gap(2),
+    "kitchen_cam_again": lambda: encoder_with_gap(2),     # trained from another seed
     "kitchen_cam_shuffled": lambda: encoder_with_gap(2),  # trained on labels dealt out anew
     "kitchen_nin": lambda: network_in_network(2),
 }
@@ -57,19 +58,19 @@ def build(name, size=160):
     return network
 
 
-def train(run, name, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
+def train(run, name, data, epochs=EPOCHS, progress=True, on_epoch=None):
     """Train the network `name` on data["train"] in the folder `run`; returns it with its best epoch's weights.
 
     data: {"train", "validation": (images uint8 [N, H, W, 3], labels int [N], ...)}, as `dishes.make_split` gives
     them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored by lot;
-    best is the highest validation accuracy. Resumes as `training.fit` does. NAME_shuffled: the training labels are
-    dealt out anew, so that nothing but single pictures can be learned (Adebayo et al. 2018, section 4); no picture is
-    mirrored, which would make that harder, and the last epoch's weights are kept.
+    best is the highest validation accuracy. Resumes as `training.fit` does. The seed is 0, for NAME_again 1.
+    NAME_shuffled: the training labels are dealt out anew, so that nothing but single pictures can be learned (Adebayo
+    et al. 2018, section 4); no picture is mirrored, which would make that harder, and the last epoch's weights stay.
     """
-    images, labels = data["train"][:2]
+    images, labels = data["train"][0], training_labels(name, data)
+    seed, shuffled = int(name.endswith("_again")), name.endswith("_shuffled")
     keras.utils.set_random_seed(seed)
-    network, shuffled = build(name, images.shape[1]), name.endswith("_shuffled")
-    labels = np.random.default_rng(seed).permutation(labels) if shuffled else labels
+    network = build(name, images.shape[1])
     recipe = {"network": name, "epochs": epochs, "seed": seed, "pictures": len(images)}
 
     def batches(epoch):
@@ -85,10 +86,20 @@ def train(run, name, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
     return network
 
 
+def training_labels(name, data):
+    """The labels that the network of that name is trained on: data["train"]'s, or dealt out anew for NAME_shuffled."""
+    labels = data["train"][1]
+    return np.random.default_rng(0).permutation(labels) if name.endswith("_shuffled") else labels
+
+
 def ship(network, name, data, epochs):
-    """Write weights/<name>.weights.h5 and, beside it, what it reaches on data["test"] as json; returns that dict."""
-    measured = {f"{split}_accuracy": accuracy(network, name, data[split]) for split in ("train", "test")}
-    return trained.ship(network, name, {"epochs": epochs, "pictures": len(data["train"][1]), **measured})
+    """Write weights/<name>.weights.h5 and, beside it, what it reaches on data["test"] as json; returns that dict.
+
+    train_accuracy is the part of the labels it was trained on, right or dealt out anew, that it knows.
+    """
+    learned = accuracy(network, name, (data["train"][0], training_labels(name, data)))
+    return trained.ship(network, name, {"epochs": epochs, "pictures": len(data["train"][1]), "train_accuracy": learned,
+                                        "test_accuracy": accuracy(network, name, data["test"])})
 
 
 def load_trained(name):

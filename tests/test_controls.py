@@ -1,4 +1,4 @@
-"""The two controls: where they peak, what they ignore, Sobel's kernel by hand."""
+"""The controls: where they peak, what they ignore, Sobel's kernel by hand."""
 
 import numpy as np
 import pytest
@@ -25,3 +25,16 @@ def test_the_edge_detector_finds_edges_by_sobels_kernel():
     images[0] = 0
     images[0, 3, 3] = (0.3, 0.6, 0.9)
     np.testing.assert_allclose(controls.edge_detector(images)[0, 2, 2:5], 0.6 * np.sqrt([2, 4, 2]), rtol=1e-6)
+
+
+def test_brightness_is_the_mean_of_the_colours():
+    images = np.array([[[[0.3, 0.6, 0.9], [0, 0, 1]]]], np.float32)
+    np.testing.assert_allclose(controls.brightness(images, 0), [[[0.6, 1 / 3]]], rtol=1e-6)
+
+
+def test_random_maps_differ_from_picture_to_picture_and_not_from_call_to_call():
+    images = np.zeros((2, 40, 50, 3), np.float32)
+    first, second = controls.random_map(images, [0, 1])
+    np.testing.assert_array_equal(controls.random_map(images), [first, second])
+    assert first.dtype == np.float32 and first.min() >= 0 and first.max() < 1
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1 and first.mean() == pytest.approx(0.5, abs=0.02)

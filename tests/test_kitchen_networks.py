@@ -81,3 +81,23 @@ def test_what_is_shipped_is_what_is_loaded(data, monkeypatch, tmp_path):
     assert [one.tobytes() for one in loaded.get_weights()] == [one.tobytes() for one in network.get_weights()]
     assert about["test_accuracy"] == kitchen_networks.accuracy(loaded, "kitchen_cam", data["test"])
     assert about["epochs"] == 3 and about["pictures"] == 12
+
+
+def test_a_shuffled_twin_is_measured_on_the_labels_it_learned(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(trained.paths, "WEIGHTS", tmp_path)
+    dealt = kitchen_networks.training_labels("kitchen_cam_shuffled", data)
+    by_heart = dict(zip(map(bytes, data["train"][0] / np.float32(255)), dealt, strict=True))
+    monkeypatch.setattr(kitchen_networks.training, "evaluate", lambda network, batches, logits: {
+        "validation_accuracy": np.mean([by_heart[bytes(image)] == label for images, labels in batches
+                                        for image, label in zip(images.numpy(), labels.numpy(), strict=True)])})
+    about = kitchen_networks.ship(kitchen_networks.build("kitchen_cam_shuffled"), "kitchen_cam_shuffled", data, 1)
+    right = np.mean(dealt == data["train"][1])
+    assert about["train_accuracy"] == 1 and about["test_accuracy"] == right < 1
+
+
+def test_the_second_twin_starts_from_another_seed(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "fit", lambda *arguments, **options: None)
+    monkeypatch.setattr(keras.Model, "load_weights", lambda self, path: None)
+    first, again, once_more = (kitchen_networks.train(tmp_path, name, data, epochs=1).trainable_variables[0].numpy()
+                               for name in ("kitchen_cam", "kitchen_cam_again", "kitchen_cam_again"))
+    assert not np.array_equal(first, again) and np.array_equal(again, once_more)
