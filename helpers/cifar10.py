@@ -102,7 +102,7 @@ def training_batches(images, labels, batch_size=128, seed=0, augmented=True):
         def prepare(step, index):
             pictures = tf.gather(images, index)
             if augmented:
-                pictures = augment(pictures, seed=tf.stack([seed * 100_003 + epoch, tf.cast(step, tf.int32)]))
+                pictures = augment(pictures, seed=tf.stack([tf.constant(seed * 100_003 + epoch, tf.int64), step]))
             return tf.cast(pictures, tf.float32) / 255, tf.gather(labels, index)
 
         steps = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate()

@@ -78,7 +78,7 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
     recipe = {"network": "blog_cnn", "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "seed": seed,
               "precision": precision, "class_names": list(data.class_names), "data": _digest(data)}
     validation = photos.batches(*data.validation, BATCH_SIZE)
-    history = training.fit(model, _optimizer(precision), run,
+    history = training.fit(model, training.scaled(keras.optimizers.Adam(LEARNING_RATE)), run,
                            lambda epoch: photos.batches(images, labels, BATCH_SIZE, seed, epoch), epochs,
                            validation=validation, keep_best=True, from_logits=False, recipe=recipe,
                            progress=progress, on_epoch=on_epoch)
@@ -92,11 +92,6 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
                "optimizer": recipe["optimizer"], "batch_size": BATCH_SIZE, "history": _columns(history)}
     trained.write_json(metrics, run / "metrics.json")
     return best, metrics
-
-
-def _optimizer(precision):
-    adam = keras.optimizers.Adam(LEARNING_RATE)
-    return keras.mixed_precision.LossScaleOptimizer(adam) if precision == "mixed_float16" else adam
 
 
 def _digest(data):
@@ -140,7 +135,7 @@ def ship(run, test, name=SHIPPED):
 
     The accuracy and confusion matrix are measured anew on `test` = (images, labels), with the rounded weights.
     """
-    model, metrics = load_trained(f"{paths.RUNS.name}/{run}")
+    model, metrics = load_trained(str(run_folder(run)))
     half = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float16")
     half.set_weights(model.get_weights())
     model.set_weights(half.get_weights())

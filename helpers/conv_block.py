@@ -9,16 +9,18 @@ from keras import layers
 class FusedBatchNormalization(layers.BatchNormalization):
     """Batch normalisation over [B,H,W] in one kernel, where Keras' own layer spends five (training is 1.5 x as fast).
 
-    [B,H,W,C] -> the same shape and dtype; statistics and parameters are float32. As in every fused kernel the moving
-    variance collects the unbiased n/(n-1) variance, Keras' own layer the biased one. Across several replicas it is
-    Keras' synchronised layer, so that the statistics are those of the whole batch.
+    [B,H,W,C] -> the same shape and dtype. As in every fused kernel the moving variance collects the unbiased n/(n-1)
+    variance, Keras' own layer the biased one. It is Keras' layer where parameters are not float32 (a policy of pure
+    float16, say), and across several replicas Keras' synchronised one: the statistics are those of the whole batch.
     """
 
     def __init__(self, **kwargs):
         super().__init__(**{**kwargs, "synchronized": True})
 
     def call(self, inputs, training=None):
-        if training and tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        training = training and self.trainable  # frozen, it normalises as in inference
+        several = training and tf.distribute.get_strategy().num_replicas_in_sync > 1
+        if several or self.variable_dtype != "float32":  # the kernel's parameters are float32
             return super().call(inputs, training=training)
         none = tf.zeros([0])
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

@@ -46,6 +46,8 @@ class GCM(keras.Model):
             self.decoder_layers = [_decoder(num_classes, policy)]
         else:
             self.decoder_layers = [_decoder(1, policy, f"_class_{j}") for j in range(num_classes)]
+        if clip:  # a layer, so that the guided methods find it
+            self.clip_layer = layers.ReLU(dtype="float32", name="layer_15_relu")
 
     def build(self, input_shape):
         if self.built:
@@ -73,7 +75,7 @@ class GCM(keras.Model):
                 maps = layer(maps) if layer is decoder[-1] else layer(maps, training=training)
             decoded.append(maps)
         weights = ops.cast(ops.concatenate(decoded, axis=-1), "float32")
-        return ops.relu(weights) if self.clip else weights
+        return self.clip_layer(weights) if self.clip else weights
 
     def call(self, images, training=None):
         """Class scores [B,num_classes] by equation 6: the inner product of generated weights and image.
@@ -95,7 +97,7 @@ class GCM(keras.Model):
         if classes is None:
             classes = ops.argmax(class_scores(weights, images), axis=-1)
         else:
-            self._check_classes(classes)
+            self._check_classes(classes, images.shape[0])
         chosen = ops.broadcast_to(ops.cast(classes, "int32"), ops.shape(images)[:1])
         chosen_weights = ops.take_along_axis(weights, chosen[:, None, None, None], axis=-1)  # [B,H,W,1]
         return chosen_weights * images                                                       # Tile by broadcasting
@@ -113,12 +115,14 @@ class GCM(keras.Model):
             raise ValueError(f"images: {images.shape[-1]} channels; this GCM was built for {self.channels}")
         return ops.cast(images, "float32")
 
-    def _check_classes(self, classes):
+    def _check_classes(self, classes, batch):
         if tf.is_symbolic_tensor(classes):
             return
         given = np.asarray(classes)
         if given.dtype.kind not in "iu" or not ((given >= 0) & (given < self.num_classes)).all():
             raise ValueError(f"classes {classes}: this network has the classes 0 to {self.num_classes - 1}")
+        if given.shape not in ((), (batch or given.size,)):
+            raise ValueError(f"classes: shape {given.shape} for {batch} images; one class, or one for each, is wanted")
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "decoder": self.decoder, "clip": self.clip}
@@ -153,11 +157,11 @@ def class_scores(weights, images, dtype="float64"):
     """Equations 3 and 6: weight maps [B,H,W,N] and their images [B,H,W,D] -> class scores [B,N], float32.
 
     Colours are averaged before the product, so nothing of the size [B,H,W,D,N] is ever made.
-    dtype: what the sum is kept in; in float64 even a score near zero has five right digits (training needs less).
+    dtype: what is computed in; float64 adds no rounding of its own, which matters for scores near zero, the difference
+    of large positive and negative parts. Training needs less.
     """
-    brightness = ops.mean(ops.cast(images, "float32"), axis=-1)  # [B,H,W]
-    products = ops.cast(weights * brightness[..., None], dtype)
-    return ops.cast(ops.mean(products, axis=(1, 2)), "float32")
+    brightness = ops.mean(ops.cast(images, dtype), axis=-1, keepdims=True)  # [B,H,W,1]
+    return ops.cast(ops.mean(ops.cast(weights, dtype) * brightness, axis=(1, 2)), "float32")
 
 
 def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS):
@@ -197,12 +201,17 @@ def untrained(name):
     return model
 
 
+SHIPPED = ("gcm", "gcm-clipped", "cnn")
+
+
 def load_trained(name):
     """The network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped" or "cnn".
 
     Recipe, accuracy and checksum are in weights/README.md. Raises ValueError for another name, FileNotFoundError
     where the weights are missing, OSError where the file is damaged.
     """
+    if name not in SHIPPED:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(SHIPPED)}")
     return trained.restore(untrained(name), name, f'make train-gcm VARIANT={name} ARGS="--ship"')
 
 
@@ -225,5 +234,5 @@ def _check_size(shape):
     if len(shape) != 4:
         raise ValueError(f"images: shape {tuple(shape)}; GCM takes a batch [B,H,W,D]: add the batch axis")
     height, width = shape[1], shape[2]
-    if (height or 4) % 4 or (width or 4) % 4:
+    if any(side is not None and (side % 4 or not side) for side in (height, width)):
         raise ValueError(f"images: {height}x{width}; GCM needs height and width divisible by 4: crop or pad first")

@@ -22,13 +22,13 @@ def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, stra
     are its errors and its going on after a kill. At the end run/last.weights.h5 and run/metrics.json are written.
     Source: section 4.1. He normal initial weights are ours (the paper names none).
     """
+    if batch_size < 1 or not len(data.train_images):
+        raise ValueError(f"batch_size {batch_size}, {len(data.train_images)} training pictures: at least 1 of each")
     strategy, precision = strategy or training.choose_strategy("one"), keras.config.dtype_policy().name
     keras.utils.set_random_seed(seed)
     with strategy.scope():
         model = fast_twin(variant)
-        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-        if precision == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = training.scaled(keras.optimizers.SGD(0.1, momentum=0.9))
     recipe = {"variant": variant, "epochs": epochs, "seed": seed, "batch_size": batch_size, "precision": precision,
               "data": data.source, "train_images": len(data.train_images)}
     history = training.fit(

@@ -68,16 +68,17 @@ def train(run, name, data, epochs=EPOCHS, progress=True, on_epoch=None):
     et al. 2018, section 4); no picture is mirrored, which would make that harder, and the last epoch's weights stay.
     """
     images, labels = data["train"][0], training_labels(name, data)
-    seed, shuffled = int(name.endswith("_again")), name.endswith("_shuffled")
+    recipe, shuffled = _recipe(name, epochs), name.endswith("_shuffled")
+    seed = recipe["seed"]
     keras.utils.set_random_seed(seed)
     network = build(name, images.shape[1])
-    recipe = {"network": name, "epochs": epochs, "seed": seed, "pictures": len(images)}
+    recipe |= {"precision": keras.config.dtype_policy().name, "pictures": len(images)}
 
     def batches(epoch):
         plain = photos.batches(images, labels, BATCH_SIZE, seed, epoch)
         return plain if shuffled else _mirrored(plain, seed, epoch)
 
-    training.fit(network, keras.optimizers.Adam(LEARNING_RATE), run, batches, epochs,
+    training.fit(network, training.scaled(keras.optimizers.Adam(LEARNING_RATE)), run, batches, epochs,
                  from_logits=gives_logits(name), recipe=recipe, keep_best=not shuffled, progress=progress,
                  validation=photos.batches(*data["validation"][:2], BATCH_SIZE), on_epoch=on_epoch,
                  learning_rate=training.paper_schedule(epochs, LEARNING_RATE))
@@ -98,13 +99,19 @@ def ship(network, name, data, epochs):
     train_accuracy is the part of the labels it was trained on, right or dealt out anew, that it knows.
     """
     learned = accuracy(network, name, (data["train"][0], training_labels(name, data)))
-    return trained.ship(network, name, {"epochs": epochs, "pictures": len(data["train"][1]), "train_accuracy": learned,
+    return trained.ship(network, name, {**_recipe(name, epochs), "pictures": len(data["train"][1]),
+                                        "train_accuracy": learned,
                                         "test_accuracy": accuracy(network, name, data["test"])})
+
+
+def _recipe(name, epochs):
+    return {"network": name, "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "epochs": epochs,
+            "mirrored": not name.endswith("_shuffled"), "seed": int(name.endswith("_again"))}
 
 
 def load_trained(name):
     """The shipped network of that name. Raises ValueError for unknown names, FileNotFoundError where there is none."""
-    return trained.restore(build(name), name, f"python scripts/train_kitchen.py {name}")
+    return trained.restore(build(name), name, f"python scripts/train_kitchen.py {name} --ship")
 
 
 def accuracy(network, name, split):

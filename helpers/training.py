@@ -1,5 +1,6 @@
 """Training that can be killed and goes on: schedules, one loop for every distribution strategy, checkpoints."""
 
+import contextlib
 import json
 import os
 import time
@@ -33,8 +34,9 @@ def choose_strategy(name="auto"):
     """
     if name not in ("auto", "one"):
         raise ValueError(f'strategy {name!r}: choose "auto" or "one"')
-    workers = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).get("worker", [])
-    if name == "auto" and len(workers) > 1:
+    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+    machines = [*cluster.get("chief", []), *cluster.get("worker", [])]
+    if name == "auto" and len(machines) > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "auto" and len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
@@ -55,19 +57,27 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
     on_epoch: called with each finished row of the history.
 
     A killed run loses the running epoch and no more: call again with the same arguments. Raises ValueError where
-    `run` belongs to another recipe or network or workers disagree about it, FloatingPointError where the loss is no
-    longer finite (the last good epoch stays on disk), RuntimeError where another worker is lost.
+    `run` belongs to another recipe or network or workers disagree about it, and for no epochs; FloatingPointError
+    where the loss or a weight is no longer finite (the last good epoch stays on disk), RuntimeError where another
+    worker is lost.
     """
+    if epochs < 1:
+        raise ValueError(f"epochs {epochs}: at least 1 is needed")
     strategy = strategy or tf.distribute.get_strategy()
     run = Path(run)
     step = train_step(model, optimizer, from_logits, strategy)
     history = _restore(run, model, optimizer, recipe)
-    _check_workers_agree(strategy, len(history))
+    if history and is_chief(strategy):
+        write_log(history, run / "log.csv")  # a kill may have come between the state and its log
+    with _lost_workers_named(strategy):
+        _check_workers_agree(strategy, len(history))
     score = _score_step(model, from_logits)
     for epoch in range(len(history), epochs):
         if learning_rate:
             optimizer.learning_rate.assign(learning_rate(epoch))
-        row = _train_epoch(step, batches(epoch), strategy, f"epoch {epoch + 1}/{epochs}", progress)
+        with _lost_workers_named(strategy):
+            row = _train_epoch(step, batches(epoch), strategy, _title(history, epochs), progress)
+        _check_finite(row["loss"], model, f"epoch {epoch + 1}/{epochs}")
         row = {"epoch": epoch + 1, **row, "learning_rate": float(optimizer.learning_rate.numpy())}
         if validation is not None:
             row |= _evaluate(score, validation)
@@ -88,9 +98,18 @@ def evaluate(model, data, from_logits):
 
 
 def is_chief(strategy):
-    """True on the one worker that writes files: always, unless there are several machines."""
+    """True on the one machine that writes files: the cluster's chief, worker 0 where it has none."""
     resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_id in (None, 0)
+    if resolver is None or resolver.task_id is None:
+        return True
+    chief = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return (resolver.task_type, resolver.task_id) == (chief, 0)
+
+
+def scaled(optimizer):
+    """`optimizer`, with its loss scaled where Keras' global dtype policy is mixed_float16; to be built in a scope."""
+    half = keras.config.dtype_policy().name == "mixed_float16"
+    return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
 
 
 def read_history(run):
@@ -175,18 +194,41 @@ def _train_epoch(step, data, strategy, title, progress):
         for inputs, labels in strategy.experimental_distribute_dataset(data.with_options(options)):
             sums += step(inputs, labels).numpy()
             if not np.isfinite(sums[0]):
-                raise FloatingPointError(f"{title}: the loss is no longer finite. The last good epoch is on disk; "
-                                         "try a smaller learning rate, or float32 instead of mixed precision")
+                break
             speed = sums[2] / (time.perf_counter() - started)
             bar.set_postfix_str(f"loss {sums[0] / sums[2]:.3f}, {speed:.0f} images/s", refresh=False)
             bar.update()
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
-        raise RuntimeError(f"{title}: another worker is lost ({type(error).__name__}). Start all workers again with "
-                           "the same command: training goes on after the last whole epoch") from error
     finally:
         bar.close()
     loss, right, count = sums
     return {"loss": loss / count, "accuracy": right / count, "seconds": time.perf_counter() - started}
+
+
+def _title(history, epochs):
+    """The progress bar's title: which epoch of how many and, from the second on, the time left for all of them."""
+    title = f"epoch {len(history) + 1}/{epochs}"
+    if not history:
+        return title
+    left = np.mean([row["seconds"] for row in history]) * (epochs - len(history))
+    return f"{title}, {tqdm.format_interval(left)} left for all"
+
+
+def _check_finite(loss, model, title):
+    if not (np.isfinite(loss) and all(np.isfinite(np.asarray(variable)).all() for variable in model.variables)):
+        raise FloatingPointError(f"{title}: the loss or a weight is no longer finite. The last good epoch is on "
+                                 "disk; start another run with a smaller learning rate, or with float32")
+
+
+@contextlib.contextmanager
+def _lost_workers_named(strategy):
+    """What TensorFlow raises in the others when one of several machines is lost becomes a clear RuntimeError."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
+        raise RuntimeError(f"another worker is lost ({type(error).__name__}). Start all workers again with the same "
+                           "command: training goes on after the last whole epoch") from error
 
 
 def _check_workers_agree(strategy, finished):
@@ -235,7 +277,7 @@ def _read_state(state):
     try:
         with open(state, "rb") as file, np.load(file) as stored:
             about = json.loads(str(stored["about"]))
-            return [stored[name] for name in sorted(stored.files) if name != "about"], about
+            return [stored[f"v{index:04d}"] for index in range(len(stored.files) - 1)], about
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{state} cannot be read ({error}): delete {state.parent.name} to start anew") from error
 

@@ -41,7 +41,8 @@ def main(arguments=None):
     except (OSError, ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     print_metrics(metrics)
-    print(f'everything is in {paths.relative(classifier.run_folder(run))}; in a notebook: WEIGHTS = "runs/{run}"')
+    folder = paths.relative(classifier.run_folder(run))
+    print(f'everything is in {folder}; in a notebook: WEIGHTS = "{folder}"')
 
 
 def load(options):

@@ -32,14 +32,14 @@ def main(arguments=None):
     parser.add_argument("--ship", action="store_true", help="also copy the result to weights/")
     options = parser.parse_args(arguments)
 
-    runtime.setup(seed=options.seed, precision=options.precision)
     run = paths.RUNS / f"{options.variant}-{options.epochs}-seed{options.seed}"
     try:
+        runtime.setup(seed=options.seed, precision=options.precision)
         strategy, data = training.choose_strategy("auto"), load(options)
         _, history = gcm_training.train(
             run, options.variant, data, options.epochs, options.seed, options.batch_size, strategy,
             progress=sys.stderr.isatty(), on_epoch=print_row)
-        if options.ship:
+        if options.ship and training.is_chief(strategy):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
             print(gcm_training.ship(run, data))
     except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
@@ -51,6 +51,8 @@ def main(arguments=None):
 def load(options):
     data = cifar10.load(options.data)
     print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
+    if options.ship and not (data.is_real and options.train_images >= len(data.train_images)):
+        raise ValueError("--ship: only a network trained on all of CIFAR-10 belongs into weights/; leave --ship out")
     return data.first(train=options.train_images)
 
 

@@ -1,6 +1,6 @@
 """A small training for test_training.py, in a process of its own: devices, workers and kills need one.
 
-    python tests/small_training.py RUN EPOCHS [--devices 2] [--slow SECONDS] [--dropout]
+    python tests/small_training.py RUN EPOCHS [--devices 2] [--slow SECONDS] [--dropout SHARE] [--gcm]
 
 TF_CONFIG makes it a worker. Prints the history as one JSON line.
 """
@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers import cifar10, training
+from helpers import cifar10, gcm, training
 from helpers.conv_block import ConvBlock
 
 PICTURES, BATCH = 103, 32  # the last batch is odd: two replicas get different shares of it
@@ -31,12 +31,17 @@ def small_network(dropout=0.0, seed=3):
                              keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
 
 
-def train(run, epochs, strategy=None, dropout=0.0, pause=0.0, **options):
+def gcm_network(dropout=0.0):
+    keras.utils.set_random_seed(3)
+    return gcm.untrained("gcm")
+
+
+def train(run, epochs, strategy=None, dropout=0.0, pause=0.0, network=small_network, **options):
     strategy = strategy or tf.distribute.get_strategy()
     data = cifar10.drawn(train=11, test=5)
     pictures, labels = data.train_images[:PICTURES], data.train_labels[:PICTURES]
     with strategy.scope():
-        model = small_network(dropout)
+        model = network(dropout)
         optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
     history = training.fit(
         model, optimizer, run, cifar10.training_batches(pictures, labels, BATCH), epochs, from_logits=True,
@@ -53,6 +58,7 @@ def main():
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--slow", type=float, default=0.0)
+    parser.add_argument("--gcm", action="store_true", help="GCM in place of the small network")
     arguments = parser.parse_args()
     if arguments.devices == 1:
         strategy = training.choose_strategy("auto")
@@ -60,7 +66,8 @@ def main():
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.devices)
         strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(arguments.devices)])
-    model, _, history = train(arguments.run, arguments.epochs, strategy, arguments.dropout, arguments.slow)
+    model, _, history = train(arguments.run, arguments.epochs, strategy, arguments.dropout, arguments.slow,
+                              gcm_network if arguments.gcm else small_network)
     checksum = float(sum(np.abs(np.asarray(variable, np.float64)).sum() for variable in model.variables))
     print(json.dumps({"replicas": strategy.num_replicas_in_sync, "history": history, "checksum": checksum}))
 

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from small_training import PICTURES, small_network, train
+from small_training import PICTURES, gcm_network, small_network, train
 
 from helpers import training
 
@@ -221,7 +221,7 @@ def test_a_damaged_state_says_what_to_do(tmp_path, damage):
 def test_a_loss_that_explodes_stops_and_keeps_the_last_good_epoch(tmp_path):
     model, optimizer, _ = train(tmp_path, 1)
     broken = tf.data.Dataset.from_tensors((np.full((2, 32, 32, 3), np.nan, "float32"), [0, 1]))
-    with pytest.raises(FloatingPointError, match="epoch 2/3: the loss is no longer finite"):
+    with pytest.raises(FloatingPointError, match="epoch 2/3: the loss or a weight is no longer finite"):
         training.fit(model, optimizer, tmp_path, lambda epoch: broken, 3, from_logits=True, recipe={"net": "small"},
                      progress=False)
     assert len(training.read_history(tmp_path)) == 1
@@ -251,6 +251,15 @@ def test_two_virtual_devices_learn_as_one(tmp_path, one_device):
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["replicas"] == 2
     assert_same_curve(result["history"], one_device)
+
+
+def test_gcm_learns_on_two_virtual_devices_as_on_one(tmp_path):
+    done = subprocess.run([sys.executable, SCRIPT, str(tmp_path / "two"), "1", "--devices", "2", "--gcm"],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    one, = train(tmp_path / "one", 1, network=gcm_network)[2]
+    two, = json.loads(done.stdout.splitlines()[-1])["history"]
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)  # 15 layers amplify what the order of sums changes
 
 
 def free_ports(count):
@@ -317,3 +326,49 @@ def test_choose_strategy(monkeypatch):
     config = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert training.choose_strategy("auto") is tf.distribute.get_strategy()  # a cluster of one
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: "several machines")
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"chief": ["127.0.0.1:1"], "worker": ["127.0.0.1:2"]},
+                                                "task": {"type": "worker", "index": 0}}))
+    assert training.choose_strategy("auto") == "several machines"
+
+
+@pytest.mark.parametrize("machines, writer", [({"chief": 1, "worker": 2}, ("chief", 0)), ({"worker": 2}, ("worker", 0)),
+                                              ({"chief": 1, "worker": 1}, ("chief", 0))])
+def test_one_machine_writes(machines, writer):
+    cluster = tf.train.ClusterSpec({kind: [f"127.0.0.1:{i}" for i in range(n)] for kind, n in machines.items()})
+    for kind, count in machines.items():
+        for index in range(count):
+            class Strategy:
+                cluster_resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+                    cluster, task_type=kind, task_id=index)
+
+            assert training.is_chief(Strategy) == ((kind, index) == writer)
+    assert training.is_chief(tf.distribute.get_strategy())
+
+
+def test_a_kill_between_state_and_log_loses_no_row(tmp_path):
+    train(tmp_path, 2)
+    whole = (tmp_path / "log.csv").read_text()
+    (tmp_path / "log.csv").write_text(whole.rsplit("\n", 2)[0] + "\n")
+    train(tmp_path, 2)
+    assert (tmp_path / "log.csv").read_text() == whole
+
+
+def test_weights_that_explode_in_the_last_step_are_not_kept(tmp_path):
+    """Its loss is still finite: it was taken before the step."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    data = tf.data.Dataset.from_tensors((tf.constant([[1e30], [1e30]]), tf.constant([0, 1])))
+    with pytest.raises(FloatingPointError, match="a weight is no longer finite"):
+        training.fit(model, keras.optimizers.SGD(1e30), tmp_path, lambda epoch: data, 1, from_logits=True, recipe={},
+                     progress=False)
+    assert training.read_history(tmp_path) == []
+
+
+def test_no_epochs_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least 1"):
+        train(tmp_path, 0)
+
+
+def test_the_bar_says_how_much_is_left_for_all_epochs():
+    assert training._title([], 3) == "epoch 1/3"
+    assert training._title([{"seconds": 100.0}, {"seconds": 50.0}], 6) == "epoch 3/6, 05:00 left for all"
