@@ -183,8 +183,11 @@ def colour_baseline(images, labels):
 
 
 def photo_data(folder, counts=photos.COUNTS, seed=0):
-    """A folder of photos as `Data`, and all that `photos.load` found in it: (Data, Photos)."""
-    loaded = photos.load(folder, counts, seed)
+    """A folder of photos as `Data`, and all that `photos.load` found in it: (Data, Photos).
+
+    folder: with one sub-folder a class; a relative one may start from the project's folder, too.
+    """
+    loaded = photos.load(paths.given(folder), counts, seed)
     three = [(split.images, split.labels) for split in (loaded.train, loaded.validation, loaded.test)]
     return Data(*three, loaded.class_names, f"photos ({Path(folder).name})"), loaded
 

@@ -11,6 +11,15 @@ DATA = ROOT / "data"
 RUNS = ROOT / "runs"
 
 
+def given(path):
+    """A path as a reader gives it: as it stands where that exists, else from the project's folder.
+
+    Notebooks run in a folder of their own; the same words mean the same folder there and behind `make train PHOTOS=`.
+    """
+    path = Path(path).expanduser()
+    return path if path.exists() else ROOT / path
+
+
 def relative(path):
     """`path` as a reader knows it: relative to the project where it lies inside, unchanged elsewhere."""
     path = Path(path).resolve()
