@@ -179,9 +179,8 @@ def _of_training(name):
 
 def _model_file(name):
     """The file meant by `name`, relative to the working directory or to the project."""
-    given = Path(name).expanduser()
-    file = next((place for place in (given, paths.ROOT / given) if place.exists()), None)
-    if not name or file is None:
+    file = paths.given(name)
+    if not name or not file.exists():
         raise FileNotFoundError(f"no model file {name!r}: give the path of a .keras or .h5 file")
     if file.name.endswith(".weights.h5"):
         raise ValueError(f"{file.name} holds weights without their network: save the whole one, "
