@@ -52,7 +52,8 @@ def run(path, position, inplace):
     print(f"{position} {path.stem} ... ", end="", flush=True)
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False,
-                            resources={"metadata": {"path": str(path.parent)}})
+                            resources={"metadata": {"path": str(path.parent)}},
+                            extra_arguments=["--log-level=ERROR"])  # a kernel's warnings tear the progress lines
     started, problem = time.perf_counter(), None
     try:
         client.execute()

@@ -205,7 +205,7 @@ def test_networks_with_two_inputs(tmp_path):
 
 def test_the_page_shows_what_the_viewer_gives(shown):
     shown.picture.value, shown.method.value, shown.class_index.value = "both dishes (drawn)", "Guided Grad-CAM", 1
-    pair = dishes.two_dishes(seed=78).image
+    pair = dishes.two_dishes(seed=116).image
     direct = guided.GuidedGradCAM(classifier.load_trained()[0])(pair[None].astype("float32") / 255, 1)[0]
     np.testing.assert_allclose(shown.view.raw, direct, rtol=1e-4, atol=1e-5 * np.abs(direct).max())
     shown.strength.value = 0
