@@ -1,4 +1,4 @@
-"""Run the notebooks top to bottom without a browser, one progress line each.
+"""Run the notebooks top to bottom without a browser, a progress line for each; copies two at a time.
 
     python scripts/run_notebooks.py             copies of all of them: results in build/notebooks/ and figures/
     python scripts/run_notebooks.py 03 05       only those whose names begin so
@@ -6,8 +6,10 @@
 """
 
 import argparse
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -28,8 +30,13 @@ def main():
         sys.exit(f"no notebook begins with {' or '.join(arguments.names)}; there are: "
                  + ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))))
     before = time.time()
-    failed = [path.name for number, path in enumerate(chosen, start=1)
-              if not run(path, f"[{number}/{len(chosen)}]", arguments.inplace)]
+    if arguments.inplace or (os.cpu_count() or 1) < 2:  # what is stored holds time measurements: one at a time
+        results = [run(path, arguments.inplace) for path in chosen]
+    else:
+        chosen = chosen[:1] + chosen[:0:-1]  # the longest ones are the last: they start right after the check of 00
+        with ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(run, chosen))
+    failed = [path.name for path, ran in zip(chosen, results, strict=True) if not ran]
     written = sorted(path.name for path in FIGURES.glob("*.png") if path.stat().st_mtime >= before)
     print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks ran in {(time.time() - before) / 60:.1f} minutes.")
     if written:
@@ -47,9 +54,9 @@ def choose(names, with_solutions):
     return [path for path in paths if not names or path.name.startswith(tuple(names))]
 
 
-def run(path, position, inplace):
+def run(path, inplace=False):
     """Execute one notebook; True where every cell ran."""
-    print(f"{position} {path.stem} ... ", end="", flush=True)
+    print(f"       {path.stem} ...", flush=True)
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False,
                             resources={"metadata": {"path": str(path.parent)}},
@@ -59,7 +66,7 @@ def run(path, position, inplace):
         client.execute()
     except (CellExecutionError, DeadKernelError) as error:
         problem = str(error).strip()
-    print(f"{time.perf_counter() - started:.0f} s" + (" FAILED" if problem else ""))
+    print(f"{time.perf_counter() - started:4.0f} s {path.stem}" + (" FAILED" if problem else ""), flush=True)
     if problem:
         print(problem)
     if not (problem and inplace):  # a failed run never replaces a stored notebook
