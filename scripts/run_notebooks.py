@@ -58,7 +58,7 @@ def run(path, inplace=False):
     """Execute one notebook; True where every cell ran."""
     print(f"       {path.stem} ...", flush=True)
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False,
+    client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False, coalesce_streams=True,
                             resources={"metadata": {"path": str(path.parent)}},
                             extra_arguments=["--log-level=ERROR"])  # a kernel's warnings tear the progress lines
     started, problem = time.perf_counter(), None
