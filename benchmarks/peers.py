@@ -8,6 +8,7 @@ rounds' ratios are printed. The peers are installed into build/peers-venv on fir
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
@@ -36,6 +37,7 @@ NOTES = """\
 passes: median over the rounds of time / time of the compiled forward pass; MB: peak above the process at rest.
 difference: the largest one between a library's raw maps of the smallest batch and ours, relative to ours' maximum.
 xplique's Grad-CAM is up-sampled by bicubic interpolation (part of its time), so ours is too before it is compared.
+ended: the library's process was gone before it answered, most likely for want of memory.
 * tf-keras-vis swaps no ReLU that is a layer of its own: on MobileNetV2 its map is the plain gradient."""
 
 
@@ -91,6 +93,10 @@ def versions(python):
     return subprocess.check_output([python, "-c", code], text=True).strip()
 
 
+class Ended(RuntimeError):
+    """A worker's process has ended without an answer; build/peers.log may say why."""
+
+
 class Worker:
     """A process of `worker.py`: `ask(batch)` has it explain a batch once and gives its {"seconds", "megabytes"}."""
 
@@ -101,18 +107,23 @@ class Worker:
         self.size = None
 
     def ask(self, batch, save=None):
+        """Raises Ended where the process has gone."""
         self.size = self.size or self._answer()["size"]
-        print(json.dumps({"batch": batch, "save": save and str(save)}), file=self.process.stdin, flush=True)
+        try:
+            print(json.dumps({"batch": batch, "save": save and str(save)}), file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            raise Ended(self.name) from None
         return self._answer()
 
     def _answer(self):
         text = self.process.stdout.readline()
         if not text:
-            sys.exit(f"{self.name}: ended without an answer; build/peers.log says why")
+            raise Ended(self.name)
         return json.loads(text)
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
 
 
@@ -134,14 +145,26 @@ def compare(workers, network, method, batch, folder):
 
 
 def measure(workers, batch, rounds, seconds):
-    """Times {name: [rounds]} and peak memory {name: MB} of every worker on one batch."""
-    memory, times = {name: worker.ask(batch)["megabytes"] for name, worker in workers.items()}, []
+    """Times {name: [rounds]} and peak memory {name: MB} of every worker on one batch; one that ends is left out."""
+    answers = [ask_all(workers, batch)]  # the first round traces, its time does not count
     start = time.perf_counter()
-    while len(times) < rounds and (len(times) < 3 or time.perf_counter() - start < seconds):
-        answers = {name: worker.ask(batch) for name, worker in workers.items()}
-        times.append({name: answer["seconds"] for name, answer in answers.items()})
-        memory = {name: max(memory[name], answer["megabytes"]) for name, answer in answers.items()}
-    return {name: [row[name] for row in times] for name in workers}, memory
+    while len(answers) <= rounds and (len(answers) <= 3 or time.perf_counter() - start < seconds):
+        answers.append(ask_all(workers, batch))
+    alive = set.intersection(*map(set, answers))
+    return ({name: [row[name]["seconds"] for row in answers[1:]] for name in workers if name in alive},
+            {name: max(row[name]["megabytes"] for row in answers) for name in workers if name in alive})
+
+
+def ask_all(workers, batch):
+    """{name: answer} of those that give one."""
+    answers = {}
+    for name, worker in workers.items():
+        try:
+            answers[name] = worker.ask(batch)
+        except Ended:
+            if name in (FORWARD, "ours"):
+                raise
+    return answers
 
 
 def header(libraries):
@@ -153,12 +176,12 @@ def header(libraries):
 
 
 def line(network, method, batch, times, memory, differences):
-    passes = {name: statistics.median(np.divide(measured, times[FORWARD])) for name, measured in times.items()}
-    del passes[FORWARD]
-    return (f"{network:13}{method:24}{batch:6}{1e3 * statistics.median(times[FORWARD]):8.0f}"
-            + cells(passes, (f"{value:.2f}" for value in passes.values()))
-            + cells(memory, (f"{value:.0f}" for value in memory.values()))
-            + cells(differences, differences.values()))
+    libraries, forward = list(contenders.METHODS[method]), times[FORWARD]
+    passes = [f"{statistics.median(np.divide(times[name], forward)):.2f}" if name in times else "ended"
+              for name in libraries]
+    peaks = [f"{memory[name]:.0f}" if name in memory else "ended" for name in (FORWARD, *libraries)]
+    return (f"{network:13}{method:24}{batch:6}{1e3 * statistics.median(forward):8.0f}" + cells(libraries, passes)
+            + cells((FORWARD, *libraries), peaks) + cells(differences, differences.values()))
 
 
 def cells(libraries, texts=None):
