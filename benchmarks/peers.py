@@ -53,8 +53,11 @@ def main():
     print("\n" + header(libraries), flush=True)
     for network in contenders.NETWORKS:
         for method in contenders.METHODS:
-            for row in rows(python, network, method, sorted(options.batches), options.rounds, options.seconds):
-                print(row, flush=True)
+            try:
+                for row in rows(python, network, method, sorted(options.batches), options.rounds, options.seconds):
+                    print(row, flush=True)
+            except Ended as error:  # ours, the forward pass, or any of them before the first line
+                sys.exit(str(error))
     print(f"\n{NOTES}")
 
 
@@ -94,7 +97,10 @@ def versions(python):
 
 
 class Ended(RuntimeError):
-    """A worker's process has ended without an answer; build/peers.log may say why."""
+    """A worker's process has gone."""
+
+    def __init__(self, name):
+        super().__init__(f"{name}: ended without an answer; build/peers.log says why")
 
 
 class Worker:
