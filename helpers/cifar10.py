@@ -1,7 +1,6 @@
 """CIFAR-10 from the official binary files or Keras' download, and the paper's augmentation."""
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -31,7 +30,9 @@ class Cifar10(NamedTuple):
         return not self.source.startswith("drawn")
 
     def first(self, train=None, test=None):
-        """The same data with only the first pictures of each part (None: all of them)."""
+        """The same data with only the first pictures of each part (None: all of them). ValueError below zero."""
+        if min(train or 0, test or 0) < 0:
+            raise ValueError(f"first(train={train}, test={test}): a number of pictures is at least 0")
         return self._replace(train_images=self.train_images[:train], train_labels=self.train_labels[:train],
                              test_images=self.test_images[:test], test_labels=self.test_labels[:test])
 
@@ -61,7 +62,7 @@ HOW_TO_GET_IT = ("CIFAR-10 is not here, so a drawn stand-in is used. Two ways to
 
 def read_binary(folder):
     """CIFAR-10 from a folder in the official binary layout (no pickle is read). Errors as in `load`."""
-    folder = Path(folder).expanduser()
+    folder = paths.given(folder).resolve()
     train = np.concatenate([_records(folder / name) for name in TRAIN_FILES])
     test = _records(folder / TEST_FILE)
     return Cifar10(*_split_records(train), *_split_records(test), f"CIFAR-10 binary files in {folder.name}")

@@ -16,6 +16,7 @@ from helpers.explainer import Explainer
 ENCODER = [(16, 1), (16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1)]  # Table 1
 CNN_WIDTHS = [16, 18, 18, 18, 37, 37, 37, 74, 74, 74]  # section 4.4: from layer 2 on 1.16 x the encoder, truncated
 DECODER = [(32, 2), (32, 1), (16, 2), (16, 1)]                                                      # layers 11-14
+SIZES = "GCM needs height and width divisible by 4: crop or pad first"
 
 
 @keras.saving.register_keras_serializable("gcm")
@@ -36,8 +37,8 @@ class GCM(keras.Model):
         super().__init__(autocast=False, **kwargs)  # pixels stay float32 until the first convolution
         if decoder not in ("shared", "separate"):
             raise ValueError(f'decoder {decoder!r}: choose "shared" (section 3.3) or "separate" (section 3.2)')
-        if num_classes < 1:
-            raise ValueError(f"num_classes {num_classes}: at least 1")
+        if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
+            raise ValueError(f"num_classes {num_classes!r}: an integer of at least 1 is wanted")
         self.num_classes, self.decoder, self.clip = num_classes, decoder, clip
         policy = self.dtype_policy
         self.encoder_layers = [_block(number, filters, strides, policy)
@@ -53,6 +54,8 @@ class GCM(keras.Model):
         if self.built:
             return
         _check_size(input_shape)
+        if input_shape[-1] is None:
+            raise ValueError(f"images: shape {tuple(input_shape)}; GCM must know the number of channels")
         self.channels, shape = input_shape[-1], input_shape
         for layer in self.encoder_layers:
             layer.build(shape)
@@ -109,6 +112,10 @@ class GCM(keras.Model):
             raise ValueError(f"images: {keras.backend.standardize_dtype(images.dtype)}; GCM takes floats in [0, 1]: "
                              "divide 8-bit pixels by 255")
         _check_size(images.shape)
+        if images.shape[0] == 0:
+            raise ValueError("images: an empty batch; at least one picture is wanted")
+        if None in images.shape[1:3]:  # a size that is known only when it runs
+            tf.debugging.assert_equal(tf.shape(images)[1:3] % 4, 0, message=f"images: {SIZES}")
         if not self.built:
             self.build(images.shape)
         if images.shape[-1] != self.channels:
@@ -117,6 +124,9 @@ class GCM(keras.Model):
 
     def _check_classes(self, classes, batch):
         if tf.is_symbolic_tensor(classes):
+            message = f"classes: this network has the classes 0 to {self.num_classes - 1}"
+            tf.debugging.assert_non_negative(classes, message=message)
+            tf.debugging.assert_less(classes, tf.cast(self.num_classes, classes.dtype), message=message)
             return
         given = np.asarray(classes)
         if given.dtype.kind not in "iu" or not ((given >= 0) & (given < self.num_classes)).all():
@@ -235,4 +245,4 @@ def _check_size(shape):
         raise ValueError(f"images: shape {tuple(shape)}; GCM takes a batch [B,H,W,D]: add the batch axis")
     height, width = shape[1], shape[2]
     if any(side is not None and (side % 4 or not side) for side in (height, width)):
-        raise ValueError(f"images: {height}x{width}; GCM needs height and width divisible by 4: crop or pad first")
+        raise ValueError(f"images: {height}x{width}; {SIZES}")

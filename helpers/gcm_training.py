@@ -22,9 +22,14 @@ def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, stra
     are its errors and its going on after a kill. At the end run/last.weights.h5 and run/metrics.json are written.
     Source: section 4.1. He normal initial weights are ours (the paper names none).
     """
-    if batch_size < 1 or not len(data.train_images):
-        raise ValueError(f"batch_size {batch_size}, {len(data.train_images)} training pictures: at least 1 of each")
+    pictures = len(data.train_images)
+    if min(batch_size, pictures, len(data.test_images)) < 1:
+        raise ValueError(f"batch_size {batch_size}, {pictures} training and {len(data.test_images)} test pictures: "
+                         "at least 1 of each is wanted")
     strategy, precision = strategy or training.choose_strategy("one"), keras.config.dtype_policy().name
+    if 0 < pictures % batch_size < strategy.num_replicas_in_sync:
+        raise ValueError(f"the last batch has {pictures % batch_size} of {pictures} pictures, fewer than there are "
+                         f"devices ({strategy.num_replicas_in_sync}): choose another batch_size")
     keras.utils.set_random_seed(seed)
     with strategy.scope():
         model = fast_twin(variant)

@@ -30,17 +30,25 @@ def choose_strategy(name="auto"):
 
     "auto": several machines where TF_CONFIG names them, all GPUs where there are several, else one device;
     "one": one device. Call it before anything else touches TensorFlow's devices; build model and optimizer in its
-    `scope()`. Raises ValueError for another name.
+    `scope()`. Raises ValueError for another name and for a TF_CONFIG that cannot be read.
     """
     if name not in ("auto", "one"):
         raise ValueError(f'strategy {name!r}: choose "auto" or "one"')
-    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
-    machines = [*cluster.get("chief", []), *cluster.get("worker", [])]
-    if name == "auto" and len(machines) > 1:
+    if name == "auto" and _machines() > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "auto" and len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def _machines():
+    """How many machines TF_CONFIG names for training: 0 where it is not set."""
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+        return len(cluster.get("chief", [])) + len(cluster.get("worker", []))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError('TF_CONFIG: {"cluster": {"worker": ["host:port", ...]}, "task": {...}} in JSON is wanted: '
+                         "correct it, or unset it for one machine") from error
 
 
 def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validation=None, keep_best=False,

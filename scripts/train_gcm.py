@@ -2,7 +2,7 @@
 
     python scripts/train_gcm.py --variant gcm --epochs 180
 
-Killed runs go on where they were. Everything is kept in runs/<variant>-<epochs>-seed<seed>/.
+Killed runs go on where they were. Everything is kept in runs/<name>/.
 All GPUs of the machine are used; TF_CONFIG on each of several machines makes them one (runs/ on a shared disk).
 """
 
@@ -23,6 +23,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=gcm.VARIANTS, default="gcm")
     parser.add_argument("--epochs", type=int, default=gcm_training.EPOCHS)
+    parser.add_argument("--name", help="the run's name (default: <variant>-<epochs>-seed<seed>)")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the crops")
     parser.add_argument("--batch-size", type=int, default=gcm_training.BATCH_SIZE,
                         help="the global batch, however many devices (default: %(default)s)")
@@ -32,7 +33,7 @@ def main(arguments=None):
     parser.add_argument("--ship", action="store_true", help="also copy the result to weights/")
     options = parser.parse_args(arguments)
 
-    run = paths.RUNS / f"{options.variant}-{options.epochs}-seed{options.seed}"
+    run = paths.RUNS / (options.name or f"{options.variant}-{options.epochs}-seed{options.seed}")
     try:
         runtime.setup(seed=options.seed, precision=options.precision)
         strategy, data = training.choose_strategy("auto"), load(options)
@@ -51,7 +52,8 @@ def main(arguments=None):
 def load(options):
     data = cifar10.load(options.data)
     print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
-    if options.ship and not (data.is_real and options.train_images >= len(data.train_images)):
+    whole = data.is_real and (len(data.train_images), len(data.test_images)) == (50_000, 10_000)
+    if options.ship and not (whole and options.train_images >= 50_000):
         raise ValueError("--ship: only a network trained on all of CIFAR-10 belongs into weights/; leave --ship out")
     return data.first(train=options.train_images)
 

@@ -51,6 +51,9 @@ def test_the_first_pictures_only():
     assert [len(array) for array in part[:4]] == [7, 7, 20, 20] and part.source == data.source
     np.testing.assert_array_equal(part.train_images, data.train_images[:7])
     assert [len(array) for array in data.first(test=3)[:4]] == [20, 20, 3, 3]
+    assert len(data.first(train=0).train_images) == 0
+    with pytest.raises(ValueError, match="train=-5"):
+        data.first(train=-5)
 
 
 def test_where_it_is_looked_for(nothing_here, monkeypatch, tmp_path):
@@ -64,6 +67,13 @@ def test_where_it_is_looked_for(nothing_here, monkeypatch, tmp_path):
     data = cifar10.load()
     assert len(data.train_images) == 10 and data.is_real and "elsewhere" in data.source
     assert len(cifar10.load(nothing_here / "cifar-10-batches-bin").train_images) == 5
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setenv("CIFAR10_DIR", "elsewhere")  # from the project's folder, wherever the notebook runs
+    assert len(cifar10.load().train_images) == 10
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cifar10.read_binary(".").source.endswith("in elsewhere")
 
 
 def test_keras_download_is_used_where_there_is_one(nothing_here, monkeypatch):

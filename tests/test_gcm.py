@@ -354,6 +354,28 @@ def test_sizes_that_cannot_be_halved_twice_raise(size):
         gcm.GCM(10).build((None, *size, 3))
 
 
+@pytest.mark.parametrize("size", [(5, 4), (9, 8), (1, 4), (1, 1)])
+def test_sizes_known_only_when_it_runs_raise_too(size):
+    model = shared()
+    for take in (model, model.weight_maps):
+        late = tf.function(take, input_signature=[tf.TensorSpec([None, None, None, 3])])
+        assert late(pictures(1, 8, 4, 3)).shape[0] == 1
+        with pytest.raises(tf.errors.InvalidArgumentError, match="divisible by 4"):
+            late(pictures(1, *size, 3))
+    for fits in [(4, 4), (8, 8)]:
+        model.predict(pictures(1, *fits, 3), verbose=0)  # from the second size on Keras leaves height and width open
+    with pytest.raises(tf.errors.InvalidArgumentError, match="divisible by 4"):
+        model.predict(pictures(1, *size, 3), verbose=0)
+
+
+@pytest.mark.parametrize("chosen", [-1, 10])
+def test_classes_known_only_when_it_runs_raise_too(chosen):
+    maps = tf.function(shared().contribution_maps)
+    assert maps(pictures(1, 4, 4, 3), tf.constant(9)).shape == (1, 4, 4, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="classes 0 to 9"):
+        maps(pictures(1, 4, 4, 3), tf.constant(chosen))
+
+
 def test_other_faults_raise_and_say_what_is_wanted():
     model = shared()
     for take in (model, model.weight_maps, model.contribution_maps):
@@ -363,13 +385,18 @@ def test_other_faults_raise_and_say_what_is_wanted():
             take(pictures(8, 8, 3))
         with pytest.raises(ValueError, match=r"uint8; GCM takes floats in \[0, 1\]"):
             take(np.zeros((1, 8, 8, 3), "uint8"))
+        with pytest.raises(ValueError, match="an empty batch"):
+            take(pictures(1, 8, 8, 3)[:0])
     for classes in (10, -1, [0, 10], 1.0):
         with pytest.raises(ValueError, match="classes 0 to 9"):
             model.contribution_maps(pictures(2, 8, 8, 3), classes)
     with pytest.raises(ValueError, match='"shared"'):
         gcm.GCM(10, decoder="both")
-    with pytest.raises(ValueError, match="num_classes 0"):
-        gcm.GCM(0)
+    for number in (0, 2.0, "10", None):
+        with pytest.raises(ValueError, match="an integer of at least 1"):
+            gcm.GCM(number)
+    with pytest.raises(ValueError, match="must know the number of channels"):
+        gcm.GCM(3).build((None, 8, 8, None))
 
 
 def test_weight_maps_before_the_first_call_build_the_network_once():

@@ -32,6 +32,20 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
         gcm_training.train(run, variant, DATA, epochs=2, batch_size=20, progress=False)
 
 
+class TwoDevices:
+    num_replicas_in_sync = 2
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"batch_size": 0}, "batch_size 0"), ({"data": DATA.first(train=0)}, "0 training"),
+    ({"data": DATA.first(test=0)}, "0 test pictures"),
+    ({"batch_size": 39, "strategy": TwoDevices()}, r"1 of 40 pictures, fewer than there are devices \(2\)")])
+def test_what_cannot_be_trained_is_refused_before_it_begins(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        gcm_training.train(tmp_path / "run", "gcm", **{"data": DATA, "epochs": 1, **options})
+    assert not list(tmp_path.iterdir())
+
+
 def test_variants_are_what_they_are_called():
     assert gcm.untrained("gcm-clipped").clip and gcm.untrained("gcm-separate").decoder == "separate"
     assert isinstance(gcm.untrained("cnn"), keras.Sequential) and gcm.untrained("cnn").built

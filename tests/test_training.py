@@ -332,6 +332,16 @@ def test_choose_strategy(monkeypatch):
     assert training.choose_strategy("auto") == "several machines"
 
 
+@pytest.mark.parametrize("text", ["[]", "{", "one machine", '{"cluster": 3}', '{"cluster": {"worker": 3}}'])
+def test_a_tf_config_that_cannot_be_read_says_what_to_do(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert training.choose_strategy("one") is tf.distribute.get_strategy()  # which needs none
+    with pytest.raises(ValueError, match=r"TF_CONFIG.*unset it"):
+        training.choose_strategy("auto")
+    monkeypatch.setenv("TF_CONFIG", "")
+    assert training.choose_strategy("auto") is tf.distribute.get_strategy()
+
+
 @pytest.mark.parametrize("machines, writer", [({"chief": 1, "worker": 2}, ("chief", 0)), ({"worker": 2}, ("worker", 0)),
                                               ({"chief": 1, "worker": 1}, ("chief", 0))])
 def test_one_machine_writes(machines, writer):
