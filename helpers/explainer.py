@@ -38,7 +38,8 @@ class Explainer:
         """Explain a batch.
 
         images: float32 [B, H, W, C], or the model's own list, tuple or dict of inputs. classes: int, [B] ints, or None
-        for the predicted class of each picture. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
+        for the predicted class of each picture; a network with a single unit has two, 0 with minus its logit and 1 with
+        its logit. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
         Raises ValueError for no pictures, pictures without batch axis, uint8 or non-finite ones, and classes out of
         range.
         """
@@ -113,7 +114,7 @@ def _as_input(leaf):
     if tensor.shape.rank == 4:
         raise ValueError(f"images: {tensor.dtype.name}; the model takes float32, scaled as in its training: "
                          "images.astype('float32') and, where it was trained so, / 255")
-    return tensor
+    return tf.cast(tensor, tf.int32) if tensor.dtype.is_integer else tensor
 
 
 def _check_pictures(flat):

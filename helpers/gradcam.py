@@ -43,6 +43,9 @@ class CAM(Explainer):
     Source: Zhou et al. 2016, equation (2).
     """
 
+    def __init__(self, model):
+        super().__init__(model)
+
     def _maps(self, inputs, classes):
         traced = introspect.trace(self.model, inputs)
         feature_map, dense = introspect.pooled_feature_map(traced)
@@ -58,6 +61,9 @@ class ClassMaps(Explainer):
     Source: Lin et al. 2014, "Network in network", section 3.2.
     """
 
+    def __init__(self, model):
+        super().__init__(model)
+
     def _maps(self, inputs, classes):
         traced = introspect.trace(self.model, inputs)
         maps = tf.cast(introspect.class_feature_map(traced), tf.float32)
@@ -65,15 +71,27 @@ class ClassMaps(Explainer):
 
 
 def resize(maps, size):
-    """Up-sample maps [B, h, w] (or one [h, w]) to `size` = (H, W): bilinear, half-pixel centres. float32 [B, H, W]."""
-    return tf.image.resize(np.asarray(maps, np.float32)[..., None], size)[..., 0].numpy()
+    """Up-sample maps [B, h, w] (or one [h, w]) to `size` = (H, W): bilinear, half-pixel centres. float32 [B, H, W].
+
+    Raises ValueError for another shape of maps.
+    """
+    return tf.image.resize(_as_maps(maps)[..., None], size)[..., 0].numpy()
 
 
 def to_unit(maps):
     """Maps [B, h, w] (or one [h, w]) scaled to [0, 1], each by its own maximum; float32.
 
-    Values below zero become zero; a map without any value above zero becomes all zeros.
+    Values below zero become zero; a map without any value above zero, or with one that is not finite, becomes all
+    zeros. Raises ValueError for another shape of maps.
     """
-    positive = np.maximum(np.asarray(maps, np.float32), 0)
+    positive = np.maximum(_as_maps(maps), 0)
     highest = positive.max(axis=(-2, -1), keepdims=True)
-    return np.divide(positive, highest, out=np.zeros_like(positive), where=highest > 0)
+    return np.divide(positive, highest, out=np.zeros_like(positive), where=(highest > 0) & np.isfinite(highest))
+
+
+def _as_maps(maps):
+    maps = np.asarray(maps, np.float32)
+    if maps.ndim not in (2, 3):
+        raise ValueError(f"maps: shape {maps.shape}; [B, h, w] or one [h, w] is wanted (of a gradient [B, H, W, C] "
+                         "take numpy.abs(gradient).sum(-1))")
+    return maps

@@ -18,6 +18,7 @@ RELU_OPS = ("Relu", "Relu6")
 MAP_ENDING_OPS = ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Add", "AddV2")  # functions after the last layer's map
 POOLING_OPS = ("Mean", "Max", "AvgPool", "MaxPool")
 FINAL_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
+ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)  # inside: queries, keys, values
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
 LOSS_SCALE = 256.0  # a power of two changes no digit, and float16 gradients do not underflow
 _ABSENT = object()
@@ -84,7 +85,7 @@ def _recording(path, layer, calls):
         start = len(tf.compat.v1.get_default_graph().get_operations())
         output = call(*args, **kwargs)
         made = range(start, len(tf.compat.v1.get_default_graph().get_operations()))
-        calls.append(Call(path, layer, args[0] if args else None, output, made))
+        calls.append(Call(path, layer, next(iter([*args, *kwargs.values()]), None), output, made))
         return output
 
     return record
@@ -128,7 +129,8 @@ def find_layer(model, layer):
     if len(found) == 1:
         return paths[found[0]]
     problem = "ambiguous" if found else "unknown"
-    raise ValueError(f"layer: {layer!r} is {problem}; choose one of {_shortened(found or paths)}")
+    first = "" if model.built else "call the model once, so that all its layers exist, or "
+    raise ValueError(f"layer: {layer!r} is {problem}; {first}choose one of {_shortened(found or paths)}")
 
 
 def logits(outputs):
@@ -172,7 +174,8 @@ def _source(tensor):
 def feature_map(traced, score, layer=None):
     """The path and the symbolic output [B, h, w, K] of `layer`; default: the last feature map after its ReLU.
 
-    Pooling, padding, cropping, reshaping and preprocessing layers make no feature map of their own. A layer called
+    Pooling, padding, cropping, reshaping and preprocessing layers make no feature map of their own, nor does what an
+    attention layer makes inside. A layer called
     more than once counts with its last call. score: the symbolic [B] that the map has to lead to.
     Raises ValueError if there is no such map.
     """
@@ -181,7 +184,9 @@ def feature_map(traced, score, layer=None):
     if layer is not None:
         return _chosen(traced, layer, maps)
     rearranged = {id(call.output) for call in traced.calls if _rearranges(call)}
-    maps = [call for call in maps if id(call.output) not in rearranged and not _behind_pooling(call.output, traced)]
+    attention = [call for call in traced.calls if isinstance(call.layer, ATTENTION)]
+    maps = [call for call in maps if id(call.output) not in rearranged and not _behind_pooling(call.output, traced)
+            and not any(_inside(call, other) for other in attention)]
     if not maps:
         raise ValueError("model: no layer on the path to the score gives a 4-D feature map [B, h, w, K]")
     first = next(call for call in maps if call.output is maps[-1].output)  # a sub-model gives its last layer's map
@@ -234,6 +239,12 @@ def _rearranges(call):
     return call.output is not call.inputs and any(module.startswith(REARRANGING) for module in modules)
 
 
+def _inside(call, other):
+    """Whether `call` was made by another layer's call `other`."""
+    return call is not other and call.operations.start >= other.operations.start \
+        and call.operations.stop <= other.operations.stop
+
+
 def _behind_pooling(tensor, traced):
     """Whether a tensor [B, 1, 1, K] sees the picture only through a pooling to one place, as in a squeezed head."""
     if tensor.shape[1:3] != [1, 1]:
@@ -247,8 +258,14 @@ def _finished(tensor, before_score):
     """`tensor` after the ReLU and the residual sum that are functions in a subclassed `call`, not layers."""
     for operation in tensor.consumers():
         if operation.type in MAP_ENDING_OPS and operation in before_score and operation.outputs[0].shape.rank == 4:
-            return _finished(operation.outputs[0], before_score)
+            return _finished(_outside(operation.outputs[0]), before_score)
     return tensor
+
+
+def _outside(tensor):
+    """Where the result of a swapped ReLU goes on: it leaves its function, as the first, through an IdentityN."""
+    leaving = (operation for operation in tensor.consumers() if operation.type == "IdentityN")
+    return next((operation.outputs[0] for operation in leaving if operation.inputs[0] is tensor), tensor)
 
 
 def innermost_call(traced, index):

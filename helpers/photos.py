@@ -21,6 +21,7 @@ from helpers import pictures, splits
 COUNTS = (250, 100, 100)        # pictures a class in each split (blog, section 4.1)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 ATTRIBUTIONS = "attributions.csv"
+OWN_FILES = {ATTRIBUTIONS, "exclude.txt", "left_out.csv", "contact_sheet.html", "manifest.csv", ".collecting.db"}
 MANIFEST_COLUMNS = ("file", "sha256", "split", "label", "credit", "note")
 
 
@@ -106,8 +107,9 @@ def _find(root, report):
     class_names, candidates = [], []
     for entry in sorted(root.iterdir()):
         if not entry.is_dir():
-            if entry.suffix.lower() in SUFFIXES:
-                report.left_out[entry.name] = "not in a class folder"
+            if entry.name not in OWN_FILES:
+                broken = entry.is_symlink() and not entry.exists()
+                report.left_out[entry.name] = "a broken link" if broken else "not in a class folder"
         elif entry.name.startswith((".", "_")):
             report.left_out[entry.name] = "no class: the name begins with . or _"
         else:

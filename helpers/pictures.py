@@ -5,13 +5,16 @@ from typing import NamedTuple
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # told by the bytes, whatever the file is called
 SMALLEST_SIDE = 16     # pixels; below it there is nothing to recognise
 HASH_DISTANCE = 10     # bits of 64 in which the perceptual hashes of one picture's copies may differ
+UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+           5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+           8: Image.Transpose.ROTATE_90}  # by EXIF's orientation
 CORRELATION = 0.8      # of their thumbnails, which tells copies from pictures with the same hash by chance
 
 
@@ -60,9 +63,9 @@ def _upright_rgb(image, size):
     sixteen_bits = image.format == "PNG" and "16" in str([tile[3] for tile in image.tile])  # its raw mode: "RGB;16B"
     image.draft(None, (2 * size, 2 * size))
     image.load()
-    if image.getexif().get(0x0112) in range(2, 9):
+    if (turn := UPRIGHT.get(image.getexif().get(0x0112))) is not None:
         notes.append("turned upright (EXIF)")
-        image = ImageOps.exif_transpose(image)
+        image = image.transpose(turn)  # not ImageOps.exif_transpose, which fails on other damaged tags
     if sixteen_bits:
         notes.append("16-bit to 8-bit")
     if image.mode.startswith("I"):

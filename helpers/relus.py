@@ -60,16 +60,32 @@ class SwappedReLUs:
         """Raise ValueError if a ReLU on the path to `score` [B] kept its own gradient, or if there was none to swap."""
         part, before_score = self.within or model, introspect.ancestors(score)
         inside = {index for call in traced.calls if call.layer is part for index in call.operations}
+        library = {function.signature.name: function for function in score.graph.as_graph_def().library.function}
         for index, operation in enumerate(score.graph.get_operations()):
-            escaped = operation.type in introspect.RELU_OPS and _HANDLED not in operation.name
-            if escaped and index in inside and operation in before_score:
+            if index not in inside or operation not in before_score:
+                continue
+            escaped = [node.name for node in (operation.node_def, *_called(operation.node_def, library))
+                       if node.op in introspect.RELU_OPS and _HANDLED not in node.name]
+            if escaped:
                 caller = introspect.innermost_call(traced, index)
-                raise ValueError(f"model: the ReLU {operation.name!r} is a function that {caller.path or model.name!r} "
+                raise ValueError(f"model: the ReLU {escaped[0]!r} is a function that {caller.path or model.name!r} "
                                  f"({type(caller.layer).__name__}) calls, so its rule cannot be swapped; use a layer, "
                                  "keras.layers.ReLU(), there")
         if not self.count:
             raise ValueError(f"model: no ReLU in {part.name!r}; guided backpropagation and deconvnet replace the rule "
                              "of ReLUs and are the plain gradient without any: use Gradient")
+
+
+def _called(node, library):
+    """The nodes of the functions that a graph node calls: a condition's branches, a loop's body, a saved model."""
+    waiting, seen = [node], set()
+    while waiting:
+        values = waiting.pop().attr.values()
+        names = {function.name for value in values for function in (value.func, *value.list.func)}
+        for name in names & library.keys() - seen:
+            seen.add(name)
+            yield from library[name].node_def
+            waiting.extend(library[name].node_def)
 
 
 def _named(function):

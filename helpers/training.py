@@ -263,7 +263,8 @@ def _variables(model, optimizer):
 def _save(run, model, optimizer, recipe, history):
     """One file with everything, appearing whole or not at all."""
     run.mkdir(parents=True, exist_ok=True)
-    arrays = {f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(_variables(model, optimizer))}
+    arrays = {f"v{index:04d}": np.asarray(variable, np.float32 if variable.dtype == "bfloat16" else None)
+              for index, variable in enumerate(_variables(model, optimizer))}  # .npz knows no bfloat16
     about = json.dumps({"recipe": recipe, "history": history})
     part = run / "state.part.npz"
     with open(part, "wb") as file:

@@ -174,6 +174,9 @@ def test_shipped_weights_are_rounded_and_measured_as_rounded(runs):
 def test_missing_or_unfinished_training_says_what_to_do(runs):
     with pytest.raises(FileNotFoundError, match="make train"):
         classifier.load_trained("runs/none")
+    for unnamed in ("", "runs", "runs/"):
+        with pytest.raises(ValueError, match="a name is wanted"):
+            classifier.run_folder(unnamed)
     (runs / "half").mkdir()
     (runs / "half" / "best.weights.h5").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match="no finished training 'half'"):

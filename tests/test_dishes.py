@@ -304,7 +304,7 @@ def test_counts_may_be_three_numbers_and_splits_may_be_empty():
     assert empty.images.shape == (0, 64, 64, 3) and empty.parts.shape == (0, 64, 64) and empty.labels.shape == (0,)
     assert [values.dtype for values in empty] == [values.dtype for values in three["train"]]
     assert make_split({}, keep=False) == {}
-    for wrong in (5, (1, 2), {"train": -1}, {"train": 2.5}, "abc"):
+    for wrong in (5, (1, 2), {"train": -1}, {"train": 2.5}, "abc", (float("inf"), 1, 1)):
         with pytest.raises(ValueError, match=r"counts .*: give \{name: dishes a label\}, or"):
             make_split(wrong, keep=False)
 

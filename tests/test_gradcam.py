@@ -353,6 +353,25 @@ def test_to_unit_divides_each_map_by_its_own_maximum(maps):
             np.testing.assert_array_equal(one, 0)
 
 
+@pytest.mark.parametrize("function", [to_unit, lambda maps: resize(maps, (4, 4))])
+@pytest.mark.parametrize("shape", [(2,), (1, 2, 2, 3)])
+def test_gradients_and_vectors_are_no_maps(function, shape):
+    with pytest.raises(ValueError, match=r"maps: shape .*\[B, h, w\] or one \[h, w\] is wanted"):
+        function(np.ones(shape))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_map_that_is_not_finite_is_all_zeros(value):
+    unit = to_unit([[[value, 1.0]], [[2.0, 1.0]]])
+    np.testing.assert_array_equal(unit, [[[0, 0]], [[1, 0.5]]])
+
+
+@pytest.mark.parametrize("explainer", [CAM, ClassMaps])
+def test_maps_of_a_class_take_no_other_score(explainer, model):
+    with pytest.raises(TypeError, match="score"):
+        explainer(model, score=lambda outputs: outputs[:, 0])
+
+
 @pytest.mark.parametrize("value", [0, -3])
 def test_maps_without_any_evidence_are_zeros(value, model):
     np.testing.assert_array_equal(to_unit(np.full((2, 3, 3), value)), 0)

@@ -230,6 +230,66 @@ def test_relus_as_operations_of_a_functional_model_escape():
         GuidedBackprop(network)(PICTURES)
 
 
+def conditionally(inputs):
+    return ops.cond(ops.mean(inputs) > -99, lambda: ops.relu(inputs), lambda: inputs)
+
+
+def in_a_loop(inputs):
+    return ops.while_loop(lambda step, _: step < 2, lambda step, value: (step + 1, ops.relu(value)), (0, inputs))[1]
+
+
+@pytest.mark.parametrize("function", [conditionally, in_a_loop, lambda inputs: tf.map_fn(tf.nn.relu, inputs)])
+def test_relus_inside_conditions_and_loops_escape_too(function):
+    network = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3, activation="relu"), layers.Flatten(),
+                                Escaping(function), layers.Dense(3)])
+    assert np.isfinite(Gradient(network)(networks.images(1, 4))).all()
+    with pytest.raises(ValueError, match=r"Relu' is a function that 'escaping.*' \(Escaping\) calls"):
+        GuidedBackprop(network)(networks.images(1, 4))
+
+
+class Choosing(layers.Layer):
+    """A ReLU layer inside a condition: it is swapped like any other."""
+
+    def __init__(self):
+        super().__init__()
+        self.relu = layers.ReLU()
+
+    def call(self, inputs):
+        return ops.cond(ops.mean(inputs) > -99, lambda: self.relu(inputs), lambda: inputs)
+
+
+def test_a_relu_layer_inside_a_condition_is_no_escape():
+    conditional, plain = (keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3), relu, layers.Flatten(),
+                                            layers.Dense(3)]) for relu in (Choosing(), layers.ReLU()))
+    conditional.set_weights(plain.get_weights())
+    found, wanted = (GuidedBackprop(network)(networks.images(2, 4), 1) for network in (conditional, plain))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+
+
+class WithFunction(keras.Model):
+    """ReLUs kept as an attribute, and a residual sum: both are functions, one of them can be swapped."""
+
+    def __init__(self, relu):
+        super().__init__()
+        self.first, self.second, self.relu = layers.Conv2D(4, 3), layers.Conv2D(4, 3, padding="same"), relu
+        self.top = layers.Dense(3)
+
+    def call(self, inputs):
+        shortcut = self.relu(self.first(inputs))
+        return self.top(ops.mean(self.relu(shortcut + self.second(shortcut)), axis=(1, 2)))
+
+
+@pytest.mark.parametrize("explainer", [GradCAM, *SWAPPING])
+def test_a_relu_that_is_an_attribute_counts_like_a_layer(explainer):
+    function, layer = WithFunction(keras.activations.get("relu")), WithFunction(layers.ReLU())
+    for network in (function, layer):
+        network(PICTURES[:1])
+    function.set_weights(layer.get_weights())
+    maps = explainer(layer)(PICTURES, 1)
+    assert np.abs(maps).max() > 0
+    np.testing.assert_allclose(explainer(function)(PICTURES, 1), maps, rtol=1e-5, atol=1e-7)
+
+
 def test_a_relu_that_does_not_lead_to_the_score_is_no_escape(model):
     inputs = keras.Input((12, 12, 3))
     network = keras.Model(inputs, [model(inputs), ops.relu(layers.Flatten()(inputs))])

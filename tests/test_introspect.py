@@ -141,6 +141,40 @@ def test_default_map_is_after_functional_sum_and_relu():
     np.testing.assert_allclose(GradCAM(model)(PICTURES, 2), wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("attention", [layers.MultiHeadAttention(2, 4), layers.GroupQueryAttention(4, 2, 1)])
+def test_what_attention_makes_inside_is_no_feature_map(attention):
+    inputs = keras.Input((12, 12, 3))
+    tokens = layers.Reshape((100, 4))(layers.Conv2D(4, 3, activation="relu", name="conv")(inputs))
+    scores = layers.Dense(3)(layers.GlobalAveragePooling1D()(attention(tokens, tokens)))
+    explain = GradCAM(keras.Model(inputs, scores))
+    assert explain(PICTURES).shape == (len(PICTURES), 10, 10) and explain.layer_path == "conv"
+
+
+class ByKeyword(keras.Model):
+    """Calls its layers with inputs=, and makes one of them only in `build`."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool, self.top = layers.GlobalAveragePooling2D(), layers.Dense(3)
+
+    def build(self, shape):
+        self.conv = layers.Conv2D(4, 3, activation="relu", name="late")
+        self.conv.build(shape)
+        super().build(shape)
+
+    def call(self, inputs):
+        return self.top(self.pool(inputs=self.conv(inputs)))
+
+
+def test_layers_called_by_keyword_and_layers_that_do_not_exist_yet():
+    model = ByKeyword()
+    with pytest.raises(ValueError, match="'late' is unknown; call the model once"):
+        GradCAM(model, "late")
+    model(PICTURES)
+    cam = CAM(model)(PICTURES, 1)
+    np.testing.assert_allclose(GradCAM(model, "late")(PICTURES, 1), np.maximum(cam, 0) / 100, rtol=1e-4, atol=1e-7)
+
+
 def test_squeezed_head_is_no_feature_map_but_a_small_last_map_is():
     squeezed = keras.Sequential([
         keras.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="relu", name="last"),

@@ -122,6 +122,13 @@ def test_exif_orientation_shows_the_upright_picture(orientation):
     assert bool(notes) == (orientation != 1)
 
 
+def test_exif_turns_the_picture_although_another_tag_is_damaged():
+    exif = (b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+            + struct.pack(">HHI4s", 0x011A, 2, 4, b"abc\0") + bytes(4))  # the resolution is a word, not a number
+    pixels, notes = decoded(Image.new("RGB", (60, 40)), "JPEG", exif=exif)
+    assert pixels.shape == (60, 40, 3) and "upright" in str(notes)
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 255])
 def test_exif_orientations_that_do_not_exist_turn_nothing(orientation):
     exif = Image.Exif()
@@ -294,12 +301,14 @@ def test_every_file_of_the_zoo_is_accounted_for(folder, monkeypatch):
     os.mkfifo(pizza / "pipe.jpg")
     (folder / "loose.jpg").write_bytes(jpeg(picture(53)))
     (folder / "left_out.csv").write_text("not a picture, and not in a class: no concern")
+    (folder / "readme.md").write_text("also no picture")
+    (folder / "a class elsewhere").symlink_to(folder / "nowhere")
     (folder / ".hidden").mkdir()
     report = photos.load(folder, counts=(6, 3, 3), size=32).report
     assert {name: reason[:9] for name, reason in report.left_out.items()} == {
         "pizza/a folder.jpg": "a folder,", "pizza/truncated.jpg": "damaged: ", "pizza/fake.JPG": "no pictur",
         "pizza/notes.txt": "none of .", "pizza/broken link.png": "a broken ", "pizza/pipe.jpg": "a broken ",
-        "loose.jpg": "not in a ", ".hidden": "no class:"}
+        "loose.jpg": "not in a ", "readme.md": "not in a ", "a class elsewhere": "a broken ", ".hidden": "no class:"}
     assert report.converted == {"pizza/お好み焼き\n二行目.jpeg": "CMYK to RGB"}
     assert report.duplicates == [("pizza/000.png", "pizza/link.png")]
     loaded = photos.load(folder, counts=(6, 3, 3), size=32)

@@ -143,6 +143,22 @@ def test_mixed_float16_with_loss_scaling(tmp_path):
     assert 0 < max(moved[:1]) < 1  # unscaled again before it is applied
 
 
+def test_pure_bfloat16_goes_on_where_it_was(tmp_path):
+    def network():
+        keras.utils.set_random_seed(3)
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype="bfloat16")])
+
+    def go_on(run, epochs):
+        model = network()
+        data = tf.data.Dataset.from_tensor_slices((np.eye(4, dtype="float32"), np.arange(4) % 3)).batch(2)
+        training.fit(model, keras.optimizers.SGD(0.5, momentum=0.9), run, lambda epoch: data, epochs, from_logits=True,
+                     recipe={}, progress=False)
+        return np.asarray(model.weights[0], np.float32)
+
+    go_on(tmp_path / "twice", 1)
+    np.testing.assert_array_equal(go_on(tmp_path / "twice", 3), go_on(tmp_path / "once", 3))
+
+
 # --- Resuming --------------------------------------------------------------------------------------------------------
 
 def test_resumed_training_is_the_same_bit_for_bit(tmp_path, dropout=0.5):

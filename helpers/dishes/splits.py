@@ -65,7 +65,7 @@ def _counts(counts):
     try:
         counts = dict(counts if hasattr(counts, "keys") else zip(COUNTS, counts, strict=True))
         whole = all(count == int(count) >= 0 for count in counts.values())
-    except (TypeError, ValueError):  # one number, or not three
+    except (TypeError, ValueError, OverflowError):  # one number, not three, or infinitely many
         whole = False
     if not whole:
         raise ValueError(f"counts {counts!r}: give {{name: dishes a label}}, or (train, validation, test), from 0 up")
