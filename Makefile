@@ -17,8 +17,7 @@ notebooks: $(VENV)/installed  ## re-run the stored notebooks in place (maintaine
 	@$(BIN)/python scripts/run_notebooks.py --inplace $(ONLY)
 
 test: lint  ## style, helpers by numbers, notebooks in quick mode
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=600 tests notebooks
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ def save_figure(name, figure=None):
         picture = stored.convert("RGB")
     for colours in (256, 128):
         if path.stat().st_size > LARGEST_FIGURE:
-            palette = picture.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=3)
+            palette = picture.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=10_000)  # until so few change
             picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     return figure
 
