@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from helpers import cifar10, paths
 
@@ -54,6 +55,16 @@ def test_the_first_pictures_only():
     assert len(data.first(train=0).train_images) == 0
     with pytest.raises(ValueError, match="train=-5"):
         data.first(train=-5)
+
+
+def test_examples_are_found_by_their_looks():
+    data, rng = cifar10.drawn(train=1, test=20), np.random.default_rng(0)
+    with Image.open(cifar10.EXAMPLES) as strip:
+        wanted = np.split(np.asarray(strip, float), 3, axis=1)
+    images, places = data.test_images.copy(), [150, 3, 77]
+    for place, picture in zip(places, wanted, strict=True):
+        images[place] = np.clip(picture + rng.normal(0, 10, picture.shape), 0, 255)  # another compression
+    assert cifar10.find_examples(images) == places
 
 
 def test_where_it_is_looked_for(nothing_here, monkeypatch, tmp_path):
