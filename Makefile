@@ -19,7 +19,7 @@ notebooks: $(VENV)/installed  ## re-run the stored notebooks in place (maintaine
 test: lint  ## style, helpers by numbers, notebooks in quick mode
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=600 tests notebooks
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed  ## style only
 	$(BIN)/ruff check .
 
 lab: $(VENV)/installed  ## open the notebooks in JupyterLab

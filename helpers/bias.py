@@ -95,7 +95,7 @@ def train(condition, seed, run, data, epochs=EPOCHS, progress=True):
 
 
 def load(condition, seed):
-    """The shipped network of a condition and seed. Raises ValueError where there is no such network."""
+    """The shipped network of a condition and seed. ValueError for others; further errors as in `trained.restore`."""
     if condition not in CONDITIONS or seed not in SEEDS:
         raise ValueError(f"no network {condition!r}, seed {seed}: "
                          f"conditions are {', '.join(CONDITIONS)}, seeds {SEEDS}")

@@ -48,7 +48,7 @@ def _language(vocabulary_size, steps, vector_size, units):
 
 
 def load():
-    """The shipped captioner, trained by `scripts/train_small.py captioning`."""
+    """The shipped captioner, trained by `scripts/train_small.py captioning`. Errors as in `trained.restore`."""
     return trained.restore(build_captioner(), NAME, "python scripts/train_small.py captioning")
 
 
@@ -74,7 +74,7 @@ def train(captioner, run, images, captions, epochs=EPOCHS, seed=0, progress=True
     return training.fit(
         words, keras.optimizers.Adam(), run, lambda epoch: batches(images, numbers, seed, epoch), epochs,
         from_logits=True, recipe=recipe, progress=progress,
-        learning_rate=lambda epoch: LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * epoch / epochs)))
+        learning_rate=training.cosine_schedule(epochs, LEARNING_RATE))
 
 
 def batches(images, tokens, seed=0, epoch=None):

@@ -76,7 +76,7 @@ def ship(run, data, name=None):
     run = Path(run)
     if not (run / "metrics.json").exists():
         raise FileNotFoundError(f"{run.name} has not ended: there is no metrics.json in it; start it again to go on")
-    about = json.loads((run / "metrics.json").read_text())
+    about = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     model = gcm.untrained(about["variant"])
     model.load_weights(run / "last.weights.h5")
     shutil.copyfile(run / "log.csv", paths.WEIGHTS / f"{run.name}.csv")

@@ -110,7 +110,7 @@ def _recipe(name, epochs):
 
 
 def load_trained(name):
-    """The shipped network of that name. Raises ValueError for unknown names, FileNotFoundError where there is none."""
+    """The shipped network of that name. ValueError for unknown names; further errors as in `trained.restore`."""
     return trained.restore(build(name), name, f"python scripts/train_kitchen.py {name} --ship")
 
 

@@ -25,6 +25,11 @@ def paper_schedule(epochs, base=0.1):
     return lambda epoch: base * 0.1 ** ((epoch >= first) + (epoch >= second))
 
 
+def cosine_schedule(epochs, base):
+    """Learning rate falling from `base` to 0 on a cosine: the function epoch (0-based) -> learning rate."""
+    return lambda epoch: base * 0.5 * (1 + np.cos(np.pi * epoch / epochs))
+
+
 def choose_strategy(name="auto"):
     """The `tf.distribute` strategy of this machine.
 
@@ -136,7 +141,7 @@ def write_log(history, path):
     """Write a history as CSV (columns HISTORY_COLUMNS)."""
     lines = [",".join(HISTORY_COLUMNS)]
     lines += [",".join(_cell(row.get(column, "")) for column in HISTORY_COLUMNS) for row in history]
-    Path(path).write_text("\n".join(lines) + "\n")
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _cell(value):

@@ -48,7 +48,7 @@ def _reasoning(vocabulary_size, answers, length, vector_size, units):
 
 
 def load():
-    """The shipped answerer, trained by `scripts/train_small.py vqa`."""
+    """The shipped answerer, trained by `scripts/train_small.py vqa`. Errors as in `trained.restore`."""
     return trained.restore(build_answerer(), NAME, "python scripts/train_small.py vqa")
 
 
@@ -63,7 +63,7 @@ def train(answerer, run, images, asked, answers, epochs=EPOCHS, seed=0, progress
     return training.fit(
         many_questions(answerer, asked.shape[1]), keras.optimizers.Adam(), run,
         lambda epoch: batches(images, asked, answers, seed, epoch), epochs, from_logits=True, recipe=recipe,
-        progress=progress, learning_rate=lambda epoch: LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * epoch / epochs)))
+        progress=progress, learning_rate=training.cosine_schedule(epochs, LEARNING_RATE))
 
 
 def many_questions(answerer, count):

@@ -11,7 +11,7 @@ import pytest
 from helpers import paths
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.rglob("[0-9]*.ipynb"))
-PAGES = [paths.ROOT / "README.md", paths.ROOT / "weights" / "README.md", *NOTEBOOKS]
+PAGES = [*(paths.ROOT / folder / "README.md" for folder in (".", "weights", "benchmarks")), *NOTEBOOKS]
 PLACES = re.compile(r"/(root|home|tmp|work|Users)/")
 
 
@@ -62,6 +62,13 @@ def test_nothing_is_too_large():
     large = [path.name for path in (paths.ROOT / "figures").glob("*.png") if path.stat().st_size > 400e3]
     assert not large
     assert sum(path.stat().st_size for path in (paths.ROOT / "weights").glob("kitchen_cnn*")) < 12e6
+
+
+def test_the_page_of_weights_names_every_checksum():
+    page = (paths.WEIGHTS / "README.md").read_text(encoding="utf-8")
+    for about in paths.WEIGHTS.glob("*.json"):
+        sha256 = json.loads(about.read_text(encoding="utf-8"))["sha256"]
+        assert f"| `{about.stem}` | `{sha256}` |" in page, about.stem
 
 
 def test_no_file_names_a_place_of_this_machine_or_holds_a_key():

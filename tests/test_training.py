@@ -56,6 +56,11 @@ def test_schedule_never_rises_and_starts_at_its_base(epochs, base):
     assert abs(sum(rate > base * 0.5 for rate in rates) - epochs * 100 / 180) <= 1
 
 
+def test_cosine_falls_from_its_base_to_nothing():
+    rate = training.cosine_schedule(8, base=0.2)
+    assert [rate(epoch) for epoch in (0, 4, 8)] == pytest.approx([0.2, 0.1, 0.0])
+
+
 def test_schedule_reaches_the_optimizer_and_the_history(tmp_path):
     _, optimizer, history = train(tmp_path, 6)
     rates = [row["learning_rate"] for row in history]
