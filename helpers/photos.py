@@ -16,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from helpers import pictures, splits
+from helpers import contact_sheet, pictures, splits
+from helpers.catalogue import ATTRIBUTIONS, DATABASE, EXCLUDE, LEFT_OUT
 
 COUNTS = (250, 100, 100)        # pictures a class in each split (blog, section 4.1)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-ATTRIBUTIONS = "attributions.csv"
-OWN_FILES = {ATTRIBUTIONS, "exclude.txt", "left_out.csv", "contact_sheet.html", "manifest.csv", ".collecting.db"}
+OWN_FILES = {ATTRIBUTIONS, DATABASE, EXCLUDE, LEFT_OUT, contact_sheet.NAME, "manifest.csv"}  # what collecting leaves
 MANIFEST_COLUMNS = ("file", "sha256", "split", "label", "credit", "note")
 
 
