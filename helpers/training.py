@@ -1,10 +1,9 @@
-"""Training that can be killed and goes on: schedules, one loop for every distribution strategy, checkpoints."""
+"""Training that can be killed and goes on: schedules, and one loop for every distribution strategy."""
 
 import contextlib
 import json
 import os
 import time
-import zipfile
 from pathlib import Path
 
 import keras
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
-HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "seconds")
+from helpers import checkpoints
 
 
 def paper_schedule(epochs, base=0.1):
@@ -79,9 +78,9 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
     strategy = strategy or tf.distribute.get_strategy()
     run = Path(run)
     step = train_step(model, optimizer, from_logits, strategy)
-    history = _restore(run, model, optimizer, recipe)
+    history = checkpoints.restore(run, model, optimizer, recipe)
     if history and is_chief(strategy):
-        write_log(history, run / "log.csv")  # a kill may have come between the state and its log
+        checkpoints.write_log(history, run / "log.csv")  # a kill may have come between the state and its log
     with _lost_workers_named(strategy):
         _check_workers_agree(strategy, len(history))
     score = _score_step(model, from_logits)
@@ -96,10 +95,10 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
             row |= _evaluate(score, validation)
             if keep_best and is_chief(strategy) and row["validation_accuracy"] > max(
                     (old["validation_accuracy"] for old in history), default=-1.0):
-                _write_best(run, model)
+                checkpoints.save_best(run, model)
         history.append(row)
         if is_chief(strategy):
-            _save(run, model, optimizer, recipe, history)
+            checkpoints.save(run, model, optimizer, recipe, history)
         if on_epoch:
             on_epoch(row)
     return history
@@ -125,27 +124,10 @@ def scaled(optimizer):
     return keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
 
 
-def read_history(run):
-    """The history of the run folder `run` as fit() returned it so far ([] where nothing was trained)."""
-    state = Path(run) / "state.npz"
-    return _read_state(state)[1]["history"] if state.exists() else []
-
-
 def summary(row):
     """A row of the history as the line that a terminal shows."""
     return (f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
             f"validation {row['validation_accuracy']:.4f}  rate {row['learning_rate']:g}  {row['seconds']:.0f} s")
-
-
-def write_log(history, path):
-    """Write a history as CSV (columns HISTORY_COLUMNS)."""
-    lines = [",".join(HISTORY_COLUMNS)]
-    lines += [",".join(_cell(row.get(column, "")) for column in HISTORY_COLUMNS) for row in history]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _cell(value):
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _score_step(model, from_logits):
@@ -258,54 +240,3 @@ def _check_workers_agree(strategy, finished):
     if average != finished:
         raise ValueError(f"this worker has {finished} finished epochs, the workers' average is {average:g}: give them "
                          "a run folder on a shared disk, or copy the first worker's to the others")
-
-
-def _variables(model, optimizer):
-    """All that changes while training, the states of random layers included, in a fixed order."""
-    return [*model.variables, *optimizer.variables]
-
-
-def _save(run, model, optimizer, recipe, history):
-    """One file with everything, appearing whole or not at all."""
-    run.mkdir(parents=True, exist_ok=True)
-    arrays = {f"v{index:04d}": np.asarray(variable, np.float32 if variable.dtype == "bfloat16" else None)
-              for index, variable in enumerate(_variables(model, optimizer))}  # .npz knows no bfloat16
-    about = json.dumps({"recipe": recipe, "history": history})
-    part = run / "state.part.npz"
-    with open(part, "wb") as file:
-        np.savez(file, about=np.array(about), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, run / "state.npz")
-    write_log(history, run / "log.csv")
-
-
-def _write_best(run, model):
-    run.mkdir(parents=True, exist_ok=True)
-    part = run / "part.weights.h5"
-    model.save_weights(part)
-    os.replace(part, run / "best.weights.h5")
-
-
-def _read_state(state):
-    try:
-        with open(state, "rb") as file, np.load(file) as stored:
-            about = json.loads(str(stored["about"]))
-            return [stored[f"v{index:04d}"] for index in range(len(stored.files) - 1)], about
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{state} cannot be read ({error}): delete {state.parent.name} to start anew") from error
-
-
-def _restore(run, model, optimizer, recipe):
-    if not (run / "state.npz").exists():
-        return []
-    arrays, about = _read_state(run / "state.npz")
-    if about["recipe"] != json.loads(json.dumps(recipe)):
-        raise ValueError(f"{run.name} was trained by the recipe {about['recipe']}, asked for is {recipe}: "
-                         "use another run name, or delete the folder to start anew")
-    variables = _variables(model, optimizer)
-    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-        raise ValueError(f"{run.name} holds another network: use another run name, or delete the folder to start anew")
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
-    return about["history"]

@@ -16,7 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from helpers import classifier, paths, photos, plots, training
+from helpers import checkpoints, classifier, paths, photos, plots
 
 NAMES = ("okonomiyaki", "pizza")
 TESTS = Path(__file__).resolve().parent
@@ -146,7 +146,7 @@ def test_more_epochs_go_on_from_where_it_ended(runs):
 
 def rows(run):
     return [{name: value for name, value in row.items() if name != "seconds"}
-            for row in training.read_history(classifier.run_folder(run))]
+            for row in checkpoints.read_history(classifier.run_folder(run))]
 
 
 def test_another_seed_or_other_pictures_may_not_go_on_in_the_same_folder(runs):

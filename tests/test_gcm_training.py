@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import cifar10, gcm, gcm_training, paths, training
+from helpers import checkpoints, cifar10, gcm, gcm_training, paths, training
 
 DATA = cifar10.drawn(train=4, test=2)
 
@@ -18,7 +18,7 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
     paths.WEIGHTS.mkdir()
     run = tmp_path / f"{variant}-1-seed0"
     model, history = gcm_training.train(run, variant, DATA, epochs=1, batch_size=20, progress=False)
-    assert training.read_history(run) == history and history[0]["learning_rate"] == pytest.approx(0.1)
+    assert checkpoints.read_history(run) == history and history[0]["learning_rate"] == pytest.approx(0.1)
     about = gcm_training.ship(run, DATA)
     shipped = (paths.WEIGHTS / f"{variant}.weights.h5").read_bytes()
     assert about["sha256"] == hashlib.sha256(shipped).hexdigest() and len(shipped) < 1e6

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import gradcam, kitchen_networks, trained, training
+from helpers import checkpoints, gradcam, kitchen_networks, trained, training
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_network_in_network_by_numbers():
 def test_training_learns_what_is_easy(name, data, tmp_path):
     network = kitchen_networks.train(tmp_path, name, data, epochs=12, progress=False)
     assert kitchen_networks.accuracy(network, name, data["test"]) == 1
-    assert training.read_history(tmp_path)[-1]["learning_rate"] == pytest.approx(1e-5)
+    assert checkpoints.read_history(tmp_path)[-1]["learning_rate"] == pytest.approx(1e-5)
 
 
 def test_shuffled_labels_keep_their_number_but_not_their_pictures(data, tmp_path, monkeypatch):

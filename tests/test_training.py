@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_training import PICTURES, gcm_network, small_network, train
 
-from helpers import training
+from helpers import checkpoints, training
 
 SCRIPT = str(Path(__file__).with_name("small_training.py"))
 
@@ -109,7 +109,7 @@ def test_evaluate_by_hand():
 
 def test_history_and_its_csv(tmp_path):
     _, _, history = train(tmp_path, 2)
-    assert training.read_history(tmp_path) == history and training.read_history(tmp_path / "nothing") == []
+    assert checkpoints.read_history(tmp_path) == history and checkpoints.read_history(tmp_path / "nothing") == []
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0] == "epoch,loss,accuracy,validation_loss,validation_accuracy,learning_rate,seconds"
     for line, row in zip(lines[1:], history, strict=True):
@@ -196,7 +196,7 @@ def test_killed_at_random_points_it_goes_on_bit_for_bit(tmp_path):
         process.send_signal(signal.SIGKILL)
         assert process.wait(timeout=60) == -signal.SIGKILL
         process.stdout.close()
-        assert training.read_history(tmp_path / "killed")[-1]["epoch"] >= int(wanted[-1])
+        assert checkpoints.read_history(tmp_path / "killed")[-1]["epoch"] >= int(wanted[-1])
     train(tmp_path / "killed", 6, dropout=0.3)
     train(tmp_path / "whole", 6, dropout=0.3)
     assert_same_state(tmp_path / "killed", tmp_path / "whole")
@@ -245,7 +245,7 @@ def test_a_loss_that_explodes_stops_and_keeps_the_last_good_epoch(tmp_path):
     with pytest.raises(FloatingPointError, match="epoch 2/3: the loss or a weight is no longer finite"):
         training.fit(model, optimizer, tmp_path, lambda epoch: broken, 3, from_logits=True, recipe={"net": "small"},
                      progress=False)
-    assert len(training.read_history(tmp_path)) == 1
+    assert len(checkpoints.read_history(tmp_path)) == 1
     assert all(np.isfinite(array).all() for array in state(tmp_path).values())
 
 
@@ -311,7 +311,7 @@ def test_two_workers_learn_as_one_and_survive_a_kill(tmp_path, one_device):
     workers = start_workers(run, 1000, tmp_path)
     try:
         deadline = time.monotonic() + 240
-        while len(training.read_history(run)) < 3:
+        while len(checkpoints.read_history(run)) < 3:
             assert time.monotonic() < deadline and workers[0].poll() is None, (tmp_path / "worker0.txt").read_text()
             time.sleep(0.05)
         workers[1].kill()
@@ -321,7 +321,7 @@ def test_two_workers_learn_as_one_and_survive_a_kill(tmp_path, one_device):
             worker.kill()
             worker.wait()
     assert "another worker is lost" in (tmp_path / "worker0.txt").read_text().splitlines()[-1]
-    finished = training.read_history(run)
+    finished = checkpoints.read_history(run)
     assert_same_curve(finished[:3], one_device[:3])
     workers = start_workers(run, len(finished) + 1, tmp_path)
     assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
@@ -392,7 +392,7 @@ def test_weights_that_explode_in_the_last_step_are_not_kept(tmp_path):
     with pytest.raises(FloatingPointError, match="a weight is no longer finite"):
         training.fit(model, keras.optimizers.SGD(1e30), tmp_path, lambda epoch: data, 1, from_logits=True, recipe={},
                      progress=False)
-    assert training.read_history(tmp_path) == []
+    assert checkpoints.read_history(tmp_path) == []
 
 
 def test_no_epochs_are_refused(tmp_path):
