@@ -182,6 +182,7 @@ def train_step(model, optimizer, from_logits, strategy=None):
 def _train_epoch(step, data, strategy, title, progress):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.autotune.enabled = False  # a distributed data set's end waits for its next tick, up to a minute
     total = int(data.cardinality())
     started, sums = time.perf_counter(), np.zeros(3)
     bar = tqdm(total=None if total < 0 else total, desc=title, leave=False, disable=not progress, unit="batch")

@@ -93,6 +93,24 @@ def test_one_epoch_is_what_gradient_descent_does(tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+class Slow(keras.layers.Layer):
+    """Takes a twentieth of a second while training."""
+
+    def call(self, inputs, training=False):
+        with tf.control_dependencies([tf.py_function(lambda: time.sleep(0.05 * training), [], [])]):
+            return tf.identity(inputs)
+
+
+def test_an_epoch_takes_as_long_as_its_steps(tmp_path):
+    """TensorFlow tunes data sets 2.55 and 5.11 seconds after their start; no epoch may wait for the next time."""
+    data = tf.data.Dataset.from_tensor_slices((np.ones((60, 2), "float32"), np.arange(60) % 3)).batch(1)
+    data = data.map(lambda *pair: pair, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
+    network = keras.Sequential([keras.Input((2,)), Slow(), keras.layers.Dense(3)])
+    history = training.fit(network, keras.optimizers.SGD(0.1), tmp_path, lambda epoch: data if epoch else data.take(1),
+                           3, from_logits=True, recipe={}, progress=False)
+    assert all(3 <= row["seconds"] < 4.5 for row in history[1:]), history
+
+
 def test_evaluate_by_hand():
     """Identity network: the inputs are the scores."""
     scores = np.array([[2.0, 0, 0], [0, 1, 0], [0, 0, 3], [5, 0, 0], [0, 1, 0]], "float32")
