@@ -211,18 +211,21 @@ def untrained(name):
     return model
 
 
-SHIPPED = ("gcm", "gcm-clipped", "cnn")
+SHIPPED = {"gcm": ("gcm", 60), "gcm-clipped": ("gcm-clipped", 60), "cnn": ("cnn", 60), "gcm-180": ("gcm", 180)}
 
 
 def load_trained(name):
-    """The network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped" or "cnn".
+    """A network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped", "cnn" or "gcm-180".
 
-    Recipe, accuracy and checksum are in weights/README.md. Raises ValueError for another name, FileNotFoundError
-    where the weights are missing, OSError where the file is damaged.
+    The first three had 60 epochs each, so that they can be compared; "gcm-180" had the paper's 180. Recipe, accuracy
+    and checksum are in weights/README.md. Raises ValueError for another name, FileNotFoundError where the weights are
+    missing, OSError where the file is damaged.
     """
     if name not in SHIPPED:
         raise ValueError(f"network {name!r}: choose one of {', '.join(SHIPPED)}")
-    return trained.restore(untrained(name), name, f'make train-gcm VARIANT={name} ARGS="--ship"')
+    variant, epochs = SHIPPED[name]
+    command = f'make train-gcm VARIANT={variant} EPOCHS={epochs} ARGS="--ship {name}"'
+    return trained.restore(untrained(variant), name, command)
 
 
 def _block(number, filters, strides, policy=None, transposed=False, suffix=""):

@@ -67,11 +67,12 @@ def copy_weights(source, target):
     return target
 
 
-def ship(run, data, name=None):
+def ship(run, data, name):
     """Copy a finished run to weights/: <name>.weights.h5, <name>.json (recipe, accuracy, sha256), <run>.csv.
 
-    name: default the variant's. The accuracy is measured anew on `data.test_*` in Keras' global precision, which need
-    not be the training's. Returns the json's dict. Raises FileNotFoundError where the run has not ended.
+    name: as `gcm.load_trained` will ask for it. The accuracy is measured anew on `data.test_*` in Keras' global
+    precision, which need not be the training's. Returns the json's dict. Raises FileNotFoundError where the run has
+    not ended.
     """
     run = Path(run)
     if not (run / "metrics.json").exists():
@@ -81,7 +82,7 @@ def ship(run, data, name=None):
     model.load_weights(run / "last.weights.h5")
     shutil.copyfile(run / "log.csv", paths.WEIGHTS / f"{run.name}.csv")
     about["test_accuracy"] = accuracy(model, about["variant"], data)
-    return trained.ship(model, name or about["variant"], about)
+    return trained.ship(model, name, about)
 
 
 def accuracy(model, variant, data):

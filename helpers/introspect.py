@@ -174,10 +174,9 @@ def _source(tensor):
 def feature_map(traced, score, layer=None):
     """The path and the symbolic output [B, h, w, K] of `layer`; default: the last feature map after its ReLU.
 
-    Pooling, padding, cropping, reshaping and preprocessing layers make no feature map of their own, nor does what an
-    attention layer makes inside. A layer called
-    more than once counts with its last call. score: the symbolic [B] that the map has to lead to.
-    Raises ValueError if there is no such map.
+    Pooling, padding, cropping, reshaping and preprocessing layers make no feature map of their own, nor do the layers
+    inside an attention layer. A layer called more than once counts with its last call. score: the symbolic [B] that
+    the map has to lead to. Raises ValueError if there is no such map.
     """
     before_score = ancestors(score)
     maps = [call for call in traced.calls if call.path and _rank(call.output) == 4 and call.output.op in before_score]

@@ -30,7 +30,7 @@ def main(arguments=None):
     parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--data", help="folder of the CIFAR-10 binary files (default: CIFAR10_DIR, data/, download)")
     parser.add_argument("--train-images", type=int, default=50_000, help="use only the first of them")
-    parser.add_argument("--ship", action="store_true", help="also copy the result to weights/")
+    parser.add_argument("--ship", metavar="NAME", choices=gcm.SHIPPED, help="also write weights/<NAME>.*: %(choices)s")
     options = parser.parse_args(arguments)
 
     run = paths.RUNS / (options.name or f"{options.variant}-{options.epochs}-seed{options.seed}")
@@ -42,7 +42,7 @@ def main(arguments=None):
             progress=sys.stderr.isatty(), on_epoch=print_row)
         if options.ship and training.is_chief(strategy):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
-            print(gcm_training.ship(run, data))
+            print(gcm_training.ship(run, data, options.ship))
     except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     print(f"last epoch: {history[-1]['validation_accuracy']:.2%} of the test pictures; "
@@ -50,6 +50,9 @@ def main(arguments=None):
 
 
 def load(options):
+    if options.ship and gcm.SHIPPED[options.ship] != (options.variant, options.epochs):
+        variant, epochs = gcm.SHIPPED[options.ship]
+        raise ValueError(f"--ship {options.ship}: that is for --variant {variant} --epochs {epochs}")
     data = cifar10.load(options.data)
     print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
     whole = data.is_real and (len(data.train_images), len(data.test_images)) == (50_000, 10_000)

@@ -19,7 +19,7 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
     run = tmp_path / f"{variant}-1-seed0"
     model, history = gcm_training.train(run, variant, DATA, epochs=1, batch_size=20, progress=False)
     assert checkpoints.read_history(run) == history and history[0]["learning_rate"] == pytest.approx(0.1)
-    about = gcm_training.ship(run, DATA)
+    about = gcm_training.ship(run, DATA, variant)
     shipped = (paths.WEIGHTS / f"{variant}.weights.h5").read_bytes()
     assert about["sha256"] == hashlib.sha256(shipped).hexdigest() and len(shipped) < 1e6
     assert about["test_accuracy"] == history[-1]["validation_accuracy"] and about["data"].startswith("drawn")
@@ -53,7 +53,7 @@ def test_variants_are_what_they_are_called():
 
 def test_an_unfinished_run_is_not_shipped(tmp_path):
     with pytest.raises(FileNotFoundError, match="has not ended"):
-        gcm_training.ship(tmp_path / "gcm-60-seed0", DATA)
+        gcm_training.ship(tmp_path / "gcm-60-seed0", DATA, "gcm")
 
 
 def test_the_fast_twin_trains_as_the_comparison_cnn_does():
