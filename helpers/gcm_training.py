@@ -14,12 +14,13 @@ TWIN_WIDTHS = [-(-width // 16) * 16 for width in gcm.CNN_WIDTHS]
 
 
 def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, strategy=None, progress=True,
-          on_epoch=None):
+          on_epoch=None, weight_decay=0.0):
     """Train a network of `gcm.VARIANTS` on `data.train_*` in the folder `run`; returns (model, history).
 
     data: a `cifar10.Cifar10`; after each epoch the network is measured on `data.test_*`, and nothing is chosen by it.
     The precision is Keras' global dtype policy; strategy, progress and on_epoch are those of `training.fit`, and so
     are its errors and its going on after a kill. At the end run/last.weights.h5 and run/metrics.json are written.
+    weight_decay: *ours*, not in the paper: each step also takes learning rate * weight_decay of every weight away.
     Source: section 4.1. He normal initial weights are ours (the paper names none).
     """
     pictures = len(data.train_images)
@@ -33,9 +34,11 @@ def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, stra
     keras.utils.set_random_seed(seed)
     with strategy.scope():
         model = fast_twin(variant)
-        optimizer = training.scaled(keras.optimizers.SGD(0.1, momentum=0.9))
+        optimizer = training.scaled(keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=weight_decay or None))
     recipe = {"variant": variant, "epochs": epochs, "seed": seed, "batch_size": batch_size, "precision": precision,
               "data": data.source, "train_images": len(data.train_images)}
+    if weight_decay:
+        recipe["weight_decay"] = weight_decay
     history = training.fit(
         model, optimizer, run, cifar10.training_batches(data.train_images, data.train_labels, batch_size, seed),
         epochs, from_logits=variant != "cnn", recipe=recipe, strategy=strategy,

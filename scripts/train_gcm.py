@@ -27,6 +27,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the crops")
     parser.add_argument("--batch-size", type=int, default=gcm_training.BATCH_SIZE,
                         help="the global batch, however many devices (default: %(default)s)")
+    parser.add_argument("--weight-decay", type=float, default=0.0, help="the paper names none (default: %(default)s)")
     parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--data", help="folder of the CIFAR-10 binary files (default: CIFAR10_DIR, data/, download)")
     parser.add_argument("--train-images", type=int, default=50_000, help="use only the first of them")
@@ -39,7 +40,7 @@ def main(arguments=None):
         strategy, data = training.choose_strategy("auto"), load(options)
         _, history = gcm_training.train(
             run, options.variant, data, options.epochs, options.seed, options.batch_size, strategy,
-            progress=sys.stderr.isatty(), on_epoch=print_row)
+            progress=sys.stderr.isatty(), on_epoch=print_row, weight_decay=options.weight_decay)
         if options.ship and training.is_chief(strategy):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
             print(gcm_training.ship(run, data, options.ship))

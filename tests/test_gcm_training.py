@@ -32,6 +32,17 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
         gcm_training.train(run, variant, DATA, epochs=2, batch_size=20, progress=False)
 
 
+def test_weight_decay_takes_its_part_of_every_weight(tmp_path):
+    """One step from the same weights: rate 0.1 x 0.05 of each is gone, and nothing else has changed."""
+    keras.utils.set_random_seed(0)
+    first = gcm.untrained("gcm").trainable_variables
+    plain, decayed = (gcm_training.train(tmp_path / str(decay), "gcm", DATA, epochs=1, batch_size=40, progress=False,
+                                         weight_decay=decay)[0].trainable_variables for decay in (0.0, 0.05))
+    for old, ours, theirs in zip(first, decayed, plain, strict=True):
+        np.testing.assert_allclose(theirs - ours, 0.005 * old, rtol=1e-2, atol=2e-6, err_msg=old.path)
+    assert "weight_decay" in (tmp_path / "0.05" / "metrics.json").read_text()
+
+
 class TwoDevices:
     num_replicas_in_sync = 2
 
