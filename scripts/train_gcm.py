@@ -51,9 +51,10 @@ def main(arguments=None):
 
 
 def load(options):
-    if options.ship and gcm.SHIPPED[options.ship] != (options.variant, options.epochs):
+    if options.ship and (gcm.SHIPPED[options.ship] != (options.variant, options.epochs) or options.weight_decay):
         variant, epochs = gcm.SHIPPED[options.ship]
-        raise ValueError(f"--ship {options.ship}: that is for --variant {variant} --epochs {epochs}")
+        raise ValueError(f"--ship {options.ship}: that is for --variant {variant} --epochs {epochs}, without "
+                         "--weight-decay")
     data = cifar10.load(options.data)
     print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
     whole = data.is_real and (len(data.train_images), len(data.test_images)) == (50_000, 10_000)

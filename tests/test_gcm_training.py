@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import runpy
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -65,6 +67,13 @@ def test_variants_are_what_they_are_called():
 def test_an_unfinished_run_is_not_shipped(tmp_path):
     with pytest.raises(FileNotFoundError, match="has not ended"):
         gcm_training.ship(tmp_path / "gcm-60-seed0", DATA, "gcm")
+
+
+@pytest.mark.parametrize("other", [["--epochs", "2"], ["--variant", "cnn"], ["--weight-decay", "0.005"]])
+def test_the_command_ships_nothing_under_another_networks_name(other):
+    train_gcm = runpy.run_path(str(Path(__file__).resolve().parent.parent / "scripts" / "train_gcm.py"))
+    with pytest.raises(SystemExit, match="--ship gcm-180: that is for --variant gcm --epochs 180, without"):
+        train_gcm["main"](["--ship", "gcm-180", "--precision", "float32", *other])
 
 
 def test_the_fast_twin_trains_as_the_comparison_cnn_does():
