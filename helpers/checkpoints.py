@@ -1,11 +1,14 @@
 """What a training keeps in its run folder: its state, to go on from after a kill; its best weights; its log."""
 
+import hashlib
 import json
 import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from helpers import trained
 
 LOG_COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "seconds")
 
@@ -53,9 +56,15 @@ def read_history(run):
 def save_best(run, model):
     """Write the model's weights to run/best.weights.h5, which appears whole or not at all."""
     run.mkdir(parents=True, exist_ok=True)
-    part = run / "part.weights.h5"
-    model.save_weights(part)
-    os.replace(part, run / "best.weights.h5")
+    trained.save_weights(model, run / "best.weights.h5")
+
+
+def digest(*arrays):
+    """A checksum of pictures and labels, for a recipe: a resumed training must see the same ones."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
 
 
 def write_log(history, path):
@@ -76,9 +85,10 @@ def _variables(model, optimizer):
 
 def _read(state):
     """A state file's arrays, and its {"recipe", "history"}."""
-    try:
-        with open(state, "rb") as file, np.load(file) as stored:
-            about = json.loads(str(stored["about"]))
-            return [stored[f"v{index:04d}"] for index in range(len(stored.files) - 1)], about
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{state} cannot be read ({error}): delete {state.parent.name} to start anew") from error
+    with open(state, "rb") as file:  # outside the `try`: a file that may not be opened is not a damaged one
+        try:
+            with np.load(file) as stored:
+                about = json.loads(str(stored["about"]))
+                return [stored[f"v{index:04d}"] for index in range(len(stored.files) - 1)], about
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{state} cannot be read ({error}): delete {state.parent.name} to start anew") from error

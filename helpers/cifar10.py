@@ -42,7 +42,8 @@ class Cifar10(NamedTuple):
 def load(folder=None):
     """CIFAR-10 from `folder`, else CIFAR10_DIR, else data/cifar-10-batches-bin, else by Keras' download.
 
-    Where none of them works the drawn stand-in of `drawn()` is returned: look at `.source` and `.is_real`.
+    Where none of them works a message says how to get it, and the drawn stand-in of `drawn()` is returned: `.is_real`
+    is False and `.source` says so.
     Raises FileNotFoundError (a batch is missing) and ValueError (wrong size, label out of range) for a folder that
     is there and is not CIFAR-10: such a folder is never passed over in silence.
     """
@@ -51,7 +52,8 @@ def load(folder=None):
         return read_binary(folder or paths.DATA / "cifar-10-batches-bin")
     try:
         (train_images, train_labels), (test_images, test_labels) = keras.datasets.cifar10.load_data()
-    except Exception:  # Keras raises a bare Exception when the network or the server is away
+    except Exception as error:  # Keras raises a bare Exception when the network or the server is away
+        print(f"{HOW_TO_GET_IT} (Keras' download: {error})")
         return drawn()
     return Cifar10(train_images, train_labels[:, 0].astype("int32"), test_images, test_labels[:, 0].astype("int32"),
                    "CIFAR-10 by Keras' download")
@@ -106,7 +108,11 @@ def augment(images, seed):
 
 
 def training_batches(images, labels, batch_size=128, seed=0, augmented=True):
-    """The function epoch -> tf.data of (float32 [B,32,32,3] in [0,1], int32 [B]), a pure function of (seed, epoch)."""
+    """The function epoch -> tf.data of (float32 [B,32,32,3] in [0,1], int32 [B]), a pure function of (seed, epoch).
+
+    images: uint8 [N,32,32,3]; labels: int [N]. Raises ValueError for others.
+    """
+    _check(images, labels)
     images, labels = tf.constant(images), tf.constant(labels)
 
     def batches(epoch):
@@ -125,9 +131,16 @@ def training_batches(images, labels, batch_size=128, seed=0, augmented=True):
 
 
 def test_batches(images, labels, batch_size=500):
-    """tf.data of (float32 [B,32,32,3] in [0,1], int32 [B]) in the given order."""
+    """tf.data of (float32 [B,32,32,3] in [0,1], int32 [B]) in the given order; images and labels as above."""
+    _check(images, labels)
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
     return data.map(lambda pictures, classes: (tf.cast(pictures, tf.float32) / 255, classes))
+
+
+def _check(images, labels):
+    if images.dtype != np.uint8 or labels.shape != (len(images),):
+        raise ValueError(f"images: {images.dtype} {images.shape}, labels: {labels.shape}; "
+                         "uint8 [N,32,32,3] in 0 to 255 and one label for each are wanted")
 
 
 def _records(path):

@@ -1,6 +1,5 @@
 """The blog's classifier (section 4.2): its layers, training that survives being killed, and what it gets right."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from helpers import dishes, paths, photos, splits, trained, training
+from helpers import checkpoints, dishes, paths, photos, splits, trained, training
 
 BATCH_SIZE, EPOCHS = 15, 300    # blog, section 4.2
 LEARNING_RATE = 1e-4            # Adam; ours: the blog names no optimiser
@@ -76,7 +75,8 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
     keras.utils.set_random_seed(seed)
     model, precision = build_cnn(num_classes, size), keras.config.dtype_policy().name
     recipe = {"network": "blog_cnn", "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "seed": seed,
-              "precision": precision, "class_names": list(data.class_names), "data": _digest(data)}
+              "precision": precision, "class_names": list(data.class_names),
+              "data": checkpoints.digest(*data.train, *data.validation)}
     validation = photos.batches(*data.validation, BATCH_SIZE)
     history = training.fit(model, training.scaled(keras.optimizers.Adam(LEARNING_RATE)), run,
                            lambda epoch: photos.batches(images, labels, BATCH_SIZE, seed, epoch), epochs,
@@ -92,14 +92,6 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
                "optimizer": recipe["optimizer"], "batch_size": BATCH_SIZE, "history": _columns(history)}
     trained.write_json(metrics, run / "metrics.json")
     return best, metrics
-
-
-def _digest(data):
-    """A checksum of the pictures and labels seen while training: a resumed training must see the same ones."""
-    digest = hashlib.sha256()
-    for array in (*data.train, *data.validation):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _columns(history):

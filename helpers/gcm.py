@@ -37,9 +37,7 @@ class GCM(keras.Model):
         super().__init__(autocast=False, **kwargs)  # pixels stay float32 until the first convolution
         if decoder not in ("shared", "separate"):
             raise ValueError(f'decoder {decoder!r}: choose "shared" (section 3.3) or "separate" (section 3.2)')
-        if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
-            raise ValueError(f"num_classes {num_classes!r}: an integer of at least 1 is wanted")
-        self.num_classes, self.decoder, self.clip = num_classes, decoder, clip
+        self.num_classes, self.decoder, self.clip = _checked_count(num_classes), decoder, clip
         policy = self.dtype_policy
         self.encoder_layers = [_block(number, filters, strides, policy)
                                for number, (filters, strides) in enumerate(ENCODER, start=1)]
@@ -51,11 +49,12 @@ class GCM(keras.Model):
             self.clip_layer = layers.ReLU(dtype="float32", name="layer_15_relu")
 
     def build(self, input_shape):
-        if self.built:
-            return
         _check_size(input_shape)
         if input_shape[-1] is None:
             raise ValueError(f"images: shape {tuple(input_shape)}; GCM must know the number of channels")
+        if self.built:
+            self._check_channels(input_shape)
+            return
         self.channels, shape = input_shape[-1], input_shape
         for layer in self.encoder_layers:
             layer.build(shape)
@@ -93,7 +92,8 @@ class GCM(keras.Model):
         """Class Contribution Maps (equation 2): images [B,H,W,D] -> [B,H,W,D], signed float32.
 
         classes: one class, [B] classes, or None for the predicted ones. The mean of a map is that class's score.
-        Raises ValueError for classes the network does not have.
+        Raises ValueError for classes the network does not have; InvalidArgumentError where they are known only when a
+        `tf.function` runs (under `jit_compile`, where TensorFlow drops such checks, nothing is raised).
         """
         images = self._checked(images)
         weights = self.weight_maps(images)
@@ -118,19 +118,25 @@ class GCM(keras.Model):
             tf.debugging.assert_equal(tf.shape(images)[1:3] % 4, 0, message=f"images: {SIZES}")
         if not self.built:
             self.build(images.shape)
-        if images.shape[-1] != self.channels:
-            raise ValueError(f"images: {images.shape[-1]} channels; this GCM was built for {self.channels}")
+        self._check_channels(images.shape)
         return ops.cast(images, "float32")
 
+    def _check_channels(self, shape):
+        if shape[-1] != self.channels:
+            raise ValueError(f"images: {shape[-1]} channels; this GCM was built for {self.channels}")
+
     def _check_classes(self, classes, batch):
-        if tf.is_symbolic_tensor(classes):
-            message = f"classes: this network has the classes 0 to {self.num_classes - 1}"
-            tf.debugging.assert_non_negative(classes, message=message)
-            tf.debugging.assert_less(classes, tf.cast(self.num_classes, classes.dtype), message=message)
+        known = f"this network has the classes 0 to {self.num_classes - 1}"
+        late = tf.is_symbolic_tensor(classes)  # values that are known only when it runs
+        given = classes if late else np.asarray(classes)
+        if not tf.as_dtype(given.dtype).is_integer:
+            raise ValueError(f"classes {classes}: integers are wanted; {known}")
+        inside = (ops.cast(given, "int64") >= 0) & (ops.cast(given, "int64") < self.num_classes)
+        if late:
+            tf.debugging.assert_equal(inside, True, message=f"classes: {known}")
             return
-        given = np.asarray(classes)
-        if given.dtype.kind not in "iu" or not ((given >= 0) & (given < self.num_classes)).all():
-            raise ValueError(f"classes {classes}: this network has the classes 0 to {self.num_classes - 1}")
+        if not np.all(inside):
+            raise ValueError(f"classes {classes}: {known}")
         if given.shape not in ((), (batch or given.size,)):
             raise ValueError(f"classes: shape {given.shape} for {batch} images; one class, or one for each, is wanted")
 
@@ -179,7 +185,7 @@ def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS
 
     Images [B,H,W,3] in [0,1] -> probabilities [B,num_classes], float32; 164,258 parameters for ten classes.
     Centring ("the CNN alone gets centred pixels") is its first layer: `mean` is the training set's mean colour.
-    widths: channels of layers 1 to 10.
+    widths: channels of layers 1 to 10. Raises ValueError for less than one class.
     """
     blocks = [_block(number, width, strides)
               for number, (width, (_, strides)) in enumerate(zip(widths, ENCODER, strict=True), start=1)]
@@ -188,7 +194,7 @@ def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS
         layers.Normalization(mean=mean, variance=(1.0, 1.0, 1.0), dtype="float32", name="centring"),
         *blocks,
         layers.GlobalAveragePooling2D(name="gap"),
-        layers.Dense(num_classes, name="dense"),
+        layers.Dense(_checked_count(num_classes), name="dense"),
         layers.Activation("softmax", dtype="float32", name="softmax"),
     ], name="comparison_cnn")
 
@@ -218,8 +224,8 @@ def load_trained(name):
     """A network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped", "cnn" or "gcm-180".
 
     The first three had 60 epochs each, so that they can be compared; "gcm-180" had the paper's 180. Recipe, accuracy
-    and checksum are in weights/README.md. Raises ValueError for another name, FileNotFoundError where the weights are
-    missing, OSError where the file is damaged.
+    and checksum are in weights/README.md. It computes in Keras' global dtype policy. Raises ValueError for another
+    name, FileNotFoundError where the weights are missing, OSError where the file is damaged.
     """
     if name not in SHIPPED:
         raise ValueError(f"network {name!r}: choose one of {', '.join(SHIPPED)}")
@@ -241,6 +247,12 @@ def _decoder(num_classes, policy, suffix=""):
               for number, (filters, strides) in enumerate(DECODER, start=11)]
     return [*blocks, layers.Conv2D(num_classes, 5, padding="same", use_bias=False, kernel_initializer="he_normal",
                                    dtype=policy, name=f"layer_15_conv_5x5_c1_x{num_classes}{suffix}")]
+
+
+def _checked_count(num_classes):
+    if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
+        raise ValueError(f"num_classes {num_classes!r}: an integer of at least 1 is wanted")
+    return int(num_classes)
 
 
 def _check_size(shape):

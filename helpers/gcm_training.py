@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from helpers import cifar10, gcm, paths, trained, training
+from helpers import checkpoints, cifar10, gcm, paths, trained, training
 
 EPOCHS, BATCH_SIZE = 180, 128  # Table 2
 TWIN_WIDTHS = [-(-width // 16) * 16 for width in gcm.CNN_WIDTHS]
@@ -36,7 +36,8 @@ def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, stra
         model = fast_twin(variant)
         optimizer = training.scaled(keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=weight_decay or None))
     recipe = {"variant": variant, "epochs": epochs, "seed": seed, "batch_size": batch_size, "precision": precision,
-              "data": data.source, "train_images": len(data.train_images)}
+              "data": data.source, "train_images": pictures,
+              "pictures": checkpoints.digest(*data[:4])}
     if weight_decay:
         recipe["weight_decay"] = weight_decay
     history = training.fit(
@@ -95,7 +96,7 @@ def accuracy(model, variant, data):
 
 
 def _write_result(run, model, recipe, history):
-    model.save_weights(run / "last.weights.h5")
+    trained.save_weights(model, run / "last.weights.h5")
     result = {**recipe, "test_accuracy": history[-1]["validation_accuracy"],
               "seconds": round(sum(row["seconds"] for row in history), 1)}
     trained.write_json(result, run / "metrics.json")

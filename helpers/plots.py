@@ -106,7 +106,7 @@ def share_bars(axes, shares, areas, title=None, most=5):
     names = sorted((name for name in shares if areas[name] > 0), key=shares.get, reverse=True)[:most]
     places = np.arange(len(names))
     axes.barh(places, [shares[name] for name in names], color="#c9a227", height=0.5)
-    axes.vlines([areas[name] for name in names], places - 0.32, places + 0.32, color="black", linewidth=2)
+    axes.vlines([areas[name] for name in names], places - 0.26, places + 0.26, color="black", linewidth=2)
     for place, name in zip(places, names, strict=True):
         axes.text(0.01, place - 0.32, f"{name.replace('_', ' ')}  {shares[name]:.0%}", va="bottom", fontsize=8)
     highest = max([shares[name] for name in names] + [areas[name] for name in names], default=1)

@@ -17,10 +17,15 @@ def ship(model, name, about):
 
     Either file appears under its name only when it is whole.
     """
-    part = paths.WEIGHTS / "part.weights.h5"
-    model.save_weights(part)
-    os.replace(part, weights_file(name))
+    save_weights(model, weights_file(name))
     return describe(name, about)
+
+
+def save_weights(model, file):
+    """Write the weights of `model` to `file`, which appears whole or not at all."""
+    part = file.with_name("part.weights.h5")
+    model.save_weights(part)
+    os.replace(part, file)
 
 
 def describe(name, about):
@@ -34,11 +39,14 @@ def restore(model, name, advice):
     """Load the shipped weights of that name into `model` and return it.
 
     Raises FileNotFoundError where there are none, with `advice`, a command that makes them; OSError where the file
-    is damaged; ValueError where it belongs to another network.
+    is damaged or not the one that <name>.json describes; ValueError where it belongs to another network.
     """
     file = weights_file(name)
     if not file.exists():
         raise FileNotFoundError(f"weights/{file.name} is not there: fetch it with the project, or train it by {advice}")
+    if file.with_name(f"{name}.json").exists() and checksum(file) != known(name)["sha256"]:
+        raise OSError(f"weights/{file.name} is damaged: its sha256 is not the one in {name}.json. Fetch it again "
+                      "(git checkout -- weights)")
     model.load_weights(file)
     return model
 

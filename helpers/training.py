@@ -69,9 +69,9 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
     on_epoch: called with each finished row of the history.
 
     A killed run loses the running epoch and no more: call again with the same arguments. Raises ValueError where
-    `run` belongs to another recipe or network or workers disagree about it, and for no epochs; FloatingPointError
-    where the loss or a weight is no longer finite (the last good epoch stays on disk), RuntimeError where another
-    worker is lost.
+    `run` belongs to another recipe or network or workers disagree about it, for no epochs, no pictures, and labels
+    that are no integers [B]; FloatingPointError where the loss or a weight is no longer finite (the last good epoch
+    stays on disk), RuntimeError where another worker is lost.
     """
     if epochs < 1:
         raise ValueError(f"epochs {epochs}: at least 1 is needed")
@@ -105,7 +105,10 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, validati
 
 
 def evaluate(model, data, from_logits):
-    """Mean loss and accuracy of `model` on tf.data of (inputs, labels): validation_loss, validation_accuracy."""
+    """Mean loss and accuracy of `model` on tf.data of (inputs, int labels [B]): validation_loss, validation_accuracy.
+
+    Raises ValueError for labels of another form and for no pictures.
+    """
     return _evaluate(_score_step(model, from_logits), data)
 
 
@@ -135,10 +138,16 @@ def _score_step(model, from_logits):
     def score(inputs, labels):
         outputs = tf.cast(model(inputs, training=False), tf.float32)
         losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
-        right = tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.int32))
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(_right(outputs, labels), tf.int32))
 
     return score
+
+
+def _right(outputs, labels):
+    """Which of the [B] answers are right."""
+    if not labels.dtype.is_integer or labels.shape.rank not in (1, None):
+        raise ValueError(f"labels: {labels.dtype.name} {labels.shape}; integers [B] are wanted")
+    return tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
 
 
 def _evaluate(score, data):
@@ -146,6 +155,7 @@ def _evaluate(score, data):
     for inputs, labels in data:
         batch_loss, batch_right = score(inputs, labels)
         loss, right, count = loss + float(batch_loss), right + int(batch_right), count + len(labels)
+    _check_count(count)
     return {"validation_loss": loss / count, "validation_accuracy": right / count}
 
 
@@ -167,9 +177,8 @@ def train_step(model, optimizer, from_logits, strategy=None):
             losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
             scaled = optimizer.scale_loss(tf.reduce_sum(losses) / count)
         optimizer.apply(tape.gradient(scaled, [variable.value for variable in variables]), variables)
-        right = tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
-        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)),
-                         tf.cast(tf.shape(labels)[0], tf.float32)])
+        right = tf.reduce_sum(tf.cast(_right(outputs, labels), tf.float32))
+        return tf.stack([tf.reduce_sum(losses), right, tf.cast(tf.shape(labels)[0], tf.float32)])
 
     @tf.function(reduce_retracing=True)
     def step(inputs, labels):
@@ -197,7 +206,13 @@ def _train_epoch(step, data, strategy, title, progress):
     finally:
         bar.close()
     loss, right, count = sums
+    _check_count(count)
     return {"loss": loss / count, "accuracy": right / count, "seconds": time.perf_counter() - started}
+
+
+def _check_count(count):
+    if not count:
+        raise ValueError("the data set has no batches: at least one picture is wanted")
 
 
 def _title(history, epochs):

@@ -51,12 +51,13 @@ def main(arguments=None):
 
 
 def load(options):
-    if options.ship and (gcm.SHIPPED[options.ship] != (options.variant, options.epochs) or options.weight_decay):
+    asked = (options.variant, options.epochs, options.seed, options.batch_size, options.weight_decay)
+    if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE, 0):
         variant, epochs = gcm.SHIPPED[options.ship]
-        raise ValueError(f"--ship {options.ship}: that is for --variant {variant} --epochs {epochs}, without "
-                         "--weight-decay")
+        raise ValueError(f"--ship {options.ship}: that is for --variant {variant} --epochs {epochs}, without --seed, "
+                         "--batch-size and --weight-decay")
     data = cifar10.load(options.data)
-    print(data.source if data.is_real else cifar10.HOW_TO_GET_IT)
+    print(data.source)
     whole = data.is_real and (len(data.train_images), len(data.test_images)) == (50_000, 10_000)
     if options.ship and not (whole and options.train_images >= 50_000):
         raise ValueError("--ship: only a network trained on all of CIFAR-10 belongs into weights/; leave --ship out")

@@ -30,6 +30,10 @@ def test_a_clone_without_weights_is_not_ready(tmp_path):
     assert checkup.weights(tmp_path).ok is False
 
 
+def test_the_weights_that_come_with_the_project_are_those_described():
+    assert checkup.weights().ok
+
+
 def test_weights_are_compared_with_their_checksum(tmp_path):
     file, about = tmp_path / "a.weights.h5", tmp_path / "a.json"
     file.write_bytes(b"numbers")

@@ -97,9 +97,10 @@ def test_keras_download_is_used_where_there_is_one(nothing_here, monkeypatch):
     np.testing.assert_array_equal(data.test_images, images[:1])
 
 
-def test_the_way_out_names_both_ways(nothing_here):
-    assert "CIFAR10_DIR" in cifar10.HOW_TO_GET_IT and "Keras download" in cifar10.HOW_TO_GET_IT
+def test_the_way_out_names_both_ways_and_the_reason(nothing_here, capsys):
     assert cifar10.load().source.startswith("drawn stand-in")
+    printed = capsys.readouterr().out
+    assert "CIFAR10_DIR" in printed and "Keras download" in printed and "URL fetch failure" in printed
 
 
 # --- Faults ----------------------------------------------------------------------------------------------------------
@@ -191,6 +192,15 @@ def test_test_batches_keep_the_order():
     pictures, labels = zip(*batches.as_numpy_iterator(), strict=True)
     np.testing.assert_allclose(np.concatenate(pictures), data.test_images / np.float32(255), rtol=1e-6)
     np.testing.assert_array_equal(np.concatenate(labels), data.test_labels)
+
+
+def test_pictures_divided_by_255_already_and_columns_of_labels_are_refused():
+    data = cifar10.drawn(train=1, test=1)
+    for images, labels in [(data.test_images / np.float32(255), data.test_labels),
+                           (data.test_images, data.test_labels[:, None]), (data.test_images, data.test_labels[:5])]:
+        for make in (cifar10.training_batches, cifar10.test_batches):
+            with pytest.raises(ValueError, match=r"uint8 \[N,32,32,3\] in 0 to 255 and one label for each"):
+                make(images, labels)
 
 
 # --- The drawn stand-in ----------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import functools
 import gc
-import json
 import re
 import weakref
 
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from helpers import cifar10, gcm, gradcam, guided, paths
+from helpers import cifar10, gcm, gradcam, guided, paths, trained
 from helpers.conv_block import ConvBlock, FusedBatchNormalization
 
 TABLE_1 = [(1, "conv", 3, 16, 1), (2, "conv", 3, 16, 1), (3, "conv", 3, 16, 1), (4, "conv", 3, 16, 1),
@@ -362,6 +361,7 @@ def test_sizes_known_only_when_it_runs_raise_too(size):
         assert late(pictures(1, 8, 4, 3)).shape[0] == 1
         with pytest.raises(tf.errors.InvalidArgumentError, match="divisible by 4"):
             late(pictures(1, *size, 3))
+    model.compile(jit_compile=False)  # XLA, Keras' choice on a GPU, drops such checks
     for fits in [(4, 4), (8, 8)]:
         model.predict(pictures(1, *fits, 3), verbose=0)  # from the second size on Keras leaves height and width open
     with pytest.raises(tf.errors.InvalidArgumentError, match="divisible by 4"):
@@ -374,6 +374,16 @@ def test_classes_known_only_when_it_runs_raise_too(chosen):
     assert maps(pictures(1, 4, 4, 3), tf.constant(9)).shape == (1, 4, 4, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="classes 0 to 9"):
         maps(pictures(1, 4, 4, 3), tf.constant(chosen))
+    with pytest.raises(ValueError, match="integers are wanted"):
+        maps(pictures(1, 4, 4, 3), tf.constant(1.0))
+
+
+def test_small_integer_types_hold_classes_too():
+    """A bound of 256 classes does not fit into the uint8 that the classes come in."""
+    model = gcm.GCM(256)
+    images = pictures(1, 4, 4, 3)
+    late = tf.function(model.contribution_maps)(images, tf.constant(200, tf.uint8))
+    np.testing.assert_allclose(late, model.contribution_maps(images, np.uint8(200)), rtol=1e-5, atol=1e-6)
 
 
 def test_other_faults_raise_and_say_what_is_wanted():
@@ -395,8 +405,13 @@ def test_other_faults_raise_and_say_what_is_wanted():
     for number in (0, 2.0, "10", None):
         with pytest.raises(ValueError, match="an integer of at least 1"):
             gcm.GCM(number)
+        with pytest.raises(ValueError, match="an integer of at least 1"):
+            gcm.comparison_cnn(number)
+    assert gcm.comparison_cnn(np.int64(3)).output_shape == (None, 3)
     with pytest.raises(ValueError, match="must know the number of channels"):
         gcm.GCM(3).build((None, 8, 8, None))
+    with pytest.raises(ValueError, match="1 channels; this GCM was built for 3"):
+        model.build((None, 8, 8, 1))
 
 
 def test_weight_maps_before_the_first_call_build_the_network_once():
@@ -500,16 +515,9 @@ def test_load_trained_loads_what_was_saved(monkeypatch, tmp_path, name):
     np.testing.assert_array_equal(gcm.load_trained(name)(images), model(images))
 
 
-def claimed_accuracy(name):
-    about = paths.WEIGHTS / f"{name}.json"
-    if not about.exists():
-        pytest.skip(f"weights/{name}.json is not there: nothing is claimed yet")
-    return json.loads(about.read_text())["test_accuracy"]
-
-
 @pytest.mark.parametrize("name", gcm.SHIPPED)
 def test_claimed_accuracy_on_a_thousand_test_pictures(name):
-    claimed = claimed_accuracy(name)
+    claimed = trained.known(name)["test_accuracy"]
     data = cifar10.load()
     if not data.is_real:
         pytest.skip("CIFAR-10 is not here: " + cifar10.HOW_TO_GET_IT)
@@ -521,7 +529,6 @@ def test_claimed_accuracy_on_a_thousand_test_pictures(name):
 
 
 def test_trained_maps_are_complete():
-    claimed_accuracy("gcm")
     if not cifar10.load().is_real:
         pytest.skip("CIFAR-10 is not here: " + cifar10.HOW_TO_GET_IT)
     model = gcm.load_trained("gcm")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import runpy
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -69,11 +68,37 @@ def test_an_unfinished_run_is_not_shipped(tmp_path):
         gcm_training.ship(tmp_path / "gcm-60-seed0", DATA, "gcm")
 
 
-@pytest.mark.parametrize("other", [["--epochs", "2"], ["--variant", "cnn"], ["--weight-decay", "0.005"]])
-def test_the_command_ships_nothing_under_another_networks_name(other):
-    train_gcm = runpy.run_path(str(Path(__file__).resolve().parent.parent / "scripts" / "train_gcm.py"))
+@pytest.fixture
+def train_gcm():
+    """The command `make train-gcm`."""
+    return runpy.run_path(str(paths.ROOT / "scripts" / "train_gcm.py"))["main"]
+
+
+@pytest.mark.parametrize("other", [["--epochs", "2"], ["--variant", "cnn"], ["--weight-decay", "0.005"],
+                                   ["--seed", "1"], ["--batch-size", "32"]])
+def test_the_command_ships_nothing_under_another_networks_name(train_gcm, other):
     with pytest.raises(SystemExit, match="--ship gcm-180: that is for --variant gcm --epochs 180, without"):
-        train_gcm["main"](["--ship", "gcm-180", "--precision", "float32", *other])
+        train_gcm(["--ship", "gcm-180", "--precision", "float32", *other])
+
+
+def test_the_command_trains_and_says_where_everything_is(train_gcm, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
+        (tmp_path / name).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
+    train_gcm(["--epochs", "1", "--data", str(tmp_path), "--train-images", "6", "--precision", "float32"])
+    history = checkpoints.read_history(tmp_path / "runs" / "gcm-1-seed0")
+    printed = capsys.readouterr().out
+    assert "CIFAR-10 binary files in" in printed and training.summary(history[0]) in printed
+    assert "last epoch: 50.00% of the test pictures" in printed and "gcm-1-seed0" in printed
+    about = json.loads((tmp_path / "runs" / "gcm-1-seed0" / "metrics.json").read_text())
+    assert about["train_images"] == 6 and about["batch_size"] == 128 and about["seed"] == 0
+
+
+def test_a_run_does_not_go_on_with_other_pictures(tmp_path):
+    gcm_training.train(tmp_path, "gcm", DATA, epochs=1, batch_size=40, progress=False)
+    others = DATA._replace(train_images=255 - DATA.train_images)
+    with pytest.raises(ValueError, match="was trained by the recipe"):
+        gcm_training.train(tmp_path, "gcm", others, epochs=1, batch_size=40, progress=False)
 
 
 def test_the_fast_twin_trains_as_the_comparison_cnn_does():

@@ -57,6 +57,13 @@ def test_faults_say_what_to_do(folder):
     trained.ship(network(), "tiny", {})
     with pytest.raises(ValueError):
         trained.restore(network(units=5), "tiny", "make tiny")
-    (folder / "tiny.weights.h5").write_bytes(b"not a file of weights")
+    whole = (folder / "tiny.weights.h5").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (bytes(flipped), whole[:100], b"not a file of weights"):
+        (folder / "tiny.weights.h5").write_bytes(damaged)
+        with pytest.raises(OSError, match=r"weights/tiny\.weights\.h5 is damaged.*git checkout"):
+            trained.restore(network(), "tiny", "make tiny")
+    (folder / "tiny.json").unlink()
     with pytest.raises(OSError):
         trained.restore(network(), "tiny", "make tiny")

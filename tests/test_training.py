@@ -125,6 +125,18 @@ def test_evaluate_by_hand():
     assert training.evaluate(network, data, from_logits=False) == pytest.approx(found, rel=1e-6)
 
 
+@pytest.mark.parametrize("labels", [[[0], [1]], [0.0, 1.0]])
+def test_labels_of_another_form_are_refused(labels, tmp_path):
+    """[B,1] would be compared with every answer, and 2.7 with 2."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    data = tf.data.Dataset.from_tensors((tf.zeros([2, 3]), tf.constant(labels)))
+    with pytest.raises(ValueError, match=r"integers \[B\] are wanted"):
+        training.evaluate(model, data, from_logits=True)
+    with pytest.raises(ValueError, match=r"integers \[B\] are wanted"):
+        training.fit(model, keras.optimizers.SGD(0.1), tmp_path, lambda epoch: data, 1, from_logits=True, recipe={},
+                     progress=False)
+
+
 def test_history_and_its_csv(tmp_path):
     _, _, history = train(tmp_path, 2)
     assert checkpoints.read_history(tmp_path) == history and checkpoints.read_history(tmp_path / "nothing") == []
@@ -416,6 +428,16 @@ def test_weights_that_explode_in_the_last_step_are_not_kept(tmp_path):
 def test_no_epochs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least 1"):
         train(tmp_path, 0)
+
+
+def test_no_pictures_are_refused(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    data = tf.data.Dataset.from_tensors((tf.zeros([2, 3]), tf.constant([0, 1]))).take(0)
+    with pytest.raises(ValueError, match="at least one picture is wanted"):
+        training.evaluate(model, data, from_logits=True)
+    with pytest.raises(ValueError, match="at least one picture is wanted"):
+        training.fit(model, keras.optimizers.SGD(0.1), tmp_path, lambda epoch: data, 1, from_logits=True, recipe={},
+                     progress=False)
 
 
 def test_the_bar_says_how_much_is_left_for_all_epochs():
