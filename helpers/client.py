@@ -17,6 +17,7 @@ LONGEST_WAIT = 120       # seconds; a service that asks for more is left alone u
 LARGEST_FILE = 25 << 20  # bytes
 LONGEST_DOWNLOAD = 90    # seconds for one photo, however steadily it drips
 KITCHEN = "Without photos the notebooks use the built-in kitchen."
+NOT_LET_IN = (401, 403, 407)  # HTTP statuses of a network's login or block page
 _DAY_QUOTA = re.compile("X-RateLimit-Available-.*sustained", re.IGNORECASE)  # Openverse's: "0" when used up
 
 
@@ -80,7 +81,7 @@ class Client:
             return self._paced(self._photo_pace, call)
         except requests.HTTPError as error:
             status = error.response.status_code
-            kind = Unreachable if _is_busy(status) else LeftOut
+            kind = Unreachable if _is_busy(status) or status in NOT_LET_IN else LeftOut
             raise kind(f"{'gone' if status in (404, 410) else 'refused'}: HTTP {status}") from None
         except (ValueError, requests.TooManyRedirects) as error:  # requests' errors for bad addresses are ValueErrors
             reason = str(error) if isinstance(error, LeftOut) else f"no usable address ({type(error).__name__})"
@@ -122,6 +123,8 @@ class Pace:
 
 def _body(response):
     kind = response.headers.get("Content-Type", "no content type").split(";")[0].strip().lower()
+    if kind == "text/html":
+        raise Unreachable("no picture: the answer is text/html (a login or block page of the network?)")
     if not kind.startswith("image/"):
         raise LeftOut(f"no picture: the answer is {kind}")
     if "photo_unavailable" in response.url:

@@ -26,7 +26,7 @@ BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Ope
 }
 SMALLEST = 320  # pixels of a photo's shorter side; the blog's network sees 160
 WORKERS = 6     # downloads at once
-SILENT = 6      # photos in a row without an answer: the network is down, not the photos
+SILENT = 6      # photos in a row that did not come: the network is at fault, not the photos
 AGAIN = "Mend the network and run the same again; what is collected stays."
 CREDIT_FIELDS = ("title", "creator", "licence", "licence_url", "page_url", "source")
 MANIFEST_COLUMNS = ("label", "id", "sha256", "url", *CREDIT_FIELDS)
@@ -158,12 +158,14 @@ def _gather(catalogue, label, count, candidates, fetch, seen, client, workers, p
     bar = tqdm(total=count, initial=kept, desc=label, unit="photo", disable=None if progress is None else not progress)
     try:
         while kept < count and (download := next(downloads, None)):
-            outcome = _decide(catalogue, label, *download, seen)
+            photo, future = download
+            outcome = _decide(catalogue, label, photo, future, seen)
             kept += outcome == "kept"
             bar.update(outcome == "kept")
             unanswered = unanswered + 1 if outcome == "unanswered" else 0
             if unanswered == SILENT:
-                raise ServiceError(f"{SILENT} photos in a row did not arrive. {AGAIN}")
+                reason = catalogue.reasons(label)[photo.id]
+                raise ServiceError(f"{SILENT} photos in a row did not arrive; the last: {reason}. {AGAIN}")
     finally:
         client.stopped.set()
         threads.shutdown(cancel_futures=True)

@@ -119,8 +119,8 @@ def test_passing_trouble_loses_nothing(tmp_path, faults, least_wait):
 @pytest.mark.parametrize(("fault", "reason"), [
     (fake.status(404), "gone: HTTP 404"),
     (fake.status(410), "gone: HTTP 410"),
-    (fake.status(403), "refused: HTTP 403"),
-    (fake.answer(b"<html>please log in</html>", "text/html"), "no picture: the answer is text/html"),
+    (fake.status(400), "refused: HTTP 400"),
+    (fake.answer(b"not here", "text/plain"), "no picture: the answer is text/plain"),
     (fake.answer(b"<html>please log in</html>"), "no JPEG, PNG or WebP picture"),
     (fake.answer(b""), "no JPEG, PNG or WebP picture"),
     (fake.answer(fake.jpeg(2)[:9000]), "damaged"),
@@ -148,6 +148,21 @@ def test_what_is_no_photo_is_left_out_with_its_reason(tmp_path, fault, reason):
     left_out = list(csv.reader((tmp_path / "left_out.csv").read_text().splitlines()))
     assert left_out == [["label", "id", "reason"], ["pizza", "1002", report.left_out["1002"]]]
     assert "1 left out" in str(report)
+    assert_credited(tmp_path)
+
+
+@pytest.mark.parametrize(("fault", "reason"), [
+    (fake.answer(b"<html>please log in</html>", "text/html; charset=utf-8"), "login or block page"),
+    (fake.status(401), "HTTP 401"), (fake.status(403), "HTTP 403"), (fake.status(407), "HTTP 407"),
+], ids=["HTML", "401", "403", "407"])
+def test_a_login_page_for_every_photo_is_said_and_refuses_none_for_good(tmp_path, fault, reason):
+    with fake.FakeServices(ids(10)) as server:
+        server.faults.update({photo_id: fake.always(fault) for photo_id in ids(10)})
+        with pytest.raises(services.ServiceError, match=f"6 photos in a row did not arrive; the last: .*{reason}"):
+            collecting.collect(source(server), "pizza", "ピザ", 8, tmp_path)
+        server.faults.clear()
+        report = collecting.collect(source(server), "pizza", "ピザ", 8, tmp_path)
+    assert (report.kept, report.fetched, report.left_out) == (8, 8, {})
     assert_credited(tmp_path)
 
 
