@@ -139,13 +139,14 @@ class Catalogue:
         yield from ((file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows)
 
     def _reconcile(self):
-        """Forget kept photos that are excluded, gone or not as they came; drop what was cut short."""
-        kept = self._rows("SELECT place, label, id, file, sha256 FROM photos WHERE fate='kept'")
-        unwanted = [(place, file) for place, label, photo_id, file, sha256 in kept
-                    if self._is_excluded(label, photo_id) or not _has_sum(self.folder / file, sha256)]
-        for place, file in unwanted:
-            (self.folder / file).unlink(missing_ok=True)
-            self._database.execute("UPDATE photos SET fate=NULL WHERE place=?", (place,))
+        """Delete what is excluded, forget what is gone or changed (its file stays), drop what was cut short."""
+        for place, label, photo_id, file, sha256 in self._rows(
+                "SELECT place, label, id, file, sha256 FROM photos WHERE file IS NOT NULL"):
+            excluded = self._is_excluded(label, photo_id)
+            if excluded:
+                (self.folder / file).unlink(missing_ok=True)
+            if excluded or not _has_sum(self.folder / file, sha256):
+                self._database.execute("UPDATE photos SET fate=NULL WHERE place=? AND fate='kept'", (place,))
         for part in [*self.folder.glob(f"*{PART}"), *self.folder.glob(f"*/*{PART}")]:
             part.unlink()
         self._credits = None
@@ -157,9 +158,11 @@ class Catalogue:
         if self._credits is not None:
             self._credits.close()
         ours = {file for file, _ in self.hashes()}
-        elsewhere = [row for row in self._read_attributions()  # photos from elsewhere keep their credits
-                     if row["file"] not in ours and (self.folder / row["file"]).is_file()]
-        rows = itertools.chain((_attribution(*record) for *record, _ in self.records()), elsewhere)
+        others = {}  # photos from elsewhere, and those changed by hand, keep their credits
+        for row in self._read_attributions():
+            if row["file"] not in ours and (self.folder / row["file"]).is_file():
+                others.setdefault(row["file"], row)
+        rows = itertools.chain((_attribution(*record) for *record, _ in self.records()), others.values())
         write_table(self.folder / ATTRIBUTIONS, COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows))
         write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
@@ -227,9 +230,10 @@ def _csv(rows):
 
 
 def _has_sum(path, sha256):
-    with contextlib.suppress(OSError):
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest() == sha256
-    return False
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except FileNotFoundError:
+        return False
 
 
 def _photo(text):

@@ -56,7 +56,8 @@ def collect(source, label, words, count, folder, smallest=SMALLEST, workers=WORK
     search, so the set does not depend on which download ends first. Files are named by the photo's id and hold the
     service's bytes unchanged. Left out, with the reason in left_out.csv: near-duplicates, stand-ins, too small (below
     `smallest` pixels), flat, framed, damaged, gone, and what exclude.txt names (one `label/id` a line). A second call
-    fetches only what is missing or was changed by hand. progress: True, False, or None: a bar but in logs.
+    fetches only what is missing or was changed by hand; a changed file stays until the photo is there to replace it.
+    progress: True, False, or None: a bar but in logs.
     Raises ValueError for a label that is no folder name, `ServiceError` when the service or the network is down.
     """
     words = [words] if isinstance(words, str) else list(words)

@@ -1,6 +1,7 @@
 """Collecting against both services' fake: faults, curation, credits, resuming, `kill -9`, manifests, safety."""
 
 import csv
+import gc
 import gzip
 import hashlib
 import importlib
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import fake_services as fake
 import pytest
@@ -280,6 +282,47 @@ def test_a_second_run_fetches_only_what_is_missing_or_changed(tmp_path):
         collecting.collect(source(server), "pizza", "ピザ", 25, tmp_path)
         assert server.requests == {"openverse": 1, **{f"photo {n}": 1 for n in range(1020, 1025)}}
     assert_credited(tmp_path)
+
+
+def test_a_photo_changed_by_hand_stays_credited_until_it_is_replaced_or_excluded(tmp_path):
+    mine = tmp_path / "pizza" / "1001.jpg"
+    with fake.FakeServices(ids(3)) as server:
+        collecting.collect(source(server), "pizza", "ピザ", 3, tmp_path)
+        before = contents(tmp_path)
+        rotated = encoded(Image.open(mine).rotate(90, expand=True))
+        mine.write_bytes(rotated)
+        collecting.write_manifest(tmp_path, tmp_path.parent / "manifest.csv")
+        with (tmp_path / "attributions.csv").open("a") as table:
+            table.write("pizza/1001.jpg,,cut sh")  # killed between the new credit and its photo
+        server.faults["1001"] = iter([fake.status(404)])
+        report = collecting.collect(source(server), "pizza", "ピザ", 3, tmp_path)
+        assert report.left_out == {"1001": "gone: HTTP 404"} and mine.read_bytes() == rotated
+        assert sorted(row["file"] + row["creator"] for row in attributions(tmp_path)) == [
+            "pizza/1000.jpgkosabe", "pizza/1001.jpg*tomoth", "pizza/1002.jpgmatsudon,giraffe"]
+        assert contents(tmp_path).keys() == before.keys()
+    (tmp_path / "exclude.txt").write_text("pizza/1001")
+    with Catalogue(tmp_path):
+        assert not mine.exists()
+    assert_credited(tmp_path)
+
+
+def test_a_photo_that_cannot_be_read_for_a_moment_is_neither_deleted_nor_forgotten(tmp_path, monkeypatch):
+    with fake.FakeServices(ids(3)) as server:
+        collecting.collect(source(server), "pizza", "ピザ", 3, tmp_path)
+    before, read = contents(tmp_path), Path.read_bytes
+    def locked(path):
+        if path.name == "1001.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", locked)
+        with pytest.raises(PermissionError, match=r"1001\.jpg"):
+            Catalogue(tmp_path)
+    gc.collect()
+    with Catalogue(tmp_path) as catalogue:
+        assert catalogue.kept("pizza") == 3
+    assert contents(tmp_path) == before
 
 
 def test_excluded_photos_go_and_others_take_their_place(tmp_path):
