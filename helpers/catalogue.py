@@ -5,6 +5,7 @@ and its file appears under its name, two system calls one after the other. Openi
 short between them, so folder and attributions.csv agree again before anything else happens.
 """
 
+import codecs
 import contextlib
 import csv
 import dataclasses
@@ -173,9 +174,18 @@ class Catalogue:
         return [row for row in rows if row[2]]
 
     def _read_attributions(self):
+        """The rows of attributions.csv; ValueError for what is no such table, so that it is not overwritten."""
         path = self.folder / ATTRIBUTIONS
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        return (row for row in csv.DictReader(io.StringIO(text, newline="")) if row.get("file"))
+        data = path.read_bytes() if path.exists() else b""
+        try:
+            text = codecs.getincrementaldecoder("utf-8-sig")().decode(data)  # it may end within a letter: cut short
+            table = csv.DictReader(io.StringIO(text, newline=""))
+            if text.strip() and "file" not in (table.fieldnames or ()):
+                raise ValueError("its first line names no column 'file'")
+            return [row for row in table if row["file"]]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}: no table in UTF-8 with commas ({error}); save it as one (\"CSV UTF-8\"), or "
+                             "move it away: collected photos get their credits anew, your own photos do not") from None
 
     def _read_exclude(self):
         path = self.folder / EXCLUDE

@@ -349,6 +349,38 @@ def test_credits_of_classes_collected_elsewhere_stay(tmp_path):
         ("pizza/1000.jpg", "kosabe"), ("pizza/1001.jpg", "*tomoth"), ("ramen/mine.jpg", "me")]
 
 
+MINE = "file,title,creator\nramen/mine.jpg,昼,柏翰é\n"
+
+
+@pytest.mark.parametrize("saved", [MINE.encode("utf-8-sig"), MINE.encode() + "ramen/no.jpg,昼".encode()[:-1]],
+                         ids=["with a byte order mark", "cut short within a letter"])
+def test_credits_saved_by_a_spreadsheet_or_cut_short_are_read(tmp_path, saved):
+    (tmp_path / "ramen").mkdir()
+    (tmp_path / "ramen" / "mine.jpg").write_bytes(fake.jpeg(9))
+    (tmp_path / "attributions.csv").write_bytes(saved)
+    with Catalogue(tmp_path):
+        pass
+    assert [(row["file"], row["title"], row["creator"]) for row in attributions(tmp_path)] == [
+        ("ramen/mine.jpg", "昼", "柏翰é")]
+
+
+@pytest.mark.parametrize("saved", [
+    MINE.replace(",", ";").encode(), MINE.replace("昼", "x").replace("柏翰", "").encode("cp1252"),
+    MINE.encode("utf-16"), MINE.replace("昼", "x" * 200_000).encode(),
+], ids=["semicolons", "cp1252", "UTF-16", "csv.Error"])
+def test_credits_that_cannot_be_read_are_not_overwritten(tmp_path, saved):
+    (tmp_path / "ramen").mkdir()
+    (tmp_path / "ramen" / "mine.jpg").write_bytes(fake.jpeg(9))
+    (tmp_path / "attributions.csv").write_bytes(saved)
+    with pytest.raises(ValueError, match=r"attributions\.csv: no table in UTF-8 with commas .* save it as one"):
+        Catalogue(tmp_path)
+    gc.collect()
+    assert (tmp_path / "attributions.csv").read_bytes() == saved
+    (tmp_path / "attributions.csv").write_text(MINE, encoding="utf-8")
+    with Catalogue(tmp_path):
+        assert attributions(tmp_path)[0]["creator"] == "柏翰é"
+
+
 def test_photos_keep_their_credits_when_the_database_is_lost(tmp_path):
     with fake.FakeServices(ids(30)) as server:
         collecting.collect(source(server), "pizza", "ピザ", 12, tmp_path)
