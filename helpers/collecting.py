@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
-from helpers import curation
+from helpers import curation, pictures
 from helpers.catalogue import PART, Catalogue, Found, write_durably, write_table
 from helpers.services import LeftOut, Photo, ServiceError, Unreachable
 
@@ -90,7 +90,8 @@ def collect_manifest(path, folder, client, workers=WORKERS, progress=None):
             if catalogue.queries() - {query}:
                 raise ValueError(f"{folder} holds other photos; a manifest's set wants a folder of its own")
             catalogue.add_page(label, query, 1, list(sums), False)
-            fetch = functools.partial(_fetch, client, catalogue.folder, label, 1, {p.id: s for p, s in sums.items()})
+            named = {photo.id: sha256 for photo, sha256 in sums.items()}
+            fetch = functools.partial(_fetch, client, catalogue.folder, label, SMALLEST, named)
             missing = catalogue.undecided(label, query, 1)
             count = catalogue.kept(label) + len(missing)
             reports.append(_gather(catalogue, label, count, iter(missing), fetch, None, client, workers, progress))
@@ -143,8 +144,10 @@ def _fetch(client, folder, label, smallest, sums, photo):
     sha256 = hashlib.sha256(data).hexdigest()
     if sums and sums[photo.id] != sha256:
         raise LeftOut("changed: its bytes are not those the manifest names")
-    suffix, fingerprint = curation.inspect(data, smallest)
-    found = Found(f"{label}/{photo.id}{suffix}", url, sha256, fingerprint)
+    suffix, image = curation.decode(data, smallest)
+    if not sums:  # a manifest's photos were judged when they were first collected
+        curation.judge(data, image, smallest)
+    found = Found(f"{label}/{photo.id}{suffix}", url, sha256, pictures.fingerprint(image))
     (folder / label).mkdir(exist_ok=True)
     write_durably(folder / f"{found.file}{PART}", data)
     return found

@@ -13,24 +13,27 @@ FLAT_SHARE = 0.75   # of the pixels in one colour: a drawing, a text or a "photo
 FRAME_SHARE = 0.25  # of the rows or columns in one even colour: a frame, or the grey of a file cut short
 
 
-def inspect(data, smallest):
-    """(file name suffix, `pictures.Fingerprint`) of a photo's bytes; `smallest`: pixels its shorter side must have.
+def decode(data, smallest):
+    """(file name suffix, RGB picture at least [smallest, smallest] where the file is) of a photo's bytes.
 
-    Raises `LeftOut` for what is no picture, damaged, a decompression bomb, too small, flat or framed.
-    Bombs are told by Pillow's warning too: call it with `Image.DecompressionBombWarning` turned into an error.
+    Raises `LeftOut` for what is no picture, damaged or a decompression bomb. Bombs are told by Pillow's warning too:
+    call it with `Image.DecompressionBombWarning` turned into an error.
     """
     suffix = next((suffix for start, suffix in SUFFIXES.items() if data.startswith(start)), None)
     if not suffix:
         raise LeftOut("no JPEG, PNG or WebP picture")
     try:
-        image, _ = pictures.decode(data, smallest)
+        return suffix, pictures.decode(data, smallest)[0]
     except ValueError as error:
         raise LeftOut(str(error)) from None
+
+
+def judge(data, image, smallest):
+    """Raise `LeftOut` if a photo, given as bytes and decoded, is under `smallest` pixels a side, flat or framed."""
     width, height = Image.open(io.BytesIO(data)).size  # decoding may have halved it
     if min(width, height) < smallest:
         raise LeftOut(f"too small: {width}x{height}, {smallest} a side are wanted")
     _refuse_flat(np.asarray(image.resize((32, 32), Image.Resampling.NEAREST)))
-    return suffix, pictures.fingerprint(image)
 
 
 def _refuse_flat(pixels):

@@ -20,6 +20,7 @@ import zlib
 from pathlib import Path
 
 import fake_services as fake
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -501,6 +502,19 @@ def test_manifest_fetches_the_same_set_and_names_what_is_missing_or_changed(tmp_
         collecting.collect_manifest(manifest, first, ask.client)
     with pytest.raises(ValueError, match="no manifest"):
         collecting.collect_manifest(first / "attributions.csv", second, ask.client)
+
+
+def test_a_manifest_brings_every_photo_that_collecting_kept(tmp_path):
+    pixels = np.array(Image.open(io.BytesIO(fake.jpeg(0, 1280, 960))))
+    pixels[:400] = np.random.default_rng(0).integers(120, 136, (400, 1280, 1))  # a grainy sky, even when decoded at 1/8
+    with fake.FakeServices(ids(2), {"1000": encoded(Image.fromarray(pixels))}) as server:
+        ask = source(server)
+        assert collecting.collect(ask, "pizza", "x", 2, tmp_path / "first").kept == 2
+        collecting.write_manifest(tmp_path / "first", tmp_path / "manifest.csv")
+        [report] = collecting.collect_manifest(tmp_path / "manifest.csv", tmp_path / "second", ask.client)
+    assert report.kept == 2 and not report.left_out
+    with Catalogue(tmp_path / "first") as first, Catalogue(tmp_path / "second") as second:
+        assert first.hashes() == second.hashes()
 
 
 def test_killed_at_random_points_nothing_is_lost_and_nothing_comes_twice(tmp_path, monkeypatch):
