@@ -57,15 +57,15 @@ class Client:
             reason, status = _explanation(error, name), getattr(getattr(error, "response", None), "status_code", None)
         raise ServiceError(reason, status)  # outside the except block: requests' errors carry the signed request
 
-    def get_json(self, url, params, name):
-        """The JSON answer to a GET, a dict. Raises `ServiceError`."""
+    def get_json(self, url, params, name, read):
+        """What `read` makes of the JSON answer to a GET. Raises `ServiceError`, also if `read` finds no such facts."""
         def call():
             response = self.session.get(url, params=params, timeout=self.timeout)
             response.raise_for_status()
-            answer = response.json()
-            if not isinstance(answer, dict):
-                raise requests.exceptions.InvalidJSONError
-            return answer
+            try:
+                return read(response.json())
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise requests.exceptions.InvalidJSONError from None
 
         return self.ask(call, name)
 

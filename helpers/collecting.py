@@ -131,6 +131,8 @@ def _candidates(catalogue, source, label, words):
             more = catalogue.has_more(label, query, number)
             if more is None:
                 photos, more = source.page(word, number)
+                if more is None:
+                    break
                 catalogue.add_page(label, query, number, photos, more)
             yield from catalogue.undecided(label, query, number)
 

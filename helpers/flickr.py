@@ -53,26 +53,32 @@ class Flickr(Service):
     def licence_urls(self):
         """{id: address} of the wanted licences, as Flickr numbers them today. Raises `ServiceError`."""
         if self._licence_urls is None:
-            answer = self._call("photos.licenses.getInfo", "licenses")
-            urls = {str(licence["id"]): licence.get("url") for licence in answer["license"]}
+            urls = self._call("photos.licenses.getInfo", lambda answer: {
+                str(licence["id"]): licence.get("url") for licence in answer["licenses"]["license"]})
             self._licence_urls = {number: url for number, url in urls.items() if licence_code(url)[0] in self.licences}
         return self._licence_urls
 
     def page(self, word, number):
         """See `Service`. Raises `ServiceError`."""
         licences = self.licence_urls()
-        answer = self._call("photos.search", "photos", text=word, license=",".join(licences), media="photos",
-                            content_type=1, sort="relevance", safe_search=1, per_page=PAGE_SIZE, page=number,
-                            extras=",".join(["license", "owner_name", *(f"url_{size}" for size in SIZES)]))
-        photos = [_photo(found, licences[str(found["license"])]) for found in answer["photo"]
-                  if str(found.get("license")) in licences]
-        return photos, bool(answer["photo"]) and number < min(int(answer["pages"]), DEEPEST // PAGE_SIZE)
 
-    def _call(self, method, part, **params):
-        """The named part of Flickr's answer, a dict."""
+        def read(answer):
+            results, pages = answer["photos"]["photo"], int(answer["photos"]["pages"])
+            if not isinstance(results, list):
+                raise TypeError
+            photos = [_photo(found, licences[str(found["license"])]) for found in results
+                      if str(found.get("license")) in licences]
+            return photos, bool(results) and number < min(pages, DEEPEST // PAGE_SIZE)
+
+        return self._call("photos.search", read, text=word, license=",".join(licences), media="photos", content_type=1,
+                          sort="relevance", safe_search=1, per_page=PAGE_SIZE, page=number,
+                          extras=",".join(["license", "owner_name", *(f"url_{size}" for size in SIZES)]))
+
+    def _call(self, method, read, **params):
+        """What `read` makes of Flickr's answer, a dict."""
         def call():
             try:
-                return self._api.do_flickr_call(f"flickr.{method}", **params)[part]
+                return read(self._api.do_flickr_call(f"flickr.{method}", **params))
             except flickrapi.FlickrError as error:
                 failure = Busy if error.code in BUSY_CODES else ServiceError
                 reason = _without_keys(f"Flickr says: {error}. {BAD_KEY if error.code == 100 else ''}".strip())

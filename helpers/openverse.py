@@ -29,15 +29,19 @@ class Openverse(Service):
         params = {"q": word[:200], "source": self.origin, "license": ",".join(self.licences), "category": "photograph",
                   "filter_dead": "true", "mature": "false", "page": number, "page_size": PAGE_SIZE}
         try:
-            answer = self.client.get_json(self.url, params, self.name)
+            return self.client.get_json(self.url, params, self.name, lambda answer: self._read(answer, number))
         except ServiceError as error:
-            if number > 1 and error.status in (400, 404):  # fewer pages than promised
-                return [], False
+            if number > 1 and error.status in (400, 404):  # fewer pages than promised, today
+                return [], None
             raise
-        results = answer.get("results") or []
+
+    def _read(self, answer, number):
+        results, pages = answer["results"], int(answer["page_count"])
+        if not isinstance(results, list):
+            raise TypeError
         photos = [_photo(result, self.name) for result in results
                   if result.get("id") and result.get("url") and result.get("license") in self.licences]
-        return photos, bool(results) and number < min(int(answer.get("page_count") or 0), DEEPEST_PAGE)
+        return photos, bool(results) and number < min(pages, DEEPEST_PAGE)
 
 
 def _photo(result, name):

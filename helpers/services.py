@@ -83,7 +83,10 @@ class Service:
     name = ""
 
     def page(self, word, number):
-        """Page `number` (from 1) of the photos found by `word`: (list of `Photo`, whether there is another page)."""
+        """Page `number` (from 1) of the photos found by `word`: (list of `Photo`, whether there is another page).
+
+        None for the latter: the page was refused and the search ends here, but a later run is to ask again.
+        """
         raise NotImplementedError
 
     def query(self, word):

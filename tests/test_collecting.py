@@ -1,5 +1,6 @@
 """Collecting against both services' fake: faults, curation, credits, resuming, `kill -9`, manifests, safety."""
 
+import contextlib
 import csv
 import gc
 import gzip
@@ -267,6 +268,18 @@ def test_too_few_photos_is_said_and_not_asked_again(tmp_path):
         again = collecting.collect(source(server), "pizza", "ピザ", 10, tmp_path)
         assert server.requests.total() == asked
     assert "7 photos of 10 wanted" in str(report) and again.kept == 7
+
+
+@pytest.mark.parametrize("fault", [
+    fake.status(400), fake.status(404), fake.answer(b'{"detail": "odd"}', "application/json")],
+    ids=["400", "404", "no results"])
+def test_an_odd_answer_does_not_end_a_search_for_good(tmp_path, fault):
+    with fake.FakeServices(ids(30)) as server:
+        server.faults["openverse"] = iter([None, fault])
+        with contextlib.suppress(services.ServiceError):
+            assert collecting.collect(source(server), "pizza", "ピザ", 30, tmp_path).kept == 20
+        assert collecting.collect(source(server), "pizza", "ピザ", 30, tmp_path).kept == 30
+    assert_credited(tmp_path)
 
 
 def test_a_second_run_fetches_only_what_is_missing_or_changed(tmp_path):

@@ -94,8 +94,12 @@ def test_retry_after_is_kept():
     ('{"stat": "fail", "code": 105, "message": "Service currently unavailable"}', "Service currently unavailable", 6),
     ('{"stat": "fail", "code": 3, "message": "Parameterless searches have been disabled"}', "Parameterless", 1),
     ("<html>please log in</html>", "no JSON", 1),
-    ("[]", "another than expected", 1), ('{"stat": "ok"}', "another than expected", 1),
-], ids=["invalid key", "unavailable for ever", "bad question", "login page", "a list", "nothing in it"])
+    *((body, "another than expected", 1) for body in (
+        "[]", '{"stat": "ok"}', '{"stat": "ok", "photos": {}}', '{"stat": "ok", "photos": {"photo": []}}',
+        '{"stat": "ok", "photos": {"photo": {}, "pages": 1}}',
+        '{"stat": "ok", "photos": {"photo": ["x"], "pages": 1}}')),
+], ids=["invalid key", "unavailable for ever", "bad question", "login page", "a list", "nothing in it", "no photos",
+        "no pages", "a dict", "a text"])
 def test_failures_are_told_in_one_line_without_the_key(body, message, tries):
     with fake.FakeServices(ids(3)) as server:
         server.faults["flickr.photos.search"] = fake.always(fake.answer(body.encode(), "application/json"))
@@ -103,6 +107,14 @@ def test_failures_are_told_in_one_line_without_the_key(body, message, tries):
             next(source(server).search("x"))
         assert server.requests["flickr.photos.search"] == tries
     assert "\n" not in str(caught.value)
+
+
+def test_odd_licences_are_told_too():
+    with fake.FakeServices(ids(3)) as server:
+        server.faults["flickr.photos.licenses.getInfo"] = iter([
+            fake.answer(b'{"stat": "ok", "licenses": {}}', "application/json")])
+        with pytest.raises(services.ServiceError, match="another than expected"):
+            next(source(server).search("x"))
 
 
 def test_without_a_key_the_message_says_what_to_do(monkeypatch, tmp_path):
