@@ -55,14 +55,14 @@ class Catalogue:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
         try:
-            self._database.executescript(f"{_SETTINGS} BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+            with contextlib.ExitStack() as on_failure:
+                self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
+                on_failure.callback(self._database.close)
+                self._database.executescript(f"{_SETTINGS} BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+                on_failure.pop_all()
         except sqlite3.DatabaseError as error:
-            self._database.close()
-            what = ("another run is collecting here; wait for it" if "locked" in str(error) else
-                    f"delete {DATABASE} there and collect again; photos and credits stay")
-            raise RuntimeError(f"{self.folder}: {what} ({error})") from None
+            raise RuntimeError(f"{self.folder}: {_advice(error)} ({error})") from None
         self._excluded = self._read_exclude()
         self._reconcile()
 
@@ -205,7 +205,8 @@ class Catalogue:
         try:
             yield
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # a full disk has rolled it back already
+                self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
 
@@ -226,6 +227,14 @@ def write_durably(path, data):
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _advice(error):
+    if "locked" in str(error):
+        return "another run is collecting here; wait for it"
+    if isinstance(error, sqlite3.OperationalError):
+        return "free space on the disk or make the folder writable, and run the same again; what is collected stays"
+    return f"delete {DATABASE} there and collect again; photos and credits stay"
 
 
 def _attribution(file, sha256, date, photo):

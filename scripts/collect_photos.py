@@ -8,6 +8,8 @@ Stopped at any point, the same command goes on where it was.
 """
 
 import argparse
+import csv
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         folder = fetch_again(options) if options.manifest else search(options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, sqlite3.Error, csv.Error) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("Stopped. What is collected stays; the same command goes on.")

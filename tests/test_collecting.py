@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -410,6 +411,25 @@ def test_photos_keep_their_credits_when_the_database_is_lost(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_database_that_cannot_be_opened_is_not_to_be_deleted(tmp_path):
+    (tmp_path / DATABASE).mkdir()
+    with pytest.raises(RuntimeError, match="free space on the disk or make the folder writable") as caught:
+        Catalogue(tmp_path)
+    assert "delete" not in str(caught.value)
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
+    photos = [services.Photo(number, "x" * 500, "", "", "", "", "", ()) for number in ids(500)]
+    with Catalogue(tmp_path) as catalogue:
+        catalogue._database.execute("PRAGMA max_page_count=20")
+        with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+            catalogue.add_page("pizza", "x", 1, photos, False)
+    with Catalogue(tmp_path) as catalogue:
+        assert catalogue.has_more("pizza", "x", 1) is None
+        catalogue.add_page("pizza", "x", 1, photos, False)
+        assert len(catalogue.undecided("pizza", "x", 1)) == 500
+
+
 def test_no_network_ends_in_one_line_and_keeps_what_is_there(tmp_path):
     with fake.FakeServices(ids(60), delay=0.01) as server:
         collecting.collect(source(server), "pizza", "ピザ", 10, tmp_path)
@@ -613,6 +633,18 @@ def test_the_command_stopped_by_hand_says_how_it_goes_on(monkeypatch):
 
     monkeypatch.setattr(command, "search", stopped)
     with pytest.raises(SystemExit, match=r"Stopped\. .* the same command goes on"):
+        command.main([])
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("database or disk is full"), csv.Error("line 3")], ids=str)
+def test_the_command_says_what_went_wrong_in_one_line(monkeypatch, error):
+    monkeypatch.syspath_prepend(paths.ROOT / "scripts")
+    command = importlib.import_module("collect_photos")
+    def failing(options):
+        raise error
+
+    monkeypatch.setattr(command, "search", failing)
+    with pytest.raises(SystemExit, match=str(error)):
         command.main([])
 
 
