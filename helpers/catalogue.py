@@ -55,23 +55,25 @@ class Catalogue:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._excluded = self._read_exclude()
         try:
             with contextlib.ExitStack() as on_failure:
                 self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
                 on_failure.callback(self._database.close)
                 self._database.executescript(f"{_SETTINGS} BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+                self._reconcile()
                 on_failure.pop_all()
         except sqlite3.DatabaseError as error:
             raise RuntimeError(f"{self.folder}: {_advice(error)} ({error})") from None
-        self._excluded = self._read_exclude()
-        self._reconcile()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._publish_tables()
-        self._database.close()
+        try:
+            self._publish_tables()
+        finally:
+            self._database.close()
 
     def has_more(self, label, query, number):
         """Whether a stored page of search results has another one after it; None if this page is not stored."""
@@ -189,7 +191,10 @@ class Catalogue:
 
     def _read_exclude(self):
         path = self.folder / EXCLUDE
-        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: no text in UTF-8 ({error}); save it as UTF-8") from None
         names = [line.split("#")[0].strip().replace("\\", "/") for line in lines]
         return {re.sub(r"\.\w+$", "", "/".join(Path(name).parts[-2:])) for name in names}
 
