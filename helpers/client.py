@@ -93,6 +93,8 @@ class Client:
         """What `call()` returns, each try at its turn; the wait an answer asks for holds everybody at this pace."""
         def once():
             pace.wait(self.stopped)
+            if self.stopped.is_set():  # the wait was cut short
+                raise Unreachable("stopped before it was asked for")
             try:
                 return call()
             except requests.HTTPError as error:

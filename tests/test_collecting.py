@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import email.utils
 import gzip
 import hashlib
 import importlib
@@ -16,6 +17,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -102,11 +104,18 @@ def test_photos_credits_and_order(tmp_path):
     assert_credited(tmp_path)
 
 
+def in_two_seconds(handler):
+    """A fault: too many requests until two seconds from now, said as a date of whole seconds."""
+    fake.status(429, Retry_After=email.utils.formatdate(time.time() + 2, usegmt=True))(handler)
+
+
 @pytest.mark.parametrize(("faults", "least_wait"), [
     ([fake.status(429, Retry_After="1")], 1.0), ([fake.status(429)], 0), ([fake.status(500)] * 3, 0),
+    ([in_two_seconds], 1.0),
     ([fake.status(503, Retry_After="nonsense")], 0), ([fake.hang(1.0)], 0.4), ([fake.cut(fake.jpeg(2), 5000)], 0),
     ([fake.cut(fake.jpeg(2), 0), fake.status(502)], 0),
-], ids=["429 and a time", "429", "500 three times", "503 and nonsense", "hang", "reset mid-body", "reset at once, 502"])
+], ids=["429 and a time", "429", "500 three times", "429 and a date",
+        "503 and nonsense", "hang", "reset mid-body", "reset at once, 502"])
 def test_passing_trouble_loses_nothing(tmp_path, faults, least_wait):
     with fake.FakeServices(ids(5)) as server:
         server.faults["1002"] = iter(faults)
@@ -192,6 +201,19 @@ def test_the_wait_an_answer_asks_for_holds_all_downloads(tmp_path):
         asked = [when - refused for when, what, *_ in server.log if what.startswith("photo ") and when > refused]
     assert report.kept == 30 and len(asked) >= 20
     assert not [wait for wait in asked if 0.1 < wait < 0.95], "before that come only those that were on the way"
+
+
+def test_what_waits_when_all_is_stopped_is_not_asked_for():
+    with fake.FakeServices(ids(2)) as server:
+        server.faults["1000"] = fake.always(fake.status(429, Retry_After="60"))
+        asking = client.Client(0, 0, allow_private=True)
+        began = time.monotonic()
+        threading.Timer(0.3, asking.stopped.set).start()
+        for photo_id in ids(2):  # the first is told to wait, the second waits too
+            with pytest.raises(services.Unreachable):
+                asking.download(f"{server.url}/{photo_id}.jpg")
+        assert server.requests == {"photo 1000": 1}
+        assert time.monotonic() - began < 30
 
 
 def test_a_gzipped_bomb_is_cut_off(tmp_path):
