@@ -89,9 +89,20 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
                "best_epoch": 1 + int(np.argmax([row["validation_accuracy"] for row in history])),
                "seed": seed, "seconds": round(sum(row["seconds"] for row in history), 1), "source": data.source,
                "pictures": [len(split[1]) for split in data[:3]], "size": size, "precision": precision,
-               "optimizer": recipe["optimizer"], "batch_size": BATCH_SIZE, "history": _columns(history)}
+               "optimizer": recipe["optimizer"], "batch_size": BATCH_SIZE, "data": recipe["data"],
+               "sha256": trained.checksum(run / "best.weights.h5"), "history": _columns(history)}
     trained.write_json(metrics, run / "metrics.json")
     return best, metrics
+
+
+def check_data(metrics, data):
+    """Raise ValueError where `data` are other pictures than the training of these `metrics` saw.
+
+    The test pictures of another split may be among those that the network was trained on.
+    """
+    if metrics["data"] != checkpoints.digest(*data.train, *data.validation):
+        raise ValueError(f"these weights saw other pictures (seed {metrics['seed']}, {metrics['pictures']}): set "
+                         "COUNTS as they were, or, where photos were added or weeded out, train under another name")
 
 
 def _columns(history):
@@ -111,7 +122,8 @@ def load_trained(name=SHIPPED):
     """The trained network of that name, in float32, and its metrics: (model, dict).
 
     name: "kitchen_cnn" or another of weights/*.weights.h5, or "runs/<name>" for one of your own.
-    Raises FileNotFoundError where there is none, or where its training has not ended.
+    Raises FileNotFoundError where there is none, or where its training has not ended; OSError where one of weights/ is
+    damaged.
     """
     weights, about = trained.weights_file(name), paths.WEIGHTS / f"{name}.json"
     if not weights.exists():
@@ -121,6 +133,11 @@ def load_trained(name=SHIPPED):
                                 f"{about.name} nor one in weights/; train it with `make train` and name it runs/<name>")
     metrics = json.loads(about.read_text(encoding="utf-8"))
     model = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float32")
+    if weights == trained.weights_file(name):
+        return trained.restore(model, name, "make train"), metrics
+    if metrics.get("sha256") != trained.checksum(weights):
+        raise FileNotFoundError(f"{weights.parent.name} was trained on since its {about.name} was written, and has not "
+                                "ended: give the same command again")
     model.load_weights(weights)
     return model, metrics
 

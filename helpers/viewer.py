@@ -30,6 +30,7 @@ from helpers.explainer import Explainer
 
 SIZE = (224, 224)               # for networks that take pictures of any size
 LARGEST_SIDE = 480              # pixels to which large files are roughly reduced while they are read
+MODEL_FILES = (".keras", ".h5", ".hdf5")
 UNIT = "[0, 1]"
 BYTES = "0 to 255 (EfficientNet, ConvNeXt)"
 _imagenet = keras.applications.imagenet_utils.preprocess_input
@@ -162,7 +163,7 @@ def open_network(name):
     """
     if name in SHIPPED:
         return SHIPPED[name][1]()
-    if Path(name).parts[:1] == (paths.RUNS.name,):
+    if Path(name).parts[:1] == (paths.RUNS.name,) and Path(name).suffix not in MODEL_FILES:
         return _of_training(name)
     file = _model_file(name)
     try:
@@ -185,7 +186,7 @@ def _model_file(name):
     if file.name.endswith(".weights.h5"):
         raise ValueError(f"{file.name} holds weights without their network: save the whole one, "
                          'model.save("name.keras"), or name a training of this project, runs/<name>')
-    if file.is_dir() or file.suffix.lower() not in (".keras", ".h5", ".hdf5"):
+    if file.is_dir() or file.suffix.lower() not in MODEL_FILES:
         raise ValueError(f"{file.name} is {'a folder' if file.is_dir() else 'no .keras or .h5 file'}: "
                          'save the network with model.save("name.keras") and give that file')
     return file

@@ -38,6 +38,8 @@ def main(arguments=None):
             photos.write_manifest(manifest, classifier.run_folder(run) / "manifest.csv")
         if options.ship:
             metrics = classifier.ship(run, data.test, options.ship)
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on after the last whole epoch.")
     except (OSError, ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     print_metrics(metrics)

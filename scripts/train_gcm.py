@@ -44,6 +44,8 @@ def main(arguments=None):
         if options.ship and training.is_chief(strategy):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
             print(gcm_training.ship(run, data, options.ship))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on after the last whole epoch.")
     except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     print(f"last epoch: {history[-1]['validation_accuracy']:.2%} of the test pictures; "

@@ -45,8 +45,13 @@ def test_weights_are_compared_with_their_checksum(tmp_path):
     assert not checkup.weights(tmp_path).ok
 
 
-def test_a_key_is_never_shown(monkeypatch):
+def test_a_key_is_never_shown(monkeypatch, tmp_path):
     monkeypatch.setenv("FLICKR_API_KEY", "very-secret")
+    monkeypatch.delenv("FLICKR_API_SECRET", raising=False)
+    monkeypatch.setattr(checkup.paths, "ROOT", tmp_path)
+    (tmp_path / ".env").write_text("FLICKR_API_SECRET=\n")  # copied, and not yet filled in
+    assert checkup.flickr_key().ok is None
+    monkeypatch.setenv("FLICKR_API_SECRET", "very-secret, too")
     lines = [str(check) for check in checkup.everything()]
     assert "[OK]   a Flickr key is set" in lines
     assert not any("very-secret" in line for line in lines)
@@ -57,4 +62,6 @@ def test_optional_things_do_not_fail(monkeypatch, tmp_path):
     monkeypatch.setattr(checkup.paths, "DATA", tmp_path)
     assert checkup.cifar10().ok is None
     monkeypatch.setenv("CIFAR10_DIR", str(tmp_path))
+    assert checkup.cifar10().ok is None
+    (tmp_path / "test_batch.bin").touch()
     assert checkup.cifar10().ok

@@ -171,6 +171,36 @@ def test_shipped_weights_are_rounded_and_measured_as_rounded(runs):
     assert classifier.measure(loaded, *small_data().test)["accuracy"] == about["accuracy"]
 
 
+def test_metrics_of_an_earlier_ending_are_not_taken_for_newer_weights(runs):
+    classifier.train("mine", small_data(), epochs=1, progress=False)
+    best = runs / "mine" / "best.weights.h5"
+    best.write_bytes(best.read_bytes() + b"newer")  # trained further, and stopped before the end
+    with pytest.raises(FileNotFoundError, match=r"mine was trained on since.*same command again"):
+        classifier.load_trained("runs/mine")
+    classifier.train("mine", small_data(), epochs=1, progress=False)
+    assert classifier.load_trained("runs/mine")
+
+
+def test_damaged_shipped_weights_are_refused(runs):
+    classifier.train("mine", small_data(), epochs=1, progress=False)
+    classifier.ship("mine", small_data().test, "shipped")
+    file = paths.WEIGHTS / "shipped.weights.h5"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(OSError, match="is damaged"):
+        classifier.load_trained("shipped")
+
+
+def test_other_pictures_than_those_of_the_training_are_found_out(runs):
+    data = small_data()
+    _, metrics = classifier.train("mine", data, epochs=1, progress=False)
+    classifier.check_data(metrics, data)
+    swapped = data._replace(train=data.test, test=data.train)
+    with pytest.raises(ValueError, match="saw other pictures"):
+        classifier.check_data(metrics, swapped)
+
+
 def test_missing_or_unfinished_training_says_what_to_do(runs):
     with pytest.raises(FileNotFoundError, match="make train"):
         classifier.load_trained("runs/none")

@@ -182,6 +182,8 @@ def test_folders_and_unknown_trainings(tmp_path):
         viewer.open_network(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no finished training"):
         viewer.open_network("runs/never_trained")
+    with pytest.raises(FileNotFoundError, match="no model file"):
+        viewer.open_network("runs/never_trained/model.keras")
 
 
 @pytest.mark.parametrize(("model", "complaint"), [
