@@ -1,7 +1,5 @@
 """What all explainers share: pictures and classes in, one traced graph per shape, maps out."""
 
-import threading
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,7 +7,6 @@ import tensorflow as tf
 from helpers import introspect
 
 _PREDICTED = -1
-_TRACING = threading.RLock()  # a trace changes the model for a moment: one at a time
 
 
 class Explainer:
@@ -48,7 +45,7 @@ class Explainer:
         _check_pictures(flat)
         structure = keras.tree.map_structure(lambda _: 0, inputs)
         key = repr(structure), *((leaf.dtype, *leaf.shape[1:]) for leaf in flat)
-        with _TRACING:
+        with introspect.TRACING:
             if key not in self._graphs:
                 self._graphs[key] = self._traced(structure, flat)
         return self._graphs[key](flat, self._class_vector(classes, len(flat[0]))).numpy()

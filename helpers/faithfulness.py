@@ -27,7 +27,10 @@ def saliency(maps, size=None):
     if not np.isfinite(maps).all():
         raise ValueError("maps: they hold NaN or infinite values, which have no place in an order")
     summed = maps.sum(axis=-1) if maps.ndim == 4 else maps
-    return summed if size in (None, summed.shape[1:]) else gradcam.resize(summed, size).astype(np.float64)
+    if size is None or tuple(size) == summed.shape[1:]:
+        return summed
+    _, powers = np.frexp(summed.max(axis=(1, 2), keepdims=True))  # of two: `resize` computes in float32
+    return np.ldexp(gradcam.resize(np.ldexp(summed, -powers), size).astype(np.float64), powers)
 
 
 def pointing_game(maps, masks, tolerance=0):
@@ -103,7 +106,8 @@ def deletion_curve(predict, images, maps, classes, baselines, steps=10, ends=Non
     """The class's score while the picture turns into its baseline, most salient pixels first. Small area: good map.
 
     predict: f(float32 [b, H, W, C]) -> [b, N], best compiled; probabilities in the source. maps: [B, h, w] or
-    [B, H, W, C]. classes: int, [B] ints, or None for the one predicted for the whole picture. baselines: [B, H, W, C],
+    [B, H, W, C]. classes: int, [B] ints, or None for the one predicted for the whole picture; of a single unit p give
+    [1 - p, p] as `predict`. baselines: [B, H, W, C],
     `mean_colour(images)` or `blurred(images)`. Equal values follow each other in an order drawn once by lot, the same
     for all maps. ends: predict's scores of images and of baselines, two [B, N], which are the same for all maps.
     Returns fractions [steps + 1], (k / steps)², closer together where curves are steep, and curves, float64
@@ -118,7 +122,8 @@ def insertion_curve(predict, images, maps, classes, baselines, steps=10, ends=No
 
     Arguments, results and source as for `deletion_curve`; the source's baseline is `blurred(images)`.
     """
-    fractions, scores = _perturbed(predict, baselines, images, maps, steps, ends and ends[::-1], batch_size)
+    ends = None if ends is None else ends[::-1]
+    fractions, scores = _perturbed(predict, baselines, images, maps, steps, ends, batch_size)
     return fractions, _of_classes(scores, classes, whole=scores[:, -1])
 
 
@@ -153,12 +158,15 @@ def structural_similarity(maps, others):
 def model_randomisation(model, explain, images, classes, similarity=spearman, layers=None, seed=0):
     """How alike the maps stay while the model forgets, layer by layer from the top. Low: the map shows the model.
 
-    explain: an explainer of `model`. classes: int or [B] ints, the same throughout. layers: which ones and in which
+    explain: an explainer of `model`. classes: int or [B] ints, the same throughout (predicted ones would change with
+    the weights: ValueError for None). layers: which ones and in which
     order, e.g. GCM's blocks; default: all that have weights, last executed first. Each forgets by having the entries
     of its weights shuffled, so their distribution stays (the source draws them anew); those above stay shuffled
     (cascading). similarity: of two saliencies [B, h, w] -> [B]. The weights are put back, also after an exception.
     Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
     """
+    if classes is None:
+        raise ValueError("classes: an int or one for each picture is wanted, e.g. those predicted before")
     original = saliency(explain_all(explain, images, classes))
     before = model.get_weights()
     rng, alike = np.random.default_rng(seed), {}
@@ -211,10 +219,15 @@ def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
 
 
 def explain_all(explain, images, classes=None, batch_size=16):
-    """explain(images, classes) for any number of pictures, a batch at a time; classes: int, [B] ints, or None."""
-    chosen = None if classes is None else np.broadcast_to(classes, len(images))
-    return np.concatenate([explain(images[batch], None if classes is None else chosen[batch])
-                           for batch in _batches(len(images), batch_size)])
+    """explain(images, classes) for any number of pictures, a batch at a time; classes: int, [B] ints, or None.
+
+    images: an array [B, H, W, C], or a model's own list, tuple or dict of inputs. Raises ValueError for no pictures.
+    """
+    length = len(tf.nest.flatten(images)[0])
+    chosen = None if classes is None else np.broadcast_to(classes, length)
+    return np.concatenate([explain(tf.nest.map_structure(lambda leaf, batch=batch: leaf[batch], images),
+                                   None if classes is None else chosen[batch])
+                           for batch in _batches(length, batch_size)])
 
 
 def predict_all(predict, images, batch_size=32):
@@ -224,6 +237,8 @@ def predict_all(predict, images, batch_size=32):
 
 
 def _batches(length, batch_size):
+    if not length:
+        raise ValueError("images: an empty batch; at least one picture is wanted")
     return [slice(start, start + batch_size) for start in range(0, length, batch_size)]
 
 
@@ -268,13 +283,17 @@ def _perturbed(predict, start, end, maps, steps, ends, batch_size):
         replaced = (ranks[chosen] < counts[step[batch], None, None])[..., None]
         scores.append(np.asarray(predict(np.where(replaced, end[chosen], start[chosen])), np.float64))
     inner = np.concatenate(scores).reshape(len(start), len(counts), -1)
-    first, last = ends or [predict_all(predict, images, batch_size) for images in (start, end)]
+    if ends is None:
+        ends = [predict_all(predict, images, batch_size) for images in (start, end)]
+    first, last = ends
     return fractions, np.concatenate([first[:, None], inner, last[:, None]], axis=1)
 
 
 def _of_classes(scores, classes, whole):
     """Scores [B, K] of the wanted classes among scores [B, K, N]; those predicted in `whole` [B, N] for None."""
     chosen = whole.argmax(axis=-1) if classes is None else np.broadcast_to(classes, len(scores))
+    if not ((chosen >= 0) & (chosen < scores.shape[-1])).all():
+        raise ValueError(f"classes: {classes!r}; predict gives the classes 0 to {scores.shape[-1] - 1}")
     return np.take_along_axis(scores, chosen[:, None, None], axis=2)[..., 0]
 
 

@@ -49,8 +49,9 @@ class CAM(Explainer):
     def _maps(self, inputs, classes):
         traced = introspect.trace(self.model, inputs)
         feature_map, dense = introspect.pooled_feature_map(traced)
-        weights = tf.gather(tf.transpose(dense.kernel), self._wanted(traced.outputs, classes))
-        return tf.einsum("bhwk,bk->bhw", tf.cast(feature_map, tf.float32), tf.cast(weights, tf.float32))
+        kernel = introspect.both_classes(tf.cast(dense.kernel, tf.float32))  # [K, N]
+        weights = tf.gather(tf.transpose(kernel), self._wanted(traced.outputs, classes))
+        return tf.einsum("bhwk,bk->bhw", tf.cast(feature_map, tf.float32), weights)
 
 
 class ClassMaps(Explainer):
@@ -66,7 +67,7 @@ class ClassMaps(Explainer):
 
     def _maps(self, inputs, classes):
         traced = introspect.trace(self.model, inputs)
-        maps = tf.cast(introspect.class_feature_map(traced), tf.float32)
+        maps = introspect.both_classes(tf.cast(introspect.class_feature_map(traced), tf.float32))
         return tf.gather(maps, self._wanted(traced.outputs, classes), axis=-1, batch_dims=1)
 
 

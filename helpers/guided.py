@@ -48,8 +48,9 @@ class _Swapped(Explainer):
         relus = SwappedReLUs(self.model, type(self).rule, self.relus_in)
         traced = introspect.trace(self.model, inputs, relus)
         score = self._scores(traced.outputs, classes)
+        gradient = introspect.gradient(score, picture(inputs))
         relus.check(self.model, traced, score)
-        return introspect.gradient(score, picture(inputs))
+        return gradient
 
 
 class Deconvnet(_Swapped):
@@ -57,7 +58,8 @@ class Deconvnet(_Swapped):
 
     Every ReLU, the dense ones included, passes the gradient where it is positive. relus_in: only the ReLUs of this
     layer or sub-model (itself, its name, or "outer/inner"); default: all. score: as for `Gradient`.
-    Raises ValueError if the model has no ReLU, or one that is a bare function and cannot be swapped.
+    Raises ValueError if no ReLU lies between picture and score, or one that is a bare function and cannot be swapped
+    (one spelled out as maximum(x, 0) is not recognised and keeps its own gradient).
     Source: Zeiler and Fergus 2014.
     """
 
@@ -90,8 +92,8 @@ class GuidedGradCAM(GradCAM):
         relus = SwappedReLUs(self.model, plain_rule, self.relus_in)
         traced = introspect.trace(self.model, inputs, relus)
         score = self._scores(traced.outputs, classes)
-        relus.check(self.model, traced, score)
         maps = self._weighted(traced, score)
         relus.rule = guided_rule
         guided = introspect.gradient(score, picture(inputs))
+        relus.check(self.model, traced, score)
         return guided * tf.image.resize(maps[..., None], tf.shape(guided)[1:3])

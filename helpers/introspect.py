@@ -2,13 +2,14 @@
 
 A Keras model is run once on symbolic inputs inside a `tf.function`. While it runs, each layer's `call` is replaced by
 one that records what it gave; afterwards everything is put back, also after an exception. Nothing is cloned, so
-Sequential, functional, nested and subclassed models are all the same here. Explainers trace one at a time, whatever
+Sequential, functional, nested and subclassed models are all the same here. Models are traced one at a time, whatever
 the threads; a model must not be used elsewhere while it is traced. Derived in notebooks 03 and 04.
 """
 
 import contextlib
 import functools
 import itertools
+import threading
 from typing import Any, NamedTuple
 
 import keras
@@ -21,6 +22,7 @@ FINAL_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
 ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)  # inside: queries, keys, values
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
 LOSS_SCALE = 256.0  # a power of two changes no digit, and float16 gradients do not underflow
+TRACING = threading.RLock()  # a trace changes the model, and a switch of TensorFlow's, for a moment: one at a time
 _ABSENT = object()
 
 
@@ -49,7 +51,7 @@ def trace(model, inputs, relus=None):
     """
     calls = []
     layers = {**layer_paths(model), "": model}
-    with contextlib.ExitStack() as undo:
+    with TRACING, contextlib.ExitStack() as undo:
         undo.callback(tf.config.run_functions_eagerly, tf.config.functions_run_eagerly())
         tf.config.run_functions_eagerly(True)  # a layer's own @tf.function joins this graph
         undo.enter_context(replaced(relus.replacements if relus else []))
@@ -145,7 +147,12 @@ def logits(outputs):
         given = ", ".join(str(_shape(tensor)) for tensor in flat)
         raise ValueError(f"model: its output {given} is no classifier's [B, N]; pass score=f(outputs) -> [B]")
     scores = tf.cast(tf.reshape(before_activation(flat[0]), tf.shape(flat[0])), tf.float32)
-    return tf.concat([-scores, scores], axis=-1) if flat[0].shape[-1] == 1 else tf.ensure_shape(scores, flat[0].shape)
+    return both_classes(tf.ensure_shape(scores, flat[0].shape))
+
+
+def both_classes(values):
+    """`values` [..., N] of N units as they are; of a single unit as [..., 2]: minus them for class 0, and them."""
+    return tf.concat([-values, values], axis=-1) if values.shape[-1] == 1 else values
 
 
 def probabilities(outputs):

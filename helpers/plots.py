@@ -83,7 +83,7 @@ def show_gradient(axes, gradient, title=None):
 
 def gradient_colours(gradient):
     """A signed gradient [H, W, C] as a picture, float in [0, 1]: 0.5 is zero, the strongest 0.5 % saturate."""
-    limit = float(np.percentile(np.abs(gradient), 99.5)) or 1.0
+    limit = _limit(gradient)
     return np.clip(0.5 + 0.5 * np.asarray(gradient, float) / limit, 0, 1)
 
 
@@ -181,7 +181,7 @@ def contributions(images, maps, scores, class_names, true_classes):
     figure, axes = plt.subplots(len(signs) * len(images), len(class_names) + 1, squeeze=False,
                                 figsize=(WIDTH, (0.95 * len(signs) + 0.25) * len(images)))
     for index, rows in enumerate(np.split(axes, len(images))):
-        scale = float(np.percentile(np.abs(maps[index]), 99.5)) or 1.0
+        scale = _limit(maps[index])
         show_image(rows[0, 0], images[index])
         rows[0, 0].set_title(f"{class_names[true_classes[index]]}\nwhite: {scale:.0f}", fontsize=8)
         for row, sign in zip(rows, signs, strict=True):
@@ -213,8 +213,14 @@ def positive_contributions(images, maps, titles=None, columns=4):
         positive = np.maximum(maps[index], 0)
         show_image(left, image)
         left.set_title(titles[index] if titles else "", fontsize=8)
-        show_image(right, positive / (float(np.percentile(positive, 99.5)) or 1.0))
+        show_image(right, positive / _limit(positive))
     return figure
+
+
+def _limit(values):
+    """The 99.5th percentile of the magnitudes; where fewer are above zero, the highest; 1 where none is."""
+    magnitudes = np.abs(values)
+    return float(np.percentile(magnitudes, 99.5) or magnitudes.max() or 1)
 
 
 def _signed(number):

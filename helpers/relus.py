@@ -43,10 +43,10 @@ class SwappedReLUs:
     def _with_rule(self, relu, max_value):
         @tf.custom_gradient
         def with_rule(inputs):
-            self.count += 1
             outputs = _named(relu)(inputs)
 
             def backward(from_above):
+                self.count += 1
                 passed = outputs > 0
                 if max_value is not None:
                     passed &= outputs < tf.cast(max_value, outputs.dtype)
@@ -57,7 +57,10 @@ class SwappedReLUs:
         return with_rule
 
     def check(self, model, traced, score):
-        """Raise ValueError if a ReLU on the path to `score` [B] kept its own gradient, or if there was none to swap."""
+        """Raise ValueError if a ReLU on the path to `score` [B] kept its own gradient, or if the rule was never used.
+
+        Call it after the gradient on the picture was taken.
+        """
         part, before_score = self.within or model, introspect.ancestors(score)
         inside = {index for call in traced.calls if call.layer is part for index in call.operations}
         library = {function.signature.name: function for function in score.graph.as_graph_def().library.function}
@@ -72,8 +75,9 @@ class SwappedReLUs:
                                  f"({type(caller.layer).__name__}) calls, so its rule cannot be swapped; use a layer, "
                                  "keras.layers.ReLU(), there")
         if not self.count:
-            raise ValueError(f"model: no ReLU in {part.name!r}; guided backpropagation and deconvnet replace the rule "
-                             "of ReLUs and are the plain gradient without any: use Gradient")
+            raise ValueError(f"model: no ReLU in {part.name!r} lies between picture and score; guided backpropagation "
+                             "and deconvnet replace the rule of ReLUs and are the plain gradient without any: use "
+                             "Gradient")
 
 
 def _called(node, library):

@@ -64,3 +64,12 @@ def test_positive_contributions_stand_beside_their_pictures():
         np.testing.assert_allclose(drawn(left), images[index])
         np.testing.assert_allclose(drawn(right), np.clip(positive / np.percentile(positive, 99.5), 0, 1))
         assert left.get_title() == "xyz"[index]
+
+
+def test_a_gradient_of_a_few_places_is_drawn_at_full_colour():
+    """They are fewer than the half percent that may saturate."""
+    gradient = np.zeros((160, 160, 3), "float32")
+    gradient[:4, :4], gradient[80, 80] = 1e-3, -1e-3
+    colours = plots.gradient_colours(gradient)
+    assert (colours[:4, :4] == 1).all() and (colours[80, 80] == 0).all() and np.median(colours) == 0.5
+    assert (plots.gradient_colours(np.zeros((4, 4, 3))) == 0.5).all()

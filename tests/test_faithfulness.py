@@ -339,6 +339,11 @@ def test_randomisation_changes_a_gradient_and_repeats_with_its_seed(cnn, rng, si
     assert not np.array_equal(runs[0]["first"], runs[2]["first"])
 
 
+def test_randomisation_wants_the_same_classes_throughout(cnn, rng):
+    with pytest.raises(ValueError, match="those predicted before"):
+        faithfulness.model_randomisation(cnn, gradcam.GradCAM(cnn), rng.uniform(size=(2, 12, 12, 3)), None)
+
+
 def test_randomisation_puts_the_weights_back_after_an_exception(cnn, rng):
     before, calls = weights_of(cnn), []
 
@@ -473,6 +478,51 @@ def test_every_explainer_is_scored_by_the_same_calls(cnn, rng, method):
     np.testing.assert_allclose(inside + outside, 1)
     curves = faithfulness.deletion_curve(cnn, images, maps, [0, 1, 0], faithfulness.mean_colour(images))[1]
     np.testing.assert_allclose(curves[:, 0], tf.gather(cnn(images), [0, 1, 0], batch_dims=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-50, 1e40, 1e200])
+def test_enlarging_a_map_keeps_its_scale(rng, scale):
+    maps = rng.uniform(size=(2, 3, 4))
+    small = faithfulness.saliency(maps, [12, 8])
+    np.testing.assert_array_equal(small, gradcam.resize(maps, (12, 8)).astype(np.float64))  # not a digit is lost
+    np.testing.assert_allclose(faithfulness.saliency(scale * maps, (12, 8)), scale * small, rtol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [-1, 2, [0, 2]])
+def test_curves_of_classes_that_do_not_exist_are_refused(cnn, rng, classes):
+    images = rng.uniform(size=(2, 12, 12, 3)).astype(np.float32)
+    for curve in (faithfulness.deletion_curve, faithfulness.insertion_curve):
+        with pytest.raises(ValueError, match="predict gives the classes 0 to 1"):
+            curve(cnn, images, images, classes, faithfulness.mean_colour(images))
+
+
+def test_ends_may_be_one_array(cnn, rng):
+    images = rng.uniform(size=(2, 12, 12, 3)).astype(np.float32)
+    grey = faithfulness.mean_colour(images)
+    ends = np.stack([faithfulness.predict_all(cnn, some) for some in (images, grey)])
+    for curve in (faithfulness.deletion_curve, faithfulness.insertion_curve):
+        np.testing.assert_array_equal(curve(cnn, images, images, 0, grey, ends=ends)[1],
+                                      curve(cnn, images, images, 0, grey)[1])
+
+
+def test_a_models_own_inputs_are_explained_in_batches(rng):
+    pictures, words = keras.Input((12, 12, 3), name="pictures"), keras.Input((2,), name="words")
+    features = keras.layers.Conv2D(3, 3, activation="relu")(pictures)
+    both = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(features), words])
+    model = keras.Model({"pictures": pictures, "words": words}, keras.layers.Dense(2)(both))
+    inputs = {"pictures": rng.uniform(size=(5, 12, 12, 3)), "words": rng.uniform(size=(5, 2))}
+    explain, sizes = gradcam.GradCAM(model), []
+
+    def counted(some, classes):
+        sizes.append(len(some["words"]))
+        return explain(some, classes)
+
+    for classes in (None, 1, [0, 1, 1, 0, 1]):
+        np.testing.assert_allclose(faithfulness.explain_all(counted, inputs, classes, batch_size=2),
+                                   explain(inputs, classes), rtol=1e-5, atol=1e-7)
+    assert sizes == [2, 2, 1] * 3
+    with pytest.raises(ValueError, match="at least one picture"):
+        faithfulness.explain_all(explain, {name: value[:0] for name, value in inputs.items()})
 
 
 @settings(deadline=None, max_examples=25)

@@ -109,6 +109,19 @@ def test_class_maps_are_cam_with_the_dense_layer_moved_before_the_average(activa
         ClassMaps(dense_last)(PICTURES)
 
 
+def test_a_single_unit_has_opposite_maps_for_its_two_classes():
+    base = [keras.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="relu")]
+    pooled = keras.Sequential([*base, layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid")])
+    averaged = keras.Sequential([*base, layers.Conv2D(1, 1), layers.GlobalAveragePooling2D(),
+                                 layers.Activation("sigmoid")])
+    for explain in (CAM(pooled), ClassMaps(averaged)):
+        p = explain.model(PICTURES).numpy()[:, 0]
+        of_one = explain(PICTURES, 1)
+        np.testing.assert_allclose(of_one.mean((1, 2)), np.log(p / (1 - p)), rtol=1e-3, atol=1e-5)  # the biases are 0
+        np.testing.assert_array_equal(explain(PICTURES, 0), -of_one)
+        np.testing.assert_array_equal(explain(PICTURES), np.where((p > 0.5)[:, None, None], of_one, -of_one))
+
+
 # --- invariances
 
 @pytest.mark.parametrize("classes", [None, 2, [0, 2, 1]])

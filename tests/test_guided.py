@@ -306,6 +306,18 @@ def test_a_network_without_relu_says_so(explainer):
         explainer(network)(PICTURES)
 
 
+def test_a_relu_beside_the_way_to_the_score_does_not_count():
+    """The score hangs on the head without a ReLU: its guided gradient would silently be the plain one."""
+    inputs = keras.Input((12, 12, 3))
+    body = layers.Conv2D(3, 3, activation="silu")(inputs)
+    with_relu = layers.Dense(2)(layers.Flatten()(layers.ReLU()(body)))
+    model = keras.Model(inputs, [with_relu, layers.Dense(2)(layers.Flatten()(body))])
+    for explainer in (GuidedBackprop, Deconvnet, GuidedGradCAM):
+        assert np.abs(explainer(model, score=lambda outputs: outputs[0][:, 0])(PICTURES)).max() > 0
+        with pytest.raises(ValueError, match=r"lies between picture and score.*use Gradient"):
+            explainer(model, score=lambda outputs: outputs[1][:, 0])(PICTURES)
+
+
 # --- captions and answers
 
 def answering():

@@ -1,5 +1,6 @@
 """Model surgery: the right layer and the logit are found in every kind of model, and the model stays as it was."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -330,6 +331,26 @@ def test_replaced_puts_back_what_was_there_and_what_was_not():
         assert (owner.name, owner.own) == ("new", "new")
         raise KeyError
     assert vars(owner) == {"own": "instance"} and owner.name == "class"
+
+
+def test_a_trace_waits_for_another_one():
+    """Side by side they would put back what the other one had replaced, and TensorFlow's switch too."""
+    model, other = networks.make("sequential"), networks.make("sequential")
+    layer, own = other.layers[0], vars(other.layers[0]).get("call")
+
+    def slow(outputs):
+        assert not others.done()  # it asked to trace while this trace was under way
+        return outputs[:, 0]
+
+    def trace_other():
+        tf.function(lambda inputs: introspect.trace(other, inputs).outputs).get_concrete_function(PICTURES)
+
+    with ThreadPoolExecutor(1) as threads, introspect.TRACING:
+        others = threads.submit(trace_other)
+        time.sleep(0.5)
+        GradCAM(model, score=slow)(PICTURES)
+    others.result()
+    assert vars(layer).get("call") is own and not tf.config.functions_run_eagerly()
 
 
 def test_threads_may_explain_one_model_at_the_same_time():
