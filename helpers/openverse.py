@@ -36,7 +36,7 @@ class Openverse(Service):
             raise
 
     def _read(self, answer, number):
-        results, pages = answer["results"], int(answer["page_count"])
+        results, pages = answer["results"], int(answer.get("page_count") or 0)
         if not isinstance(results, list):
             raise TypeError
         photos = [_photo(result, self.name) for result in results
