@@ -217,13 +217,14 @@ def untrained(name):
     return model
 
 
-SHIPPED = {"gcm": ("gcm", 60), "gcm-clipped": ("gcm-clipped", 60), "cnn": ("cnn", 60), "gcm-180": ("gcm", 180)}
+SHIPPED = {"gcm": ("gcm", 60), "gcm-clipped": ("gcm-clipped", 60), "cnn": ("cnn", 60), "gcm-180": ("gcm", 180),
+           "cnn-180": ("cnn", 180)}
 
 
 def load_trained(name):
-    """A network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped", "cnn" or "gcm-180".
+    """A network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped", "cnn", "gcm-180" or "cnn-180".
 
-    The first three had 60 epochs each, so that they can be compared; "gcm-180" had the paper's 180. Recipe, accuracy
+    The first three had 60 epochs each, so that they can be compared; the last two the paper's 180. Recipe, accuracy
     and checksum are in weights/README.md. It computes in Keras' global dtype policy. Raises ValueError for another
     name, FileNotFoundError where the weights are missing, OSError where the file is damaged.
     """
