@@ -21,6 +21,7 @@ test: lint  ## style, helpers by numbers, notebooks in quick mode
 
 lint: $(VENV)/installed  ## style only
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -1,6 +1,6 @@
 """How fast and in how much memory photos are collected from a server on this machine (small pictures, no rate limit).
 
-    python benchmarks/collecting.py
+python benchmarks/collecting.py
 """
 
 import functools
@@ -19,8 +19,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from helpers import collecting, practice
-from helpers.openverse import Openverse
+from helpers import collecting
+from helpers.collecting import practice
+from helpers.collecting.openverse import Openverse
 
 PHOTOS, SIDE = 2000, 128
 
@@ -45,8 +46,10 @@ class Answers(practice.Handler):
             return self.send(self.pictures[int(path[7:])], "image/jpeg")
         params = dict(urllib.parse.parse_qsl(query))
         first = 400 * int(params["q"])
-        results = [{"id": f"{n:05d}", "url": f"{self.server.url}/photo/{n}", "license": "by", "license_version": "2.0"}
-                   for n in range(first, first + 400)]
+        results = [
+            {"id": f"{n:05d}", "url": f"{self.server.url}/photo/{n}", "license": "by", "license_version": "2.0"}
+            for n in range(first, first + 400)
+        ]
         return self.send(practice.openverse_answer(results, params))
 
 
@@ -69,8 +72,10 @@ def main():
             report = collecting.collect(source, "dish", words, count, folder, smallest=SIDE, progress=False)
             rate, cost = report.fetched / (time.perf_counter() - began), (time.process_time() - busy) / report.fetched
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"{report.kept:5d} photos, {rate:5.0f} a second, {cost * 1000:.1f} ms of CPU each, "
-                  f"memory at most {memory:.0f} MB")
+            print(
+                f"{report.kept:5d} photos, {rate:5.0f} a second, {cost * 1000:.1f} ms of CPU each, "
+                f"memory at most {memory:.0f} MB"
+            )
     here.send("done")
 
 

@@ -89,9 +89,16 @@ def tf_keras_vis_grad_cam(subject):
     from tf_keras_vis.utils.scores import CategoricalScore
 
     explain = Gradcam(subject.logits, clone=False)
-    return lambda images: np.asarray(explain(
-        CategoricalScore([subject.class_index] * len(images)), images, penultimate_layer=subject.layer,
-        seek_penultimate_conv_layer=False, expand_cam=False, normalize_cam=False))
+    return lambda images: np.asarray(
+        explain(
+            CategoricalScore([subject.class_index] * len(images)),
+            images,
+            penultimate_layer=subject.layer,
+            seek_penultimate_conv_layer=False,
+            expand_cam=False,
+            normalize_cam=False,
+        )
+    )
 
 
 def tf_keras_vis_guided(subject):
@@ -100,9 +107,15 @@ def tf_keras_vis_guided(subject):
     from tf_keras_vis.utils.scores import CategoricalScore
 
     explain = Saliency(subject.logits, model_modifier=GuidedBackpropagation(), clone=True)
-    return lambda images: np.asarray(explain(
-        CategoricalScore([subject.class_index] * len(images)), images, keepdims=True, gradient_modifier=None,
-        normalize_map=False))
+    return lambda images: np.asarray(
+        explain(
+            CategoricalScore([subject.class_index] * len(images)),
+            images,
+            keepdims=True,
+            gradient_modifier=None,
+            normalize_map=False,
+        )
+    )
 
 
 def xplique_grad_cam(subject):
@@ -125,6 +138,5 @@ def _one_hot(subject, images):
 
 METHODS = {  # method: {library: f(subject) -> f(images) -> maps}
     "Grad-CAM": {"ours": our_grad_cam, "tf-keras-vis": tf_keras_vis_grad_cam, "xplique": xplique_grad_cam},
-    "guided backpropagation": {"ours": our_guided, "tf-keras-vis": tf_keras_vis_guided,
-                               "xplique": xplique_guided},
+    "guided backpropagation": {"ours": our_guided, "tf-keras-vis": tf_keras_vis_guided, "xplique": xplique_guided},
 }

@@ -27,10 +27,15 @@ from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
 
 def everything(model):
     """{name: function of the pictures}, the compiled forward pass first."""
-    return {"forward pass": contenders.forward_pass(model), "Grad-CAM": GradCAM(model),
-            "Guided Grad-CAM": GuidedGradCAM(model), "guided backpropagation": GuidedBackprop(model),
-            "deconvnet": Deconvnet(model), "plain gradient": Gradient(model),
-            "Keras documentation's loop": contenders.keras_documentation_loop(model, "relu4")}
+    return {
+        "forward pass": contenders.forward_pass(model),
+        "Grad-CAM": GradCAM(model),
+        "Guided Grad-CAM": GuidedGradCAM(model),
+        "guided backpropagation": GuidedBackprop(model),
+        "deconvnet": Deconvnet(model),
+        "plain gradient": Gradient(model),
+        "Keras documentation's loop": contenders.keras_documentation_loop(model, "relu4"),
+    }
 
 
 def seconds(functions, pictures, rounds):
@@ -47,7 +52,7 @@ def seconds(functions, pictures, rounds):
 def resident_megabytes():
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2 ** 20
+    return pages * 4096 / 2**20
 
 
 def main():
@@ -64,8 +69,10 @@ def main():
     print(f"\n{chosen.pictures} pictures of 160x160, {chosen.rounds} rounds\n")
     print(f"{'':28}{'median ms':>10}{'fastest ms':>12}{'passes':>9}{'of fastest':>12}")
     for name, measured in times.items():
-        print(f"{name:28}{statistics.median(measured) * 1e3:10.0f}{min(measured) * 1e3:12.0f}"
-              f"{statistics.median(np.divide(measured, base)):9.2f}{min(measured) / min(base):12.2f}")
+        print(
+            f"{name:28}{statistics.median(measured) * 1e3:10.0f}{min(measured) * 1e3:12.0f}"
+            f"{statistics.median(np.divide(measured, base)):9.2f}{min(measured) / min(base):12.2f}"
+        )
     report_memory(model, pictures[:2])
 
 

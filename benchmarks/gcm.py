@@ -27,9 +27,12 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 def steps(precision):
     """{(variant, precision): function (images, labels) that trains by one step}."""
     keras.config.set_dtype_policy(precision)
-    return {(variant, precision): training.train_step(gcm.untrained(variant), keras.optimizers.SGD(0.1, momentum=0.9),
-                                                      from_logits=variant != "cnn")
-            for variant in ("gcm", "gcm-clipped", "cnn")}
+    return {
+        (variant, precision): training.train_step(
+            gcm.untrained(variant), keras.optimizers.SGD(0.1, momentum=0.9), from_logits=variant != "cnn"
+        )
+        for variant in ("gcm", "gcm-clipped", "cnn")
+    }
 
 
 def answers(precision):
@@ -42,12 +45,16 @@ def answers(precision):
         return gcm.class_scores(weights, images), weights[:, :, :, None, :] * images[..., None]
 
     explain = gcm.ContributionMaps(network)
-    found = {"CNN": tf.function(lambda images: cnn(images, training=False)),
-             "GCM, scores": tf.function(lambda images: network(images, training=False)),
-             "GCM, map of the answer": lambda images: explain(images),
-             "GCM, scores and all ten maps": tf.function(with_all_maps)}
-    return {(name, precision): lambda images, labels, function=function: function(images)
-            for name, function in found.items()}
+    found = {
+        "CNN": tf.function(lambda images: cnn(images, training=False)),
+        "GCM, scores": tf.function(lambda images: network(images, training=False)),
+        "GCM, map of the answer": lambda images: explain(images),
+        "GCM, scores and all ten maps": tf.function(with_all_maps),
+    }
+    return {
+        (name, precision): lambda images, labels, function=function: function(images)
+        for name, function in found.items()
+    }
 
 
 def seconds(functions, batch, rounds):
@@ -69,8 +76,10 @@ def main():
     runtime.setup(seed=0, precision="float32")
     tf.get_logger().setLevel("ERROR")  # TensorFlow takes six networks' steps for one that is traced six times
     rng = np.random.default_rng(0)
-    batch = (tf.constant(rng.random((options.batch, 32, 32, 3), np.float32)),
-             tf.constant(rng.integers(0, 10, options.batch).astype(np.int32)))
+    batch = (
+        tf.constant(rng.random((options.batch, 32, 32, 3), np.float32)),
+        tf.constant(rng.integers(0, 10, options.batch).astype(np.int32)),
+    )
 
     trained = seconds(steps(PRECISIONS[0]) | steps(PRECISIONS[1]), batch, options.rounds)
     print(f"\ntraining, batches of {options.batch}, median of {options.rounds} rounds\n")
@@ -78,8 +87,10 @@ def main():
     for (variant, precision), times in trained.items():
         median, base = statistics.median(times), trained["cnn", precision]
         ratio = statistics.median(ours / cnn for ours, cnn in zip(times, base, strict=True))
-        print(f"{variant:16}{precision:16}{1000 * median:10.0f}{options.batch / median:12.0f}{ratio:8.2f}"
-              f"{50_000 / options.batch * median:10.0f}")
+        print(
+            f"{variant:16}{precision:16}{1000 * median:10.0f}{options.batch / median:12.0f}{ratio:8.2f}"
+            f"{50_000 / options.batch * median:10.0f}"
+        )
 
     answered = seconds(answers(PRECISIONS[0]) | answers(PRECISIONS[1]), batch, options.rounds)
     print(f"\ninference, batches of {options.batch}, median of {options.rounds} rounds\n")

@@ -29,8 +29,15 @@ import tensorflow as tf
 
 VENV, LOG = paths.ROOT / "build" / "peers-venv", paths.ROOT / "build" / "peers.log"
 PEERS = ("tf-keras-vis==0.8.7", "xplique==2.0.2")  # without what they ask for: xplique wants TensorFlow <= 2.20
-NEEDED = ("deprecated>=1.2", "einops>=0.8", "imageio>=2.3", "opencv-python-headless>=4.10", "scikit-image>=0.25",
-          "tensorflow-probability~=0.25.0", "tf-keras~=2.21.0")
+NEEDED = (
+    "deprecated>=1.2",
+    "einops>=0.8",
+    "imageio>=2.3",
+    "opencv-python-headless>=4.10",
+    "scikit-image>=0.25",
+    "tensorflow-probability~=0.25.0",
+    "tf-keras~=2.21.0",
+)
 FORWARD = "forward pass"
 OTHER_MAP = {("MobileNetV2", "guided backpropagation", "tf-keras-vis"): "other map*"}
 NOTES = """\
@@ -78,8 +85,12 @@ def peers_python():
     if not done.exists() or done.read_text() != repr((PEERS, NEEDED)):
         print(f"installing {' and '.join(PEERS)} into build/peers-venv (once) ...", flush=True)
         venv.create(VENV, with_pip=True, clear=True)
-        places = [subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                                          text=True).strip(), sysconfig.get_path("purelib")]
+        places = [
+            subprocess.check_output(
+                [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+            ).strip(),
+            sysconfig.get_path("purelib"),
+        ]
         Path(places[0], "project.pth").write_text(places[1])
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for packages in (["--no-deps", *PEERS], NEEDED):
@@ -157,8 +168,10 @@ def measure(workers, batch, rounds, seconds):
     while len(answers) <= rounds and (len(answers) <= 3 or time.perf_counter() - start < seconds):
         answers.append(ask_all(workers, batch))
     alive = set.intersection(*map(set, answers))
-    return ({name: [row[name]["seconds"] for row in answers[1:]] for name in workers if name in alive},
-            {name: max(row[name]["megabytes"] for row in answers) for name in workers if name in alive})
+    return (
+        {name: [row[name]["seconds"] for row in answers[1:]] for name in workers if name in alive},
+        {name: max(row[name]["megabytes"] for row in answers) for name in workers if name in alive},
+    )
 
 
 def ask_all(workers, batch):
@@ -174,20 +187,35 @@ def ask_all(workers, batch):
 
 
 def header(libraries):
-    groups = [("", 43), ("pass", 8), ("passes", len(cells(libraries))),
-              ("peak memory, MB", len(cells([FORWARD, *libraries]))), ("difference", len(cells(libraries[1:])))]
-    names = [f"{'network':13}{'method':24}{'batch':>6}", f"{'ms':>8}", cells(libraries), cells([FORWARD, *libraries]),
-             cells(libraries[1:])]
+    groups = [
+        ("", 43),
+        ("pass", 8),
+        ("passes", len(cells(libraries))),
+        ("peak memory, MB", len(cells([FORWARD, *libraries]))),
+        ("difference", len(cells(libraries[1:]))),
+    ]
+    names = [
+        f"{'network':13}{'method':24}{'batch':>6}",
+        f"{'ms':>8}",
+        cells(libraries),
+        cells([FORWARD, *libraries]),
+        cells(libraries[1:]),
+    ]
     return "".join(f"{title:>{width}}" for title, width in groups) + "\n" + "".join(names)
 
 
 def line(network, method, batch, times, memory, differences):
     libraries, forward = list(contenders.METHODS[method]), times[FORWARD]
-    passes = [f"{statistics.median(np.divide(times[name], forward)):.2f}" if name in times else "ended"
-              for name in libraries]
+    passes = [
+        f"{statistics.median(np.divide(times[name], forward)):.2f}" if name in times else "ended" for name in libraries
+    ]
     peaks = [f"{memory[name]:.0f}" if name in memory else "ended" for name in (FORWARD, *libraries)]
-    return (f"{network:13}{method:24}{batch:6}{1e3 * statistics.median(forward):8.0f}" + cells(libraries, passes)
-            + cells((FORWARD, *libraries), peaks) + cells(differences, differences.values()))
+    return (
+        f"{network:13}{method:24}{batch:6}{1e3 * statistics.median(forward):8.0f}"
+        + cells(libraries, passes)
+        + cells((FORWARD, *libraries), peaks)
+        + cells(differences, differences.values())
+    )
 
 
 def cells(libraries, texts=None):

@@ -31,8 +31,11 @@ def main():
     runtime.setup(seed=0, precision="float32")
     build, size = contenders.NETWORKS[network_name]
     subject = build()
-    function = (contenders.forward_pass(subject.network) if library == "forward pass"
-                else contenders.METHODS[method][library](subject))
+    function = (
+        contenders.forward_pass(subject.network)
+        if library == "forward pass"
+        else contenders.METHODS[method][library](subject)
+    )
     before = megabytes("VmRSS")
     print(json.dumps({"size": size}), file=answers, flush=True)
     for line in sys.stdin:

@@ -9,16 +9,17 @@ import numpy as np
 from keras import layers
 from scipy import ndimage
 
-from helpers import dishes, faithfulness, gradcam, introspect, photos, trained, training
+from helpers import dishes, faithfulness, gradcam, tracing, training
+from helpers.training import batches, shipped
 
 CONDITIONS = ("biased", "balanced", "cured")
-RATES = {"biased": (0.9, 0.1), "balanced": (0.5, 0.5), "swapped": (0.1, 0.9)}   # P(griddle | okonomiyaki, pizza)
-SIZE, TRAIN_COUNT, TEST_COUNT = 80, 400, 200    # pixels; pictures a class
+RATES = {"biased": (0.9, 0.1), "balanced": (0.5, 0.5), "swapped": (0.1, 0.9)}  # P(griddle | okonomiyaki, pizza)
+SIZE, TRAIN_COUNT, TEST_COUNT = 80, 400, 200  # pixels; pictures a class
 SEEDS = (0, 1, 2)
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 25, 15, 1e-3
-TRAIN_SEED, TEST_SEED = 70, 71                  # of the kitchen
-LEAST_BACKGROUND = 0.2                          # of a picture, to lend its background to another
-MARGIN = 2                                      # pixels around a dish in which its colours blend with the background
+TRAIN_SEED, TEST_SEED = 70, 71  # of the kitchen
+LEAST_BACKGROUND = 0.2  # of a picture, to lend its background to another
+MARGIN = 2  # pixels around a dish in which its colours blend with the background
 
 
 def build_cnn(size=SIZE):
@@ -26,20 +27,23 @@ def build_cnn(size=SIZE):
 
     Pixels [B, size, size, 3] in [0, 1] to class probabilities [B, 2]; 82,290 parameters at 80x80.
     """
-    return keras.Sequential([
-        keras.Input((size, size, 3)),
-        layers.Conv2D(16, 3, activation="relu", name="conv1"),
-        layers.Conv2D(16, 3, activation="relu", name="conv2"),
-        layers.MaxPooling2D(name="pool2"),
-        layers.Conv2D(32, 3, activation="relu", name="conv3"),
-        layers.MaxPooling2D(name="pool3"),
-        layers.Conv2D(32, 3, activation="relu", name="conv4"),
-        layers.MaxPooling2D(name="pool4"),
-        layers.Flatten(name="flatten"),
-        layers.Dense(32, activation="relu", name="dense"),
-        layers.Dropout(0.5, name="dropout"),
-        layers.Dense(2, activation="softmax", name="classes"),
-    ], name="small_blog_cnn")
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 3)),
+            layers.Conv2D(16, 3, activation="relu", name="conv1"),
+            layers.Conv2D(16, 3, activation="relu", name="conv2"),
+            layers.MaxPooling2D(name="pool2"),
+            layers.Conv2D(32, 3, activation="relu", name="conv3"),
+            layers.MaxPooling2D(name="pool3"),
+            layers.Conv2D(32, 3, activation="relu", name="conv4"),
+            layers.MaxPooling2D(name="pool4"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(32, activation="relu", name="dense"),
+            layers.Dropout(0.5, name="dropout"),
+            layers.Dense(2, activation="softmax", name="classes"),
+        ],
+        name="small_blog_cnn",
+    )
 
 
 def training_set(condition, count=TRAIN_COUNT, size=SIZE):
@@ -67,8 +71,10 @@ def exchange_backgrounds(images, masks, seed=0):
     if not len(lenders):
         raise ValueError(f"masks: no picture has {LEAST_BACKGROUND:.0%} of background to lend")
     lots = np.random.default_rng(seed).permutation(len(images)) % len(lenders)
-    exchanged = [np.where(mask[..., None], image, without_dish(images[lender], masks[lender]))
-                 for image, mask, lender in zip(images, masks, lenders[lots], strict=True)]
+    exchanged = [
+        np.where(mask[..., None], image, without_dish(images[lender], masks[lender]))
+        for image, mask, lender in zip(images, masks, lenders[lots], strict=True)
+    ]
     return np.stack(exchanged)
 
 
@@ -88,23 +94,31 @@ def train(condition, seed, run, data, epochs=EPOCHS, progress=True):
     keras.utils.set_random_seed(seed)
     network = build_cnn(images.shape[1])
     recipe = {"condition": condition, "seed": seed, "epochs": epochs, "pictures": len(images), "batch": BATCH_SIZE}
-    history = training.fit(network, keras.optimizers.Adam(LEARNING_RATE), run,
-                           lambda epoch: photos.batches(images, labels, BATCH_SIZE, seed, epoch), epochs,
-                           from_logits=False, recipe=recipe, progress=progress)
+    history = training.fit(
+        network,
+        keras.optimizers.Adam(LEARNING_RATE),
+        run,
+        lambda epoch: batches.pictures(images, labels, BATCH_SIZE, seed, epoch),
+        epochs,
+        from_logits=False,
+        recipe=recipe,
+        progress=progress,
+    )
     return network, history
 
 
 def load(condition, seed):
-    """The shipped network of a condition and seed. ValueError for others; further errors as in `trained.restore`."""
+    """The shipped network of a condition and seed. ValueError for others; further errors as in `shipped.restore`."""
     if condition not in CONDITIONS or seed not in SEEDS:
-        raise ValueError(f"no network {condition!r}, seed {seed}: "
-                         f"conditions are {', '.join(CONDITIONS)}, seeds {SEEDS}")
-    return trained.restore(build_cnn(), f"bias_{condition}_{seed}", "python scripts/train_small.py bias")
+        raise ValueError(
+            f"no network {condition!r}, seed {seed}: conditions are {', '.join(CONDITIONS)}, seeds {SEEDS}"
+        )
+    return shipped.restore(build_cnn(), f"bias_{condition}_{seed}", "python scripts/train_small.py bias")
 
 
 def okonomiyaki_rather(outputs):
     """What speaks for okonomiyaki and against pizza: the difference of the two logits, float32 [B]; a `score`."""
-    logits = introspect.logits(outputs)
+    logits = tracing.logits(outputs)
     return logits[:, 0] - logits[:, 1]
 
 
@@ -122,7 +136,9 @@ def background_energy(network, split, layer=None):
 
 def measure(network, tests):
     """{"<test set>": accuracy, ..., "energy": mean background energy on the biased, ordinary set}, plain floats."""
-    shares = {name: np.mean(network.predict(split.images / np.float32(255), verbose=0).argmax(-1) == split.labels)
-              for name, split in tests.items()}
+    shares = {
+        name: np.mean(network.predict(split.images / np.float32(255), verbose=0).argmax(-1) == split.labels)
+        for name, split in tests.items()
+    }
     energy = np.nanmean(background_energy(network, tests["biased"]))
     return {name: float(share) for name, share in {**shares, "energy": energy}.items()}

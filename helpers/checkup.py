@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
-from helpers import paths, trained
+from helpers import paths
 
 PYTHON = ((3, 10), (3, 13))
 
@@ -60,7 +60,7 @@ def weights(folder=paths.WEIGHTS):
     for about in described:
         file = about.with_suffix(".weights.h5")
         stated = json.loads(about.read_text(encoding="utf-8"))["sha256"]
-        if not file.exists() or trained.checksum(file) != stated:
+        if not file.exists() or paths.checksum(file) != stated:
             broken.append(file.name)
     if broken or not described:
         return Check(False, f"weights missing or changed: {', '.join(broken) or 'all'}: git checkout -- weights")
@@ -86,7 +86,7 @@ def cifar10():
 def flickr_key():
     """Is there a Flickr API key (for notebook 01)? Optional, and never shown."""
     try:
-        from helpers import flickr  # not above: its packages may be what is missing
+        from helpers.collecting import flickr  # not above: its packages may be what is missing
     except ImportError:
         return Check(None, "no Flickr key was looked for: packages are missing")
     if flickr.has_key():

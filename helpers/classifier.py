@@ -9,13 +9,16 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from helpers import checkpoints, dishes, paths, photos, splits, trained, training
+from helpers import dishes, paths, photos, training
+from helpers.photos import splits
+from helpers.training import batches, runs, shipped
 
-BATCH_SIZE, EPOCHS = 15, 300    # blog, section 4.2
-LEARNING_RATE = 1e-4            # Adam; ours: the blog names no optimiser
+BATCH_SIZE, EPOCHS = 15, 300  # blog, section 4.2
+LEARNING_RATE = 1e-4  # Adam; ours: the blog names no optimiser
 SHIPPED = "kitchen_cnn"
 
 
@@ -27,26 +30,29 @@ def build_cnn(num_classes=2, size=160, dtype=None):
     """
     if size < 24:
         raise ValueError(f"size {size}: three poolings leave nothing of it; at least 24 is needed")
-    return keras.Sequential([
-        keras.Input((size, size, 3), name="picture"),
-        layers.Conv2D(64, (3, 3), name="conv1", dtype=dtype),
-        layers.Activation("relu", name="relu1", dtype=dtype),
-        layers.Conv2D(64, (3, 3), name="conv2", dtype=dtype),
-        layers.Activation("relu", name="relu2", dtype=dtype),
-        layers.MaxPooling2D((2, 2), name="pool2", dtype=dtype),
-        layers.Conv2D(128, (3, 3), name="conv3", dtype=dtype),
-        layers.Activation("relu", name="relu3", dtype=dtype),
-        layers.MaxPooling2D((2, 2), name="pool3", dtype=dtype),
-        layers.Conv2D(128, (3, 3), name="conv4", dtype=dtype),
-        layers.Activation("relu", name="relu4", dtype=dtype),
-        layers.MaxPooling2D((2, 2), name="pool4", dtype=dtype),
-        layers.Flatten(name="flatten", dtype=dtype),
-        layers.Dense(64, name="dense", dtype=dtype),
-        layers.Activation("relu", name="relu_dense", dtype=dtype),
-        layers.Dropout(0.5, name="dropout", dtype=dtype),
-        layers.Dense(num_classes, kernel_initializer="random_uniform", name="logits", dtype="float32"),
-        layers.Activation("softmax", name="softmax", dtype="float32"),
-    ], name="blog_cnn")
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 3), name="picture"),
+            layers.Conv2D(64, (3, 3), name="conv1", dtype=dtype),
+            layers.Activation("relu", name="relu1", dtype=dtype),
+            layers.Conv2D(64, (3, 3), name="conv2", dtype=dtype),
+            layers.Activation("relu", name="relu2", dtype=dtype),
+            layers.MaxPooling2D((2, 2), name="pool2", dtype=dtype),
+            layers.Conv2D(128, (3, 3), name="conv3", dtype=dtype),
+            layers.Activation("relu", name="relu3", dtype=dtype),
+            layers.MaxPooling2D((2, 2), name="pool3", dtype=dtype),
+            layers.Conv2D(128, (3, 3), name="conv4", dtype=dtype),
+            layers.Activation("relu", name="relu4", dtype=dtype),
+            layers.MaxPooling2D((2, 2), name="pool4", dtype=dtype),
+            layers.Flatten(name="flatten", dtype=dtype),
+            layers.Dense(64, name="dense", dtype=dtype),
+            layers.Activation("relu", name="relu_dense", dtype=dtype),
+            layers.Dropout(0.5, name="dropout", dtype=dtype),
+            layers.Dense(num_classes, kernel_initializer="random_uniform", name="logits", dtype="float32"),
+            layers.Activation("softmax", name="softmax", dtype="float32"),
+        ],
+        name="blog_cnn",
+    )
 
 
 class Data(NamedTuple):
@@ -74,24 +80,50 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
     num_classes, size, images = len(data.class_names), images.shape[1], tf.constant(images)
     keras.utils.set_random_seed(seed)
     model, precision = build_cnn(num_classes, size), keras.config.dtype_policy().name
-    recipe = {"network": "blog_cnn", "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "seed": seed,
-              "precision": precision, "class_names": list(data.class_names),
-              "data": checkpoints.digest(*data.train, *data.validation)}
-    validation = photos.batches(*data.validation, BATCH_SIZE)
-    history = training.fit(model, training.scaled(keras.optimizers.Adam(LEARNING_RATE)), run,
-                           lambda epoch: photos.batches(images, labels, BATCH_SIZE, seed, epoch), epochs,
-                           validation=validation, keep_best=True, from_logits=False, recipe=recipe,
-                           progress=progress, on_epoch=on_epoch)
+    recipe = {
+        "network": "blog_cnn",
+        "optimizer": f"Adam {LEARNING_RATE}",
+        "batch_size": BATCH_SIZE,
+        "seed": seed,
+        "precision": precision,
+        "class_names": list(data.class_names),
+        "data": runs.digest(*data.train, *data.validation),
+    }
+    validation = batches.pictures(*data.validation, BATCH_SIZE)
+    history = training.fit(
+        model,
+        training.scaled(keras.optimizers.Adam(LEARNING_RATE)),
+        run,
+        lambda epoch: batches.pictures(images, labels, BATCH_SIZE, seed, epoch),
+        epochs,
+        validation=validation,
+        keep_best=True,
+        from_logits=False,
+        recipe=recipe,
+        progress=progress,
+        on_epoch=on_epoch,
+    )
     best = build_cnn(num_classes, size, dtype="float32")
     best.load_weights(run / "best.weights.h5")
-    metrics = {"class_names": list(data.class_names), **measure(best, *data.test), "epochs": len(history),
-               "last_epoch_accuracy": measure(model, *data.test)["accuracy"],
-               "best_epoch": 1 + int(np.argmax([row["validation_accuracy"] for row in history])),
-               "seed": seed, "seconds": round(sum(row["seconds"] for row in history), 1), "source": data.source,
-               "pictures": [len(split[1]) for split in data[:3]], "size": size, "precision": precision,
-               "optimizer": recipe["optimizer"], "batch_size": BATCH_SIZE, "data": recipe["data"],
-               "sha256": trained.checksum(run / "best.weights.h5"), "history": _columns(history)}
-    trained.write_json(metrics, run / "metrics.json")
+    metrics = {
+        "class_names": list(data.class_names),
+        **measure(best, *data.test),
+        "epochs": len(history),
+        "last_epoch_accuracy": measure(model, *data.test)["accuracy"],
+        "best_epoch": 1 + int(np.argmax([row["validation_accuracy"] for row in history])),
+        "seed": seed,
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "source": data.source,
+        "pictures": [len(split[1]) for split in data[:3]],
+        "size": size,
+        "precision": precision,
+        "optimizer": recipe["optimizer"],
+        "batch_size": BATCH_SIZE,
+        "data": recipe["data"],
+        "sha256": paths.checksum(run / "best.weights.h5"),
+        "history": _columns(history),
+    }
+    paths.write_json(metrics, run / "metrics.json")
     return best, metrics
 
 
@@ -100,9 +132,11 @@ def check_data(metrics, data):
 
     The test pictures of another split may be among those that the network was trained on.
     """
-    if metrics["data"] != checkpoints.digest(*data.train, *data.validation):
-        raise ValueError(f"these weights saw other pictures (seed {metrics['seed']}, {metrics['pictures']}): set "
-                         "COUNTS as they were, or, where photos were added or weeded out, train under another name")
+    if metrics["data"] != runs.digest(*data.train, *data.validation):
+        raise ValueError(
+            f"these weights saw other pictures (seed {metrics['seed']}, {metrics['pictures']}): set "
+            "COUNTS as they were, or, where photos were added or weeded out, train under another name"
+        )
 
 
 def _columns(history):
@@ -125,19 +159,23 @@ def load_trained(name=SHIPPED):
     Raises FileNotFoundError where there is none, or where its training has not ended; OSError where one of weights/ is
     damaged.
     """
-    weights, about = trained.weights_file(name), paths.WEIGHTS / f"{name}.json"
+    weights, about = shipped.weights_file(name), paths.WEIGHTS / f"{name}.json"
     if not weights.exists():
         weights, about = run_folder(name) / "best.weights.h5", run_folder(name) / "metrics.json"
     if not (weights.exists() and about.exists()):
-        raise FileNotFoundError(f"no finished training {name!r}: neither {paths.relative(weights)} with "
-                                f"{about.name} nor one in weights/; train it with `make train` and name it runs/<name>")
+        raise FileNotFoundError(
+            f"no finished training {name!r}: neither {paths.relative(weights)} with "
+            f"{about.name} nor one in weights/; train it with `make train` and name it runs/<name>"
+        )
     metrics = json.loads(about.read_text(encoding="utf-8"))
     model = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float32")
-    if weights == trained.weights_file(name):
-        return trained.restore(model, name, "make train"), metrics
-    if metrics.get("sha256") != trained.checksum(weights):
-        raise FileNotFoundError(f"{weights.parent.name} was trained on since its {about.name} was written, and has not "
-                                "ended: give the same command again")
+    if weights == shipped.weights_file(name):
+        return shipped.restore(model, name, "make train"), metrics
+    if metrics.get("sha256") != paths.checksum(weights):
+        raise FileNotFoundError(
+            f"{weights.parent.name} was trained on since its {about.name} was written, and has not "
+            "ended: give the same command again"
+        )
     model.load_weights(weights)
     return model, metrics
 
@@ -151,30 +189,25 @@ def ship(run, test, name=SHIPPED):
     half = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float16")
     half.set_weights(model.get_weights())
     model.set_weights(half.get_weights())
-    return trained.ship(half, name, {**metrics, **measure(model, *test), "weights": "float16"})
+    return shipped.ship(half, name, {**metrics, **measure(model, *test), "weights": "float16"})
 
 
 def predict(model, images):
     """Class probabilities float32 [N, classes] of pictures [N, H, W, 3], uint8 or float in [0, 1]."""
-    images, batches = np.asarray(images), []
-    for first in range(0, len(images), 32):  # not model.predict: it warns when several models are asked in turn
-        batch = images[first:first + 32]
-        batches.append(model(batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch, training=False))
-    return np.concatenate(batches)
+
+    def probabilities(batch):  # not model.predict: it warns when several models are asked in turn
+        return model(batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch, training=False)
+
+    return batches.predict_all(probabilities, np.asarray(images)).astype(np.float32)
 
 
 def measure(model, images, labels):
     """Accuracy and confusion matrix of `model` on pictures and labels, as plain values."""
     predicted = predict(model, images).argmax(-1)
-    return {"accuracy": float(np.mean(predicted == labels)),
-            "confusion_matrix": confusion_matrix(labels, predicted, model.output_shape[-1]).tolist()}
-
-
-def confusion_matrix(labels, predicted, num_classes):
-    """Counts int [num_classes, num_classes]: rows the true class, columns the predicted one (blog, section 4.2)."""
-    counts = np.zeros((num_classes, num_classes), int)
-    np.add.at(counts, (np.asarray(labels), np.asarray(predicted)), 1)
-    return counts
+    return {
+        "accuracy": float(np.mean(predicted == labels)),
+        "confusion_matrix": confusion_matrix(labels, predicted, labels=range(model.output_shape[-1])).tolist(),
+    }
 
 
 def colour_features(images):
@@ -190,8 +223,9 @@ def colour_baseline(images, labels):
 
     images: uint8 [N, H, W, 3]; the result's `predict(images)` and `score(images, labels)` take the same.
     """
-    return make_pipeline(FunctionTransformer(colour_features), StandardScaler(),
-                         LogisticRegression(max_iter=5000)).fit(images, labels)
+    return make_pipeline(FunctionTransformer(colour_features), StandardScaler(), LogisticRegression(max_iter=5000)).fit(
+        images, labels
+    )
 
 
 def photo_data(folder, counts=photos.COUNTS, seed=0):

@@ -2,15 +2,10 @@
 
 import tensorflow as tf
 
-from helpers import introspect
-from helpers.explainer import Explainer, picture
+from helpers import tracing
 from helpers.gradcam import GradCAM
-from helpers.relus import SwappedReLUs
-
-
-def plain_rule(passed, gradient):
-    """What a ReLU's own gradient does: it passes where the ReLU's input was in its open range (above zero)."""
-    return tf.where(passed, gradient, 0)
+from helpers.tracing.explainer import Explainer, Found, picture
+from helpers.tracing.relus import SwappedReLUs
 
 
 def deconvnet_rule(passed, gradient):
@@ -31,8 +26,9 @@ class Gradient(Explainer):
     """
 
     def _maps(self, inputs, classes):
-        traced = introspect.trace(self.model, inputs)
-        return introspect.gradient(self._scores(traced.outputs, classes), picture(inputs))
+        traced = tracing.trace(self.model, inputs)
+        score, num_classes = self._scores(traced.outputs, classes)
+        return Found(tracing.gradient(score, picture(inputs)), num_classes)
 
 
 class _Swapped(Explainer):
@@ -42,15 +38,13 @@ class _Swapped(Explainer):
 
     def __init__(self, model, score=None, relus_in=None):
         super().__init__(model, score)
-        self.relus_in = None if relus_in is None else introspect.find_layer(model, relus_in)
+        self.relus_in = None if relus_in is None else tracing.find_layer(model, relus_in)
 
     def _maps(self, inputs, classes):
-        relus = SwappedReLUs(self.model, type(self).rule, self.relus_in)
-        traced = introspect.trace(self.model, inputs, relus)
-        score = self._scores(traced.outputs, classes)
-        gradient = introspect.gradient(score, picture(inputs))
-        relus.check(self.model, traced, score)
-        return gradient
+        relus = SwappedReLUs(self.model, self.relus_in)
+        traced = tracing.trace(self.model, inputs, relus)
+        score, num_classes = self._scores(traced.outputs, classes)
+        return Found(relus.gradient(traced, score, picture(inputs), type(self).rule), num_classes)
 
 
 class Deconvnet(_Swapped):
@@ -86,14 +80,13 @@ class GuidedGradCAM(GradCAM):
 
     def __init__(self, model, layer=None, score=None, relus_in=None):
         super().__init__(model, layer, score)
-        self.relus_in = None if relus_in is None else introspect.find_layer(model, relus_in)
+        self.relus_in = None if relus_in is None else tracing.find_layer(model, relus_in)
 
     def _maps(self, inputs, classes):
-        relus = SwappedReLUs(self.model, plain_rule, self.relus_in)
-        traced = introspect.trace(self.model, inputs, relus)
-        score = self._scores(traced.outputs, classes)
-        maps = self._weighted(traced, score)
-        relus.rule = guided_rule
-        guided = introspect.gradient(score, picture(inputs))
-        relus.check(self.model, traced, score)
-        return guided * tf.image.resize(maps[..., None], tf.shape(guided)[1:3])
+        relus = SwappedReLUs(self.model, self.relus_in)
+        traced = tracing.trace(self.model, inputs, relus)
+        score, num_classes = self._scores(traced.outputs, classes)
+        path, feature_map = tracing.feature_map(traced, score, self.layer)
+        maps = self.weighted(feature_map, tracing.gradient(score, feature_map))
+        guided = relus.gradient(traced, score, picture(inputs), guided_rule)
+        return Found(guided * tf.image.resize(maps[..., None], tf.shape(guided)[1:3]), num_classes, path)

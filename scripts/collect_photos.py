@@ -15,10 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from helpers import collecting, contact_sheet, flickr, paths
-from helpers.client import Client
-from helpers.flickr import Flickr
-from helpers.openverse import Openverse
+from helpers import collecting, paths
+from helpers.collecting import contact_sheet, flickr
+from helpers.collecting.client import Client
+from helpers.collecting.flickr import Flickr
+from helpers.collecting.openverse import Openverse
 
 SOURCES = {"flickr": Flickr, "openverse": Openverse}
 

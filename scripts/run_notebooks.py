@@ -1,8 +1,8 @@
 """Run the notebooks top to bottom without a browser, a progress line for each; copies two at a time.
 
-    python scripts/run_notebooks.py             copies of all of them: results in build/notebooks/ and figures/
-    python scripts/run_notebooks.py 03 05       only those whose names begin so
-    python scripts/run_notebooks.py --inplace   the stored notebooks themselves
+python scripts/run_notebooks.py             copies of all of them: results in build/notebooks/ and figures/
+python scripts/run_notebooks.py 03 05       only those whose names begin so
+python scripts/run_notebooks.py --inplace   the stored notebooks themselves
 """
 
 import argparse
@@ -27,8 +27,10 @@ def main():
     arguments = parser.parse_args()
     chosen = choose(arguments.names, with_solutions=arguments.inplace)
     if not chosen:
-        sys.exit(f"no notebook begins with {' or '.join(arguments.names)}; there are: "
-                 + ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))))
+        sys.exit(
+            f"no notebook begins with {' or '.join(arguments.names)}; there are: "
+            + ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb")))
+        )
     before = time.time()
     if arguments.inplace or (os.cpu_count() or 1) < 2:  # what is stored holds time measurements: one at a time
         results = [run(path, arguments.inplace) for path in chosen]
@@ -58,9 +60,15 @@ def run(path, inplace=False):
     """Execute one notebook; True where every cell ran."""
     print(f"       {path.stem} ...", flush=True)
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=None, kernel_name="python3", record_timing=False, coalesce_streams=True,
-                            resources={"metadata": {"path": str(path.parent)}},
-                            extra_arguments=["--log-level=ERROR"])  # a kernel's warnings tear the progress lines
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],
+    )  # a kernel's warnings tear the progress lines
     started, problem = time.perf_counter(), None
     try:
         client.execute()

@@ -20,9 +20,15 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", help="folder with one sub-folder of pictures a class (default: built-in kitchen)")
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
-    parser.add_argument("--counts", type=int, nargs=3, default=photos.COUNTS, metavar=("TRAIN", "VALIDATION", "TEST"),
-                        help="pictures a class (default: %(default)s)")
-    parser.add_argument("--name", help='the run\'s name (default: the folder\'s, or "kitchen")')
+    parser.add_argument(
+        "--counts",
+        type=int,
+        nargs=3,
+        default=photos.COUNTS,
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="pictures a class (default: %(default)s)",
+    )
+    parser.add_argument("--name", help="the run's name (default: the folder's, or \"kitchen\")")
     parser.add_argument("--seed", type=int, default=0, help="of the splits, the first weights and the order")
     parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--ship", metavar="NAME", help="also write rounded weights and metrics to weights/<NAME>.*")

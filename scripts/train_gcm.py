@@ -16,7 +16,9 @@ from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeti
 
 import keras
 
-from helpers import cifar10, gcm, gcm_training, paths, training
+from helpers import gcm, paths, training
+from helpers.gcm import cifar10
+from helpers.gcm import training as gcm_training
 
 
 def main(arguments=None):
@@ -25,8 +27,12 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=gcm_training.EPOCHS)
     parser.add_argument("--name", help="the run's name (default: <variant>-<epochs>-seed<seed>)")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the crops")
-    parser.add_argument("--batch-size", type=int, default=gcm_training.BATCH_SIZE,
-                        help="the global batch, however many devices (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=gcm_training.BATCH_SIZE,
+        help="the global batch, however many devices (default: %(default)s)",
+    )
     parser.add_argument("--weight-decay", type=float, default=0.0, help="the paper names none (default: %(default)s)")
     parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--data", help="folder of the CIFAR-10 binary files (default: CIFAR10_DIR, data/, download)")
@@ -39,8 +45,17 @@ def main(arguments=None):
         runtime.setup(seed=options.seed, precision=options.precision)
         strategy, data = training.choose_strategy("auto"), load(options)
         _, history = gcm_training.train(
-            run, options.variant, data, options.epochs, options.seed, options.batch_size, strategy,
-            progress=sys.stderr.isatty(), on_epoch=print_row, weight_decay=options.weight_decay)
+            run,
+            options.variant,
+            data,
+            options.epochs,
+            options.seed,
+            options.batch_size,
+            strategy,
+            progress=sys.stderr.isatty(),
+            on_epoch=print_row,
+            weight_decay=options.weight_decay,
+        )
         if options.ship and training.is_chief(strategy):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
             print(gcm_training.ship(run, data, options.ship))
@@ -48,16 +63,20 @@ def main(arguments=None):
         sys.exit("Stopped. The same command goes on after the last whole epoch.")
     except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
         sys.exit(f"error: {error}")
-    print(f"last epoch: {history[-1]['validation_accuracy']:.2%} of the test pictures; "
-          f"everything is in {paths.relative(run)}")
+    print(
+        f"last epoch: {history[-1]['validation_accuracy']:.2%} of the test pictures; "
+        f"everything is in {paths.relative(run)}"
+    )
 
 
 def load(options):
     asked = (options.variant, options.epochs, options.seed, options.batch_size, options.weight_decay)
     if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE, 0):
         variant, epochs = gcm.SHIPPED[options.ship]
-        raise ValueError(f"--ship {options.ship}: that is for --variant {variant} --epochs {epochs}, without --seed, "
-                         "--batch-size and --weight-decay")
+        raise ValueError(
+            f"--ship {options.ship}: that is for --variant {variant} --epochs {epochs}, without --seed, "
+            "--batch-size and --weight-decay"
+        )
     data = cifar10.load(options.data)
     print(data.source)
     whole = data.is_real and (len(data.train_images), len(data.test_images)) == (50_000, 10_000)

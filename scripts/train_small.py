@@ -1,8 +1,9 @@
-"""Train the small networks of notebooks 06 and 07 as they are shipped, measure them and write them to weights/.
+"""Train the small networks of notebooks 06, 07 and 10 as they are shipped, measure them and write them to weights/.
 
     python scripts/train_small.py captioning
     python scripts/train_small.py vqa
     python scripts/train_small.py bias
+    python scripts/train_small.py kitchen_gcm       or another network of notebook 10
     python scripts/train_small.py vqa --measure     the weights as they lie there, and describe them anew
 
 Killed runs go on where they were: runs/ keeps everything that is needed.
@@ -16,22 +17,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
 
+import keras
 import numpy as np
 from tqdm import tqdm
 
-from helpers import bias, captioning, paths, questions, sentences, trained, vqa
+from helpers import bias, class_map_networks, dishes, faithfulness, paths, training
+from helpers.gradcam import GradCAM
+from helpers.language import captioning, questions, sentences, vqa
+from helpers.training import shipped
 
 IN_TERMINAL = sys.stderr.isatty()
-PRECISION = "float32"
+PRECISION, COSINE = "float32", "cosine to 0"
 
 
 def main():
+    small = {"captioning": captioner, "vqa": answerer, "bias": bias_networks}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=("captioning", "vqa", "bias"))
+    parser.add_argument("network", choices=(*small, *class_map_networks.NETWORKS))
     parser.add_argument("--measure", action="store_true", help="do not train: measure what lies in weights/")
     options = parser.parse_args()
-    runtime.setup(seed=0, precision=PRECISION)
-    {"captioning": captioner, "vqa": answerer, "bias": bias_networks}[options.network](options.measure)
+    if options.network in small:
+        runtime.setup(seed=0, precision=PRECISION)
+        small[options.network](options.measure)
+    else:
+        class_map_network(options.network, options.measure)
 
 
 def captioner(measure_only):
@@ -40,10 +49,19 @@ def captioner(measure_only):
         images, captions, _ = captioned(sentences.TRAIN_SEEDS)
         captioning.train(network, paths.RUNS / "captioner", images, captions, progress=IN_TERMINAL)
     images, captions, scenes = captioned(sentences.TEST_SEEDS)
-    measured = {**captioning.measure(network, images / np.float32(255), captions), "tested_on": len(scenes),
-                "times_chance": captioning.measure_maps(network, scenes)}
-    finish(network, captioning.NAME, about(captioning, "cosine to 0", len(sentences.TRAIN_SEEDS), 0, measured),
-           measure_only)
+    measured = {
+        **captioning.measure(network, images / np.float32(255), captions),
+        "tested_on": len(scenes),
+        "times_chance": word_maps(network, scenes),
+    }
+    finish(network, captioning.NAME, about(captioning, COSINE, len(sentences.TRAIN_SEEDS), 0, measured), measure_only)
+
+
+def word_maps(network, scenes):
+    """How many times better than chance the words' maps find the ingredients named in the true captions of scenes
+    ([dishes.Dish]): `faithfulness.times_chance`."""
+    _, _, inputs, masks = captioning.phrase_examples(scenes)
+    return faithfulness.times_chance(GradCAM(captioning.scorer(network), score=captioning.total)(inputs), masks)
 
 
 def answerer(measure_only):
@@ -52,9 +70,19 @@ def answerer(measure_only):
         images, asked, _ = questioned(questions.TRAIN_SEEDS)
         vqa.train(network, paths.RUNS / "answerer", images, *vqa.answers_for(asked), progress=IN_TERMINAL)
     images, asked, tables = questioned(questions.TEST_SEEDS)
-    measured = {**vqa.accuracy_by_kind(network, images, asked), "tested_on": len(tables),
-                "times_chance": vqa.measure_maps(network, tables, asked)}
-    finish(network, vqa.NAME, about(vqa, "cosine to 0", len(questions.TRAIN_SEEDS), 0, measured), measure_only)
+    measured = {
+        **vqa.accuracy_by_kind(network, images, asked),
+        "tested_on": len(tables),
+        "times_chance": yes_maps(network, tables, asked),
+    }
+    finish(network, vqa.NAME, about(vqa, COSINE, len(questions.TRAIN_SEEDS), 0, measured), measure_only)
+
+
+def yes_maps(network, tables, asked):
+    """How many times better than chance the Grad-CAM maps of "yes rather than no" find the toppings asked for:
+    `faithfulness.times_chance`; arguments as for `vqa.presence_examples`."""
+    _, inputs, masks = vqa.presence_examples(tables, asked)
+    return faithfulness.times_chance(GradCAM(network, score=vqa.rather("yes", "no"))(inputs), masks)
 
 
 def bias_networks(measure_only):
@@ -63,10 +91,30 @@ def bias_networks(measure_only):
         data = None if measure_only else bias.training_set(condition)
         for seed in bias.SEEDS:
             name = f"bias_{condition}_{seed}"
-            network = bias.load(condition, seed) if measure_only else bias.train(
-                condition, seed, paths.RUNS / name.replace("_", "-"), data, progress=IN_TERMINAL)[0]
+            run = paths.RUNS / name.replace("_", "-")
+            if measure_only:
+                network = bias.load(condition, seed)
+            else:
+                network, _ = bias.train(condition, seed, run, data, progress=IN_TERMINAL)
             measured = {**bias.measure(network, tests), "tested_on": len(tests["biased"].labels)}
             finish(network, name, about(bias, "constant", 2 * bias.TRAIN_COUNT, seed, measured), measure_only)
+
+
+def class_map_network(name, measure_only):
+    runtime.setup(seed=0, precision="float32" if measure_only else "auto")
+    data = dishes.make_split()
+    if measure_only:
+        network = class_map_networks.load_trained(name)
+    else:
+        trained = class_map_networks.train(paths.RUNS / name, name, data, progress=IN_TERMINAL, on_epoch=print_row)
+        keras.config.set_dtype_policy("float32")  # as notebooks load it
+        network = class_map_networks.build(name)
+        network.set_weights(trained.get_weights())
+    finish(network, name, class_map_networks.about(network, name, data), measure_only)
+
+
+def print_row(row):
+    print(training.summary(row), flush=True)
 
 
 def captioned(seeds):
@@ -84,14 +132,14 @@ def questioned(seeds):
 
 def about(kind, schedule, pictures, seed, measured):
     """What a description says: recipe, data, figures. kind: the module whose network it is."""
-    return {"data": "built-in kitchen", "pictures": pictures, "epochs": kind.EPOCHS, "seed": seed,
-            "optimizer": f"Adam {kind.LEARNING_RATE:g}, {schedule}", "batch_size": kind.BATCH_SIZE,
-            "precision": PRECISION, **measured}
+    recipe = {"data": "built-in kitchen", "pictures": pictures, "epochs": kind.EPOCHS, "seed": seed}
+    optimizer = {"optimizer": f"Adam {kind.LEARNING_RATE:g}, {schedule}", "batch_size": kind.BATCH_SIZE}
+    return {**recipe, **optimizer, "precision": PRECISION, **measured}
 
 
 def finish(network, name, description, measure_only):
     """Write weights and description, or the description alone."""
-    description = trained.describe(name, description) if measure_only else trained.ship(network, name, description)
+    description = shipped.describe(name, description) if measure_only else shipped.ship(network, name, description)
     print(name, description, flush=True)
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from helpers.collecting import collect
-from helpers.openverse import Openverse
-from helpers.practice import Handler, Server, openverse_answer
+from helpers.collecting.openverse import Openverse
+from helpers.collecting.practice import Handler, Server, openverse_answer
 
 KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
 FLICKR_LICENCES = [
@@ -28,8 +28,18 @@ FLICKR_LICENCES = [
     {"id": "10", "name": "Public Domain Mark", "url": "https://creativecommons.org/publicdomain/mark/1.0/"},
     {"id": "11", "name": "CC BY 4.0", "url": "https://creativecommons.org/licenses/by/4.0/"},
 ]
-CREATORS = ["kosabe", "*tomoth", "matsudon,giraffe", "柏翰 / ポーハン / POHAN", 'the "cook"', "🍕 chef\n", "ume-y",
-            "=1+1", "  spaced  out  ", "whitefield_d"]
+CREATORS = [
+    "kosabe",
+    "*tomoth",
+    "matsudon,giraffe",
+    "柏翰 / ポーハン / POHAN",
+    'the "cook"',
+    "🍕 chef\n",
+    "ume-y",
+    "=1+1",
+    "  spaced  out  ",
+    "whitefield_d",
+]
 
 
 @functools.cache
@@ -52,7 +62,7 @@ class FakeServices:
     def __init__(self, photos, pictures=None, delay=0.0):
         self.photos, self.pictures, self.delay = list(photos), pictures or {}, delay
         self.faults, self.requests, self.log = {}, collections.Counter(), []
-        self.flickr_pages = lambda found, page, per_page: found[(page - 1) * per_page:page * per_page]
+        self.flickr_pages = lambda found, page, per_page: found[(page - 1) * per_page : page * per_page]
         self.found = lambda word: self.photos
         self._server = Server(functools.partial(_Answers, self))
         self.url = self._server.url
@@ -109,17 +119,29 @@ class _Answers(Handler):
             return self.send({"detail": "page_size too large for anonymous"}, status=401)
         if int(params["page"]) > 20:
             return self.send({"error": "InputError", "detail": "too deep", "fields": ["page"]}, status=400)
-        results = [self._openverse_result(self.fake.photos.index(photo_id), photo_id)
-                   for photo_id in self.fake.found(params["q"])]
+        results = [
+            self._openverse_result(self.fake.photos.index(photo_id), photo_id)
+            for photo_id in self.fake.found(params["q"])
+        ]
         return self.send(openverse_answer(results, params))
 
     def _openverse_result(self, number, photo_id):
         odd = number % 5 == 4  # any of these can be null
-        return {"id": photo_id, "title": None if odd else f"お好み焼き {number}",
-                "url": f"{self.fake.url}/{photo_id}.jpg", "creator": None if odd else CREATORS[number % len(CREATORS)],
-                "width": None if odd else 420, "height": None if odd else 360, "foreign_landing_url": f"https://www.flickr.com/photos/x/{photo_id}",
-                "license": "by", "license_version": "2.0", "source": "flickr", "category": "photograph",
-                "license_url": "https://creativecommons.org/licenses/by/2.0/", "attribution": "as given"}
+        return {
+            "id": photo_id,
+            "title": None if odd else f"お好み焼き {number}",
+            "url": f"{self.fake.url}/{photo_id}.jpg",
+            "creator": None if odd else CREATORS[number % len(CREATORS)],
+            "width": None if odd else 420,
+            "height": None if odd else 360,
+            "foreign_landing_url": f"https://www.flickr.com/photos/x/{photo_id}",
+            "license": "by",
+            "license_version": "2.0",
+            "source": "flickr",
+            "category": "photograph",
+            "license_url": "https://creativecommons.org/licenses/by/2.0/",
+            "attribution": "as given",
+        }
 
     def _flickr(self, params):
         if f'oauth_consumer_key="{KEY}"' not in self.headers["Authorization"]:
@@ -130,22 +152,47 @@ class _Answers(Handler):
         found = self.fake.found(params["text"])
         shown = self.fake.flickr_pages(found, page, per_page)
         photos = [self._flickr_photo(self.fake.photos.index(photo_id), photo_id) for photo_id in shown]
-        return self.send({"stat": "ok", "photos": {"page": page, "pages": -(-len(found) // per_page),
-                                                   "perpage": per_page, "total": str(len(found)), "photo": photos}})
+        return self.send(
+            {
+                "stat": "ok",
+                "photos": {
+                    "page": page,
+                    "pages": -(-len(found) // per_page),
+                    "perpage": per_page,
+                    "total": str(len(found)),
+                    "photo": photos,
+                },
+            }
+        )
 
     def _flickr_photo(self, number, photo_id):
         sizes = {"m": (280, 240), "z": (420, 360), "l": (1024, 878)}
-        urls = {f"{key}_{size}": value for size, (width, height) in sizes.items()
-                for key, value in (("url", f"{self.fake.url}/{photo_id}_{size}.jpg"), ("width", width),
-                                   ("height", str(height)))}  # numbers sometimes as strings
-        return {"id": photo_id, "owner": "1234@N00", "secret": "s", "server": "1", "title": f"ピザ {number}",
-                "license": "4", "ownername": CREATORS[number % len(CREATORS)], **urls}
+        urls = {
+            f"{key}_{size}": value
+            for size, (width, height) in sizes.items()
+            for key, value in (
+                ("url", f"{self.fake.url}/{photo_id}_{size}.jpg"),
+                ("width", width),
+                ("height", str(height)),
+            )
+        }  # numbers sometimes as strings
+        return {
+            "id": photo_id,
+            "owner": "1234@N00",
+            "secret": "s",
+            "server": "1",
+            "title": f"ピザ {number}",
+            "license": "4",
+            "ownername": CREATORS[number % len(CREATORS)],
+            **urls,
+        }
 
 
 def status(code, **headers):
     """A fault: answer with this HTTP status; headers with _ for -."""
-    return lambda handler: handler.send(b"out of order", "text/plain", code,
-                                        {name.replace("_", "-"): value for name, value in headers.items()})
+    return lambda handler: handler.send(
+        b"out of order", "text/plain", code, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 def answer(body, kind="image/jpeg", **headers):
@@ -160,14 +207,17 @@ def redirect(url):
 
 def hang(seconds):
     """A fault: say nothing for a while, then close."""
+
     def fault(handler):
         time.sleep(seconds)
         handler.close_connection = True
+
     return fault
 
 
 def cut(body, sent):
     """A fault: promise the whole body, send a part of it and reset the connection."""
+
     def fault(handler):
         handler.send_response(200)
         handler.send_header("Content-Type", "image/jpeg")
@@ -177,6 +227,7 @@ def cut(body, sent):
         handler.wfile.flush()
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         handler.close_connection = True
+
     return fault
 
 

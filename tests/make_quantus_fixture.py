@@ -25,17 +25,32 @@ def localisation(rng):
     rows, columns = np.indices((SIZE, SIZE))
     centres, radii = rng.uniform(2, SIZE - 2, (40, 2, 1, 1)), rng.uniform(1.5, 8, (40, 1, 1))
     masks = np.hypot(rows - centres[:, 0], columns - centres[:, 1]) < radii
-    given = {"model": None, "x_batch": maps[:, None], "y_batch": np.zeros(40, int), "a_batch": maps[:, None],
-             "s_batch": masks[:, None], "channel_first": True}
-    return {"maps": maps, "masks": masks,
-            "pointing_game": np.array(quantus.PointingGame(abs=True, **QUIET)(**given), float),
-            "relevance_mass": np.array(quantus.RelevanceMassAccuracy(abs=True, **QUIET)(**given), float)}
+    given = {
+        "model": None,
+        "x_batch": maps[:, None],
+        "y_batch": np.zeros(40, int),
+        "a_batch": maps[:, None],
+        "s_batch": masks[:, None],
+        "channel_first": True,
+    }
+    return {
+        "maps": maps,
+        "masks": masks,
+        "pointing_game": np.array(quantus.PointingGame(abs=True, **QUIET)(**given), float),
+        "relevance_mass": np.array(quantus.RelevanceMassAccuracy(abs=True, **QUIET)(**given), float),
+    }
 
 
 def small_cnn():
-    return keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Conv2D(4, 3, activation="relu", name="first"),
-                             keras.layers.Conv2D(6, 3, activation="relu", name="second"), keras.layers.Flatten(),
-                             keras.layers.Dense(3, name="top")])
+    return keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="first"),
+            keras.layers.Conv2D(6, 3, activation="relu", name="second"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, name="top"),
+        ]
+    )
 
 
 def randomisation(rng):
@@ -55,11 +70,15 @@ def randomisation(rng):
 
     scores = quantus.MPRT(**QUIET)(small_cnn(), images, classes, channel_first=False, explain_func=gradient)
     layers = [name for name in scores if name != "original"]
-    return {"layers": np.array(layers), "gradients": np.stack([seen[0], *seen[-len(layers):]]),
-            "randomisation": np.array([scores[name] for name in layers])}
+    return {
+        "layers": np.array(layers),
+        "gradients": np.stack([seen[0], *seen[-len(layers) :]]),
+        "randomisation": np.array([scores[name] for name in layers]),
+    }
 
 
 if __name__ == "__main__":
     rng = np.random.default_rng(0)
-    np.savez_compressed(Path(__file__).with_name("quantus.npz"), version=version("quantus"),
-                        **localisation(rng), **randomisation(rng))
+    np.savez_compressed(
+        Path(__file__).with_name("quantus.npz"), version=version("quantus"), **localisation(rng), **randomisation(rng)
+    )

@@ -10,9 +10,17 @@ CLASSES = 3
 def hand_network():
     """Captum's `BasicModel_ConvNet_One_Conv`: a 3x3 convolution 1 -> 2 of ones with biases -50 and -75, ReLU, and a
     dense layer 8 -> 4 (+1 for the first five features in channel-first order, -1 for the last three), ReLU."""
-    model = keras.Sequential([
-        keras.Input((4, 4, 1)), layers.Conv2D(2, 3, name="conv1"), layers.ReLU(name="relu1"), layers.Permute((3, 1, 2)),
-        layers.Flatten(), layers.Dense(4, name="fc1"), layers.ReLU(name="relu2")])
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            layers.Conv2D(2, 3, name="conv1"),
+            layers.ReLU(name="relu1"),
+            layers.Permute((3, 1, 2)),
+            layers.Flatten(),
+            layers.Dense(4, name="fc1"),
+            layers.ReLU(name="relu2"),
+        ]
+    )
     model.get_layer("conv1").set_weights([np.ones((3, 3, 1, 2)), np.array([-50, -75])])
     model.get_layer("fc1").set_weights([np.repeat([[1]] * 5 + [[-1]] * 3, 4, axis=1), np.zeros(4)])
     return model
@@ -29,15 +37,24 @@ def images(batch=3, size=12, channels=3, seed=0):
 
 def body():
     """Convolution, batch normalisation, ReLU, pooling, convolution with ReLU, pooling, dropout."""
-    return [layers.Conv2D(4, 3, name="conv_a"), layers.BatchNormalization(name="norm"),
-            layers.Activation("relu", name="relu_a"), layers.MaxPooling2D(name="pool_a"),
-            layers.Conv2D(5, 3, padding="same", name="conv_b"), layers.ReLU(name="relu_b"),
-            layers.MaxPooling2D(name="pool_b"), layers.Dropout(0.5, name="dropout")]
+    return [
+        layers.Conv2D(4, 3, name="conv_a"),
+        layers.BatchNormalization(name="norm"),
+        layers.Activation("relu", name="relu_a"),
+        layers.MaxPooling2D(name="pool_a"),
+        layers.Conv2D(5, 3, padding="same", name="conv_b"),
+        layers.ReLU(name="relu_b"),
+        layers.MaxPooling2D(name="pool_b"),
+        layers.Dropout(0.5, name="dropout"),
+    ]
 
 
 def head(activation="softmax"):
-    return [layers.Flatten(name="flatten"), layers.Dense(6, activation="relu", name="hidden"),
-            layers.Dense(CLASSES, activation=activation, name="scores")]
+    return [
+        layers.Flatten(name="flatten"),
+        layers.Dense(6, activation="relu", name="hidden"),
+        layers.Dense(CLASSES, activation=activation, name="scores"),
+    ]
 
 
 def chained(inputs, chain):
@@ -103,9 +120,20 @@ class SubclassedNested(keras.Model):
         return self.top(self.outer(inputs, training=training), training=training)
 
 
-KINDS = {kind.__name__: kind for kind in (
-    sequential, never_called, built_by_shape, functional, sequential_in_functional, functional_in_sequential,
-    twice_nested, Subclassed, SubclassedNested)}
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        sequential,
+        never_called,
+        built_by_shape,
+        functional,
+        sequential_in_functional,
+        functional_in_sequential,
+        twice_nested,
+        Subclassed,
+        SubclassedNested,
+    )
+}
 
 
 def make(kind, seed=1):
@@ -116,6 +144,10 @@ def make(kind, seed=1):
     # values in the order of the layers' names, so that all kinds are one and the same function
     layer_of = {layer.name: layer for layer in model._flatten_layers() if layer.weights and not layer._layers}
     for name in sorted(layer_of):
-        layer_of[name].set_weights([rng.normal(0.1, 0.4, weight.shape) ** (2 if "variance" in weight.path else 1)
-                                    for weight in layer_of[name].weights])
+        layer_of[name].set_weights(
+            [
+                rng.normal(0.1, 0.4, weight.shape) ** (2 if "variance" in weight.path else 1)
+                for weight in layer_of[name].weights
+            ]
+        )
     return model

@@ -19,16 +19,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers import cifar10, gcm, training
-from helpers.conv_block import ConvBlock
+from helpers import gcm, training
+from helpers.gcm import cifar10
+from helpers.gcm.conv_block import ConvBlock
 
 PICTURES, BATCH = 103, 32  # the last batch is odd: two replicas get different shares of it
 
 
 def small_network(dropout=0.0, seed=3):
     keras.utils.set_random_seed(seed)
-    return keras.Sequential([keras.Input((32, 32, 3)), ConvBlock(4, 2), ConvBlock(6, 2), keras.layers.Dropout(dropout),
-                             keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
+    return keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            ConvBlock(4, 2),
+            ConvBlock(6, 2),
+            keras.layers.Dropout(dropout),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(10),
+        ]
+    )
 
 
 def gcm_network(dropout=0.0):
@@ -44,10 +53,20 @@ def train(run, epochs, strategy=None, dropout=0.0, pause=0.0, network=small_netw
         model = network(dropout)
         optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
     history = training.fit(
-        model, optimizer, run, cifar10.training_batches(pictures, labels, BATCH), epochs, from_logits=True,
-        recipe={"net": "small"}, strategy=strategy, validation=cifar10.test_batches(data.test_images, data.test_labels),
-        learning_rate=training.paper_schedule(6, base=0.05), progress=False,
-        on_epoch=lambda row: (print(f"epoch {row['epoch']}", flush=True), time.sleep(pause)), **options)
+        model,
+        optimizer,
+        run,
+        cifar10.training_batches(pictures, labels, BATCH),
+        epochs,
+        from_logits=True,
+        recipe={"net": "small"},
+        strategy=strategy,
+        validation=cifar10.test_batches(data.test_images, data.test_labels),
+        learning_rate=training.paper_schedule(6, base=0.05),
+        progress=False,
+        on_epoch=lambda row: (print(f"epoch {row['epoch']}", flush=True), time.sleep(pause)),
+        **options,
+    )
     return model, optimizer, history
 
 
@@ -66,11 +85,25 @@ def main():
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.devices)
         strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(arguments.devices)])
-    model, _, history = train(arguments.run, arguments.epochs, strategy, arguments.dropout, arguments.slow,
-                              gcm_network if arguments.gcm else small_network)
+    model, _, history = train(
+        arguments.run,
+        arguments.epochs,
+        strategy,
+        arguments.dropout,
+        arguments.slow,
+        gcm_network if arguments.gcm else small_network,
+    )
     checksum = float(sum(np.abs(np.asarray(variable, np.float64)).sum() for variable in model.variables))
     print(json.dumps({"replicas": strategy.num_replicas_in_sync, "history": history, "checksum": checksum}))
 
 
 if __name__ == "__main__":
     main()
+
+
+def history_of(run):
+    """The history that the run folder keeps, [] where nothing was trained."""
+    if not (run / "state.npz").exists():
+        return []
+    with np.load(run / "state.npz") as stored:
+        return json.loads(str(stored["about"]))["history"]

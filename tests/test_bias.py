@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from helpers import bias, dishes, paths, trained
+from helpers import bias, dishes, paths
 from helpers.guided import Gradient
+from helpers.training import shipped
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def nothing_kept(tmp_path, monkeypatch):
 def test_without_dish_repeats_the_nearest_background():
     row = np.arange(14, dtype=np.uint8)[None, :, None] * np.ones(3, np.uint8)
     mask = np.zeros((1, 14), bool)
-    mask[0, [4, 5, 13]] = True      # with the margin: 2 to 7, and 11 to 13
+    mask[0, [4, 5, 13]] = True  # with the margin: 2 to 7, and 11 to 13
     np.testing.assert_array_equal(bias.without_dish(row, mask)[0, :, 0], [0, 1, 1, 1, 1, 8, 8, 8, 8, 9, 10, 10, 10, 10])
 
 
@@ -23,11 +24,11 @@ def test_exchanged_pictures_keep_their_dish_and_no_other():
     images = rng.integers(0, 120, (12, 12, 12, 3)).astype(np.uint8)
     masks = np.zeros((12, 12, 12), bool)
     masks[:, 4:8, 4:8] = True
-    masks[0] = True                                  # nothing but dish: it gets by without a background
-    images[masks] = 255                              # dishes are white, no background is
+    masks[0] = True  # nothing but dish: it gets by without a background
+    images[masks] = 255  # dishes are white, no background is
     exchanged = bias.exchange_backgrounds(images, masks)
     np.testing.assert_array_equal(exchanged[masks], images[masks])
-    assert exchanged[~masks].max() < 255             # no lender's dish is to be seen
+    assert exchanged[~masks].max() < 255  # no lender's dish is to be seen
     same = (exchanged == images)[~masks].all(-1).reshape(11, -1).all(1)
     assert same.sum() <= 3
     np.testing.assert_array_equal(exchanged, bias.exchange_backgrounds(images, masks))
@@ -38,7 +39,7 @@ def test_exchanged_pictures_keep_their_dish_and_no_other():
 def test_lenders_are_drawn_whatever_their_class():
     """A biased set: the background no longer tells the class once it is exchanged."""
     labels = np.repeat([0, 1], 300)
-    griddle = np.where(np.arange(600) % 10 == 0, 1 - labels, labels)    # 90 % tell the class
+    griddle = np.where(np.arange(600) % 10 == 0, 1 - labels, labels)  # 90 % tell the class
     images = np.broadcast_to((100 * griddle + 50).astype(np.uint8)[:, None, None, None], (600, 8, 8, 3))
     masks = np.zeros((600, 8, 8), bool)
     masks[:, 3:5, 3:5] = True
@@ -105,11 +106,13 @@ def test_unknown_networks_are_refused():
 @pytest.fixture(scope="module")
 def figures():
     """{condition: one dict of figures for each seed} of the shipped networks."""
-    if not trained.weights_file(f"bias_cured_{bias.SEEDS[-1]}").exists():
+    if not shipped.weights_file(f"bias_cured_{bias.SEEDS[-1]}").exists():
         pytest.skip("weights/bias_*.weights.h5 are not there: python scripts/train_small.py bias")
     tests = bias.test_sets()
-    return {condition: [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]
-            for condition in bias.CONDITIONS}
+    return {
+        condition: [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]
+        for condition in bias.CONDITIONS
+    }
 
 
 def means(figures, name):

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from helpers import cifar10, paths
+from helpers import paths
+from helpers.gcm import cifar10
 
 
 def write_batches(folder, records=3, label=None):
@@ -105,6 +106,7 @@ def test_the_way_out_names_both_ways_and_the_reason(nothing_here, capsys):
 
 # --- Faults ----------------------------------------------------------------------------------------------------------
 
+
 def test_a_missing_batch_is_named(tmp_path):
     write_batches(tmp_path)
     (tmp_path / "data_batch_4.bin").unlink()
@@ -139,10 +141,11 @@ def test_labels_out_of_range(tmp_path):
 
 # --- Augmentation ----------------------------------------------------------------------------------------------------
 
+
 def all_crops(image):
     """The 2 * 81 pictures the paper's augmentation can make of one, as bytes."""
     padded = np.pad(image, [(4, 4), (4, 4), (0, 0)])
-    crops = [padded[row:row + 32, column:column + 32] for row in range(9) for column in range(9)]
+    crops = [padded[row : row + 32, column : column + 32] for row in range(9) for column in range(9)]
     return [crop.tobytes() for crop in crops] + [np.ascontiguousarray(crop[:, ::-1]).tobytes() for crop in crops]
 
 
@@ -196,8 +199,11 @@ def test_test_batches_keep_the_order():
 
 def test_pictures_divided_by_255_already_and_columns_of_labels_are_refused():
     data = cifar10.drawn(train=1, test=1)
-    for images, labels in [(data.test_images / np.float32(255), data.test_labels),
-                           (data.test_images, data.test_labels[:, None]), (data.test_images, data.test_labels[:5])]:
+    for images, labels in [
+        (data.test_images / np.float32(255), data.test_labels),
+        (data.test_images, data.test_labels[:, None]),
+        (data.test_images, data.test_labels[:5]),
+    ]:
         for make in (cifar10.training_batches, cifar10.test_batches):
             with pytest.raises(ValueError, match=r"uint8 \[N,32,32,3\] in 0 to 255 and one label for each"):
                 make(images, labels)
@@ -205,14 +211,15 @@ def test_pictures_divided_by_255_already_and_columns_of_labels_are_refused():
 
 # --- The drawn stand-in ----------------------------------------------------------------------------------------------
 
+
 def test_drawn_pictures_are_balanced_repeatable_and_learnable():
     data, again = cifar10.drawn(train=30, test=20), cifar10.drawn(train=30, test=20)
     for ours, other in zip(data[:4], again[:4], strict=True):
         np.testing.assert_array_equal(ours, other)
     assert np.bincount(data.train_labels).tolist() == [30] * 10 and np.bincount(data.test_labels).tolist() == [20] * 10
     assert data.train_images.shape == (300, 32, 32, 3) and data.train_images.dtype == np.uint8
-    redder = (data.test_images[..., 0].mean((1, 2)) > data.test_images[..., 2].mean((1, 2)))
-    assert np.mean(redder == (data.test_labels < 5)) > 0.95                 # the colour tells half of the class
+    redder = data.test_images[..., 0].mean((1, 2)) > data.test_images[..., 2].mean((1, 2))
+    assert np.mean(redder == (data.test_labels < 5)) > 0.95  # the colour tells half of the class
     means = np.stack([data.train_images[data.train_labels == j].mean(0) for j in range(10)])
     distance = ((data.test_images[:, None] - means) ** 2).mean((2, 3, 4))
-    assert 0.25 < np.mean(distance.argmin(1) == data.test_labels) < 0.95    # the shape is there, and not for free
+    assert 0.25 < np.mean(distance.argmin(1) == data.test_labels) < 0.95  # the shape is there, and not for free

@@ -27,9 +27,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from helpers import client, collecting, contact_sheet, paths, practice, services
-from helpers.catalogue import COLUMNS, DATABASE, Catalogue
-from helpers.openverse import Openverse
+from helpers import collecting, paths
+from helpers.collecting import client, collector, contact_sheet, practice, services
+from helpers.collecting.catalogue import COLUMNS, DATABASE, Catalogue
+from helpers.collecting.openverse import Openverse
 
 KILLS = int(os.environ.get("COLLECTING_KILLS", 50))
 
@@ -50,8 +51,11 @@ def attributions(folder):
 
 def contents(folder):
     """{name: bytes} of all that a reader sees."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in sorted(folder.rglob("*")) if path.is_file() and ".collecting" not in path.name}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".collecting" not in path.name
+    }
 
 
 def assert_credited(folder):
@@ -70,8 +74,10 @@ def encoded(image, kind="JPEG"):
 
 def bomb():
     """A PNG of a few bytes that says it is 30,000 pixels square."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
@@ -109,13 +115,29 @@ def in_two_seconds(handler):
     fake.status(429, Retry_After=email.utils.formatdate(time.time() + 2, usegmt=True))(handler)
 
 
-@pytest.mark.parametrize(("faults", "least_wait"), [
-    ([fake.status(429, Retry_After="1")], 1.0), ([fake.status(429)], 0), ([fake.status(500)] * 3, 0),
-    ([in_two_seconds], 1.0),
-    ([fake.status(503, Retry_After="nonsense")], 0), ([fake.hang(1.0)], 0.4), ([fake.cut(fake.jpeg(2), 5000)], 0),
-    ([fake.cut(fake.jpeg(2), 0), fake.status(502)], 0),
-], ids=["429 and a time", "429", "500 three times", "429 and a date",
-        "503 and nonsense", "hang", "reset mid-body", "reset at once, 502"])
+@pytest.mark.parametrize(
+    ("faults", "least_wait"),
+    [
+        ([fake.status(429, Retry_After="1")], 1.0),
+        ([fake.status(429)], 0),
+        ([fake.status(500)] * 3, 0),
+        ([in_two_seconds], 1.0),
+        ([fake.status(503, Retry_After="nonsense")], 0),
+        ([fake.hang(1.0)], 0.4),
+        ([fake.cut(fake.jpeg(2), 5000)], 0),
+        ([fake.cut(fake.jpeg(2), 0), fake.status(502)], 0),
+    ],
+    ids=[
+        "429 and a time",
+        "429",
+        "500 three times",
+        "429 and a date",
+        "503 and nonsense",
+        "hang",
+        "reset mid-body",
+        "reset at once, 502",
+    ],
+)
 def test_passing_trouble_loses_nothing(tmp_path, faults, least_wait):
     with fake.FakeServices(ids(5)) as server:
         server.faults["1002"] = iter(faults)
@@ -129,26 +151,30 @@ def test_passing_trouble_loses_nothing(tmp_path, faults, least_wait):
     assert_credited(tmp_path)
 
 
-@pytest.mark.parametrize(("fault", "reason"), [
-    (fake.status(404), "gone: HTTP 404"),
-    (fake.status(410), "gone: HTTP 410"),
-    (fake.status(400), "refused: HTTP 400"),
-    (fake.answer(b"not here", "text/plain"), "no picture: the answer is text/plain"),
-    (fake.answer(b"<html>please log in</html>"), "no JPEG, PNG or WebP picture"),
-    (fake.answer(b""), "no JPEG, PNG or WebP picture"),
-    (fake.answer(fake.jpeg(2)[:9000]), "damaged"),
-    (fake.answer(fake.jpeg(2), Content_Length=9000), "damaged"),
-    (fake.answer(fake.jpeg(2, 300, 240)), "too small: 300x240"),
-    (fake.answer(bomb(), "image/png"), "bomb"),
-    (fake.answer(encoded(unavailable_card())), "flat"),
-    (fake.answer(encoded(unavailable_card().convert("P"), "GIF"), "image/gif"), "no JPEG, PNG or WebP picture"),
-    (fake.redirect("/pw/images/photo_unavailable.jpg"), "stand-in"),
-    (fake.answer(encoded(framed(128))), "framed"),
-    (fake.answer(encoded(framed(255), "WEBP"), "image/webp"), "framed"),
-    (fake.redirect("file:///etc/hostname"), "no usable address (InvalidSchema)"),
-    (fake.redirect("http://[::1"), "no usable address"),
-    (fake.always(fake.redirect("/1002.jpg")), "no usable address (TooManyRedirects)"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (fake.status(404), "gone: HTTP 404"),
+        (fake.status(410), "gone: HTTP 410"),
+        (fake.status(400), "refused: HTTP 400"),
+        (fake.answer(b"not here", "text/plain"), "no picture: the answer is text/plain"),
+        (fake.answer(b"<html>please log in</html>"), "no JPEG, PNG or WebP picture"),
+        (fake.answer(b""), "no JPEG, PNG or WebP picture"),
+        (fake.answer(fake.jpeg(2)[:9000]), "damaged"),
+        (fake.answer(fake.jpeg(2), Content_Length=9000), "damaged"),
+        (fake.answer(fake.jpeg(2, 300, 240)), "too small: 300x240"),
+        (fake.answer(bomb(), "image/png"), "bomb"),
+        (fake.answer(encoded(unavailable_card())), "flat"),
+        (fake.answer(encoded(unavailable_card().convert("P"), "GIF"), "image/gif"), "no JPEG, PNG or WebP picture"),
+        (fake.redirect("/pw/images/photo_unavailable.jpg"), "stand-in"),
+        (fake.answer(encoded(framed(128))), "framed"),
+        (fake.answer(encoded(framed(255), "WEBP"), "image/webp"), "framed"),
+        (fake.redirect("file:///etc/hostname"), "no usable address (InvalidSchema)"),
+        (fake.redirect("http://[::1"), "no usable address"),
+        (fake.always(fake.redirect("/1002.jpg")), "no usable address (TooManyRedirects)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_what_is_no_photo_is_left_out_with_its_reason(tmp_path, fault, reason):
     with fake.FakeServices([*ids(6), "photo"]) as server:
         server.faults["1002"] = iter([fault]) if callable(fault) else fault
@@ -164,10 +190,16 @@ def test_what_is_no_photo_is_left_out_with_its_reason(tmp_path, fault, reason):
     assert_credited(tmp_path)
 
 
-@pytest.mark.parametrize(("fault", "reason"), [
-    (fake.answer(b"<html>please log in</html>", "text/html; charset=utf-8"), "login or block page"),
-    (fake.status(401), "HTTP 401"), (fake.status(403), "HTTP 403"), (fake.status(407), "HTTP 407"),
-], ids=["HTML", "401", "403", "407"])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (fake.answer(b"<html>please log in</html>", "text/html; charset=utf-8"), "login or block page"),
+        (fake.status(401), "HTTP 401"),
+        (fake.status(403), "HTTP 403"),
+        (fake.status(407), "HTTP 407"),
+    ],
+    ids=["HTML", "401", "403", "407"],
+)
 def test_a_login_page_for_every_photo_is_said_and_refuses_none_for_good(tmp_path, fault, reason):
     with fake.FakeServices(ids(10)) as server:
         server.faults.update({photo_id: fake.always(fault) for photo_id in ids(10)})
@@ -179,8 +211,11 @@ def test_a_login_page_for_every_photo_is_said_and_refuses_none_for_good(tmp_path
     assert_credited(tmp_path)
 
 
-@pytest.mark.parametrize("fault", [fake.status(500), fake.answer(fake.jpeg(2), Content_Length=10 ** 6),
-                                   fake.cut(fake.jpeg(2), 100)], ids=["500", "longer than sent", "reset"])
+@pytest.mark.parametrize(
+    "fault",
+    [fake.status(500), fake.answer(fake.jpeg(2), Content_Length=10**6), fake.cut(fake.jpeg(2), 100)],
+    ids=["500", "longer than sent", "reset"],
+)
 def test_a_photo_that_never_arrives_is_tried_again_next_time(tmp_path, fault):
     with fake.FakeServices(ids(6)) as server:
         server.faults["1002"] = fake.always(fault)
@@ -227,6 +262,7 @@ def test_a_gzipped_bomb_is_cut_off(tmp_path):
 def test_too_large_files_are_cut_off(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "LARGEST_FILE", 1 << 20)
     sent = []
+
     def endless(handler):
         handler.send_response(200)
         handler.send_header("Content-Type", "image/jpeg")
@@ -237,6 +273,7 @@ def test_too_large_files_are_cut_off(tmp_path, monkeypatch):
         except OSError:
             pass
         handler.close_connection = True
+
     with fake.FakeServices(ids(2)) as server:
         server.faults["1000"] = iter([endless])
         report = collecting.collect(source(server), "pizza", "ピザ", 1, tmp_path)
@@ -247,6 +284,7 @@ def test_too_large_files_are_cut_off(tmp_path, monkeypatch):
 def test_a_dripping_photo_is_given_up(monkeypatch, tmp_path):
     monkeypatch.setattr(client, "LONGEST_DOWNLOAD", 0.3)
     monkeypatch.setattr(client, "TRIES", 2)
+
     def drip(handler):
         handler.send_response(200)
         handler.send_header("Content-Type", "image/jpeg")
@@ -256,6 +294,7 @@ def test_a_dripping_photo_is_given_up(monkeypatch, tmp_path):
             handler.wfile.flush()
             time.sleep(0.05)
         handler.close_connection = True
+
     with fake.FakeServices(ids(2)) as server:
         server.faults["1000"] = fake.always(drip)
         report = collecting.collect(source(server), "pizza", "ピザ", 1, tmp_path)
@@ -292,9 +331,11 @@ def test_too_few_photos_is_said_and_not_asked_again(tmp_path):
     assert "7 photos of 10 wanted" in str(report) and again.kept == 7
 
 
-@pytest.mark.parametrize("fault", [
-    fake.status(400), fake.status(404), fake.answer(b'{"detail": "odd"}', "application/json")],
-    ids=["400", "404", "no results"])
+@pytest.mark.parametrize(
+    "fault",
+    [fake.status(400), fake.status(404), fake.answer(b'{"detail": "odd"}', "application/json")],
+    ids=["400", "404", "no results"],
+)
 def test_an_odd_answer_does_not_end_a_search_for_good(tmp_path, fault):
     with fake.FakeServices(ids(30)) as server:
         server.faults["openverse"] = iter([None, fault])
@@ -334,7 +375,10 @@ def test_a_photo_changed_by_hand_stays_credited_until_it_is_replaced_or_excluded
         report = collecting.collect(source(server), "pizza", "ピザ", 3, tmp_path)
         assert report.left_out == {"1001": "gone: HTTP 404"} and mine.read_bytes() == rotated
         assert sorted(row["file"] + row["creator"] for row in attributions(tmp_path)) == [
-            "pizza/1000.jpgkosabe", "pizza/1001.jpg*tomoth", "pizza/1002.jpgmatsudon,giraffe"]
+            "pizza/1000.jpgkosabe",
+            "pizza/1001.jpg*tomoth",
+            "pizza/1002.jpgmatsudon,giraffe",
+        ]
         assert contents(tmp_path).keys() == before.keys()
     (tmp_path / "exclude.txt").write_text("pizza/1001")
     with Catalogue(tmp_path):
@@ -346,6 +390,7 @@ def test_a_photo_that_cannot_be_read_for_a_moment_is_neither_deleted_nor_forgott
     with fake.FakeServices(ids(3)) as server:
         collecting.collect(source(server), "pizza", "ピザ", 3, tmp_path)
     before, read = contents(tmp_path), Path.read_bytes
+
     def locked(path):
         if path.name == "1001.jpg":
             raise PermissionError(13, "Permission denied", str(path))
@@ -364,7 +409,8 @@ def test_excluded_photos_go_and_others_take_their_place(tmp_path):
     with fake.FakeServices(ids(12)) as server:
         collecting.collect(source(server), "pizza", "ピザ", 5, tmp_path)
         (tmp_path / "exclude.txt").write_text(
-            "\ufeffdata/photos/pizza/1001.jpg\n\n1003   # a person\nokonomiyaki/1000\n.\n/\n", "utf-8")
+            "\ufeffdata/photos/pizza/1001.jpg\n\n1003   # a person\nokonomiyaki/1000\n.\n/\n", "utf-8"
+        )
         report = collecting.collect(source(server), "pizza", "ピザ", 5, tmp_path)
         assert [row["file"][6:10] for row in attributions(tmp_path)] == ["1000", "1002", "1004", "1005", "1006"]
         assert report.left_out == {"1001": "named in exclude.txt", "1003": "named in exclude.txt"}
@@ -381,14 +427,20 @@ def test_credits_of_classes_collected_elsewhere_stay(tmp_path):
     with fake.FakeServices(ids(3)) as server:
         collecting.collect(source(server), "pizza", "ピザ", 2, tmp_path)
     assert [(row["file"], row["creator"]) for row in attributions(tmp_path)] == [
-        ("pizza/1000.jpg", "kosabe"), ("pizza/1001.jpg", "*tomoth"), ("ramen/mine.jpg", "me")]
+        ("pizza/1000.jpg", "kosabe"),
+        ("pizza/1001.jpg", "*tomoth"),
+        ("ramen/mine.jpg", "me"),
+    ]
 
 
 MINE = "file,title,creator\nramen/mine.jpg,昼,柏翰é\n"
 
 
-@pytest.mark.parametrize("saved", [MINE.encode("utf-8-sig"), MINE.encode() + "ramen/no.jpg,昼".encode()[:-1]],
-                         ids=["with a byte order mark", "cut short within a letter"])
+@pytest.mark.parametrize(
+    "saved",
+    [MINE.encode("utf-8-sig"), MINE.encode() + "ramen/no.jpg,昼".encode()[:-1]],
+    ids=["with a byte order mark", "cut short within a letter"],
+)
 def test_credits_saved_by_a_spreadsheet_or_cut_short_are_read(tmp_path, saved):
     (tmp_path / "ramen").mkdir()
     (tmp_path / "ramen" / "mine.jpg").write_bytes(fake.jpeg(9))
@@ -396,13 +448,20 @@ def test_credits_saved_by_a_spreadsheet_or_cut_short_are_read(tmp_path, saved):
     with Catalogue(tmp_path):
         pass
     assert [(row["file"], row["title"], row["creator"]) for row in attributions(tmp_path)] == [
-        ("ramen/mine.jpg", "昼", "柏翰é")]
+        ("ramen/mine.jpg", "昼", "柏翰é")
+    ]
 
 
-@pytest.mark.parametrize("saved", [
-    MINE.replace(",", ";").encode(), MINE.replace("昼", "x").replace("柏翰", "").encode("cp1252"),
-    MINE.encode("utf-16"), MINE.replace("昼", "x" * 200_000).encode(),
-], ids=["semicolons", "cp1252", "UTF-16", "csv.Error"])
+@pytest.mark.parametrize(
+    "saved",
+    [
+        MINE.replace(",", ";").encode(),
+        MINE.replace("昼", "x").replace("柏翰", "").encode("cp1252"),
+        MINE.encode("utf-16"),
+        MINE.replace("昼", "x" * 200_000).encode(),
+    ],
+    ids=["semicolons", "cp1252", "UTF-16", "csv.Error"],
+)
 def test_credits_that_cannot_be_read_are_not_overwritten(tmp_path, saved):
     (tmp_path / "ramen").mkdir()
     (tmp_path / "ramen" / "mine.jpg").write_bytes(fake.jpeg(9))
@@ -477,7 +536,7 @@ def test_when_the_day_is_used_up_what_is_on_the_way_still_counts(tmp_path):
 def test_odd_ids_never_become_file_names(tmp_path, photo_id):
     photo = services.Photo(photo_id, "", "", "", "", "", "", ((None, None, "http://127.0.0.1:9/"),))
     with pytest.raises(services.LeftOut, match="file name"):
-        collecting._fetch(None, tmp_path, "pizza", 1, None, photo)
+        collector._fetch(None, tmp_path, "pizza", 1, None, photo)
 
 
 @pytest.mark.parametrize("label", ["../evil", "", ".hidden", "a/b", "a\nb"])
@@ -506,10 +565,21 @@ def test_private_addresses_are_refused_on_every_hop(monkeypatch):
             careful.download(f"{server.url}/1001.jpg")
 
 
-@pytest.mark.parametrize(("address", "public"), [
-    ("8.8.8.8", True), ("10.0.0.1", False), ("169.254.169.254", False), ("192.168.1.1", False), ("100.64.0.1", False),
-    ("::1", False), ("::ffff:127.0.0.1", False), ("::ffff:8.8.8.8", True), ("fe80::1", False),
-    ("2001:4860:4860::8888", True)])
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("10.0.0.1", False),
+        ("169.254.169.254", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:8.8.8.8", True),
+        ("fe80::1", False),
+        ("2001:4860:4860::8888", True),
+    ],
+)
 def test_public_addresses(address, public):
     assert client.is_public(address) is public
 
@@ -634,18 +704,22 @@ def test_the_contact_sheet_shows_every_photo_and_runs_no_title(tmp_path):
     (tmp_path / "attributions.csv").write_text(
         "file,title,creator,licence,page_url\n"
         'pizza/1.jpg,"<script>alert(1)</script>",a & b,CC BY 2.0,https://www.flickr.com/photos/x/1\n'
-        'pizza/2.jpg,"""onerror=""x",,CC0 1.0,javascript:alert(1)\n', encoding="utf-8")
+        'pizza/2.jpg,"""onerror=""x",,CC0 1.0,javascript:alert(1)\n',
+        encoding="utf-8",
+    )
     page = contact_sheet.write(tmp_path).read_text(encoding="utf-8")
     assert page.count("<figure data-file=") == 2 and page.count("<script>") == 1
     assert '<a href="https://www.flickr.com/photos/x/1">CC BY 2.0 by a &amp; b</a>' in page
-    assert "javascript:" not in page and "CC0 1.0 by unknown" in page
+    assert "javascript:" not in page and "CC0 1.0, creator unknown" in page
     assert 'title="&quot;onerror=&quot;x"' in page
 
 
 def test_the_practice_kitchen_offers_dishes_and_what_is_to_be_left_out(tmp_path):
     kitchen = practice.kitchen()
-    reports = [collecting.collect(kitchen, label, words, 17, tmp_path, smallest=160)
-               for label, words in collecting.BLOG_WORDS.items()]
+    reports = [
+        collecting.collect(kitchen, label, words, 17, tmp_path, smallest=160)
+        for label, words in collecting.BLOG_WORDS.items()
+    ]
     for report in reports:
         reasons = {reason.split(":")[0] for reason in report.left_out.values()}
         assert report.kept == 17 and reasons == {"near-duplicate", "flat", "too small"}
@@ -661,6 +735,7 @@ def script(*arguments, **environment):
 def test_the_command_stopped_by_hand_says_how_it_goes_on(monkeypatch):
     monkeypatch.syspath_prepend(paths.ROOT / "scripts")
     command = importlib.import_module("collect_photos")
+
     def stopped(options):
         raise KeyboardInterrupt  # what Ctrl-C does; a signal would be lost where the tests run in the background
 
@@ -673,6 +748,7 @@ def test_the_command_stopped_by_hand_says_how_it_goes_on(monkeypatch):
 def test_the_command_says_what_went_wrong_in_one_line(monkeypatch, error):
     monkeypatch.syspath_prepend(paths.ROOT / "scripts")
     command = importlib.import_module("collect_photos")
+
     def failing(options):
         raise error
 
@@ -688,7 +764,7 @@ def test_the_command_fetches_a_manifest_and_says_in_one_line_what_to_do(tmp_path
     done = script("--manifest", tmp_path / "none.csv")
     assert done.returncode == 1 and "none.csv" in done.stderr and done.stderr.count("\n") == 1
     manifest = tmp_path / "manifest.csv"
-    manifest.write_text(",".join(collecting.MANIFEST_COLUMNS) + "\npizza,1,00,http://127.0.0.1:9/1.jpg,,,,,,\n")
+    manifest.write_text(",".join(collector.MANIFEST_COLUMNS) + "\npizza,1,00,http://127.0.0.1:9/1.jpg,,,,,,\n")
     done = script("--manifest", manifest, "--folder", tmp_path / "b")
     assert done.returncode == 0 and "0 photos of 1 wanted" in done.stdout and "  1: " in done.stdout
     assert "contact_sheet.html" in done.stdout

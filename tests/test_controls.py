@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import controls
+from helpers.faithfulness import controls
 
 
 def test_the_blob_is_in_the_middle_and_sees_nothing():

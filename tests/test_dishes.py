@@ -320,7 +320,7 @@ def test_kept_splits_are_found_again(tmp_path, monkeypatch):
     first = make_split({"test": 1}, seed=5, size=64)["test"]
     stored = list((tmp_path / "dishes").iterdir())
     assert len(stored) == 1
-    monkeypatch.setattr("helpers.dishes.splits.render", None)  # drawing again would fail
+    monkeypatch.setattr("helpers.dishes.sets.render", None)  # drawing again would fail
     second = make_split({"test": 1}, seed=5, size=64)["test"]
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 

@@ -9,7 +9,8 @@ import traceback
 import fake_services as fake
 import pytest
 
-from helpers import collecting, flickr, paths, services
+from helpers import collecting, paths
+from helpers.collecting import flickr, services
 
 KEY_SHAPE = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 
@@ -55,22 +56,30 @@ def test_licences_are_asked_for_once_and_filtered():
 
 def test_paging_ends_where_flickr_begins_to_repeat():
     with fake.FakeServices(ids(5000)) as server:
-        server.flickr_pages = lambda found, page, size: found[((page - 1) * size) % 4000:][:size]
+        server.flickr_pages = lambda found, page, size: found[((page - 1) * size) % 4000 :][:size]
         assert [photo.id for photo in source(server).search("x")] == ids(4000)
         assert server.requests["flickr.photos.search"] == 16
 
 
 def test_a_page_that_promises_more_than_there_is_and_duplicates_across_pages():
     with fake.FakeServices(ids(2000)) as server:
-        server.flickr_pages = lambda found, page, size: found[(page - 1) * 200:][:size] if page <= 3 else []
+        server.flickr_pages = lambda found, page, size: found[(page - 1) * 200 :][:size] if page <= 3 else []
         assert [photo.id for photo in source(server).search("x")] == ids(650)
         assert server.requests["flickr.photos.search"] == 4
 
 
-@pytest.mark.parametrize("faults", [
-    [fake.status(429)], [fake.status(500)] * 2, [fake.hang(0.6)], [fake.cut(b"{" * 99, 9)],
-    [fake.answer(b'{"stat": "fail", "code": 105, "message": "Service currently unavailable"}', "application/json")] * 3,
-], ids=["429", "500", "hang", "reset", "code 105"])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [fake.status(429)],
+        [fake.status(500)] * 2,
+        [fake.hang(0.6)],
+        [fake.cut(b"{" * 99, 9)],
+        [fake.answer(b'{"stat": "fail", "code": 105, "message": "Service currently unavailable"}', "application/json")]
+        * 3,
+    ],
+    ids=["429", "500", "hang", "reset", "code 105"],
+)
 def test_passing_trouble(faults):
     with fake.FakeServices(ids(3)) as server:
         server.faults["flickr.photos.search"] = iter(faults)
@@ -88,18 +97,46 @@ def test_retry_after_is_kept():
     assert second - first >= 1.0
 
 
-@pytest.mark.parametrize(("body", "message", "tries"), [
-    (f'{{"stat": "fail", "code": 100, "message": "Invalid API Key ({fake.KEY} is unknown)"}}',
-     r"Invalid API Key \(\*\*\* is unknown\). Check FLICKR_API_KEY", 1),
-    ('{"stat": "fail", "code": 105, "message": "Service currently unavailable"}', "Service currently unavailable", 6),
-    ('{"stat": "fail", "code": 3, "message": "Parameterless searches have been disabled"}', "Parameterless", 1),
-    ("<html>please log in</html>", "no JSON", 1),
-    *((body, "another than expected", 1) for body in (
-        "[]", '{"stat": "ok"}', '{"stat": "ok", "photos": {}}', '{"stat": "ok", "photos": {"photo": []}}',
-        '{"stat": "ok", "photos": {"photo": {}, "pages": 1}}',
-        '{"stat": "ok", "photos": {"photo": ["x"], "pages": 1}}')),
-], ids=["invalid key", "unavailable for ever", "bad question", "login page", "a list", "nothing in it", "no photos",
-        "no pages", "a dict", "a text"])
+@pytest.mark.parametrize(
+    ("body", "message", "tries"),
+    [
+        (
+            f'{{"stat": "fail", "code": 100, "message": "Invalid API Key ({fake.KEY} is unknown)"}}',
+            r"Invalid API Key \(\*\*\* is unknown\). Check FLICKR_API_KEY",
+            1,
+        ),
+        (
+            '{"stat": "fail", "code": 105, "message": "Service currently unavailable"}',
+            "Service currently unavailable",
+            6,
+        ),
+        ('{"stat": "fail", "code": 3, "message": "Parameterless searches have been disabled"}', "Parameterless", 1),
+        ("<html>please log in</html>", "no JSON", 1),
+        *(
+            (body, "another than expected", 1)
+            for body in (
+                "[]",
+                '{"stat": "ok"}',
+                '{"stat": "ok", "photos": {}}',
+                '{"stat": "ok", "photos": {"photo": []}}',
+                '{"stat": "ok", "photos": {"photo": {}, "pages": 1}}',
+                '{"stat": "ok", "photos": {"photo": ["x"], "pages": 1}}',
+            )
+        ),
+    ],
+    ids=[
+        "invalid key",
+        "unavailable for ever",
+        "bad question",
+        "login page",
+        "a list",
+        "nothing in it",
+        "no photos",
+        "no pages",
+        "a dict",
+        "a text",
+    ],
+)
 def test_failures_are_told_in_one_line_without_the_key(body, message, tries):
     with fake.FakeServices(ids(3)) as server:
         server.faults["flickr.photos.search"] = fake.always(fake.answer(body.encode(), "application/json"))
@@ -111,8 +148,9 @@ def test_failures_are_told_in_one_line_without_the_key(body, message, tries):
 
 def test_odd_licences_are_told_too():
     with fake.FakeServices(ids(3)) as server:
-        server.faults["flickr.photos.licenses.getInfo"] = iter([
-            fake.answer(b'{"stat": "ok", "licenses": {}}', "application/json")])
+        server.faults["flickr.photos.licenses.getInfo"] = iter(
+            [fake.answer(b'{"stat": "ok", "licenses": {}}', "application/json")]
+        )
         with pytest.raises(services.ServiceError, match="another than expected"):
             next(source(server).search("x"))
 
@@ -127,12 +165,22 @@ def test_without_a_key_the_message_says_what_to_do(monkeypatch, tmp_path):
     assert flickr.has_key() and flickr._keys() == [fake.KEY, "fromthefile"]
 
 
-@pytest.mark.parametrize("fault", [
-    None, fake.status(500, WWW_Authenticate=fake.KEY), fake.status(403), fake.hang(0.4),
-    fake.cut(fake.KEY.encode(), 20), fake.answer(f"no json but {fake.KEY} {fake.SECRET}".encode(), "text/plain"),
-    fake.redirect("http://127.0.0.1:1/"),
-    fake.answer(f'{{"stat": "fail", "code": 99, "message": "{fake.SECRET}{fake.KEY}"}}'.encode(), "application/json"),
-], ids=["fine", "500", "403", "hang", "reset", "no json", "redirect", "echo"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        None,
+        fake.status(500, WWW_Authenticate=fake.KEY),
+        fake.status(403),
+        fake.hang(0.4),
+        fake.cut(fake.KEY.encode(), 20),
+        fake.answer(f"no json but {fake.KEY} {fake.SECRET}".encode(), "text/plain"),
+        fake.redirect("http://127.0.0.1:1/"),
+        fake.answer(
+            f'{{"stat": "fail", "code": 99, "message": "{fake.SECRET}{fake.KEY}"}}'.encode(), "application/json"
+        ),
+    ],
+    ids=["fine", "500", "403", "hang", "reset", "no json", "redirect", "echo"],
+)
 def test_the_key_shows_nowhere(fault, tmp_path, caplog, capsys):
     caplog.set_level(logging.DEBUG)
     with fake.FakeServices(ids(3)) as server:
@@ -155,8 +203,9 @@ def test_the_key_shows_nowhere(fault, tmp_path, caplog, capsys):
 
 
 def test_no_key_is_in_the_repository():
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True,
-                            check=False).stdout.split("\0")[:-1]
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=False
+    ).stdout.split("\0")[:-1]
     files = [paths.ROOT / name for name in listed if "fake_services" not in name]
     if not files:
         pytest.skip("not a git checkout")
@@ -172,8 +221,10 @@ def test_no_key_is_in_the_repository():
 
 def _without_widget_ids(outputs):
     """What a reader sees of a cell's outputs: a widget's view is a number of the kernel's, shaped like a key."""
-    return [{**output, "data": {kind: shown for kind, shown in output.get("data", {}).items() if "widget" not in kind}}
-            for output in outputs]
+    return [
+        {**output, "data": {kind: shown for kind, shown in output.get("data", {}).items() if "widget" not in kind}}
+        for output in outputs
+    ]
 
 
 def test_env_file_is_ignored_by_git():

@@ -13,13 +13,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from helpers import cifar10, gcm, gradcam, guided, paths, trained
-from helpers.conv_block import ConvBlock, FusedBatchNormalization
+from helpers import gcm, gradcam, guided, paths
+from helpers.gcm import cifar10
+from helpers.gcm.conv_block import ConvBlock, FusedBatchNormalization
+from helpers.training import shipped
 
-TABLE_1 = [(1, "conv", 3, 16, 1), (2, "conv", 3, 16, 1), (3, "conv", 3, 16, 1), (4, "conv", 3, 16, 1),
-           (5, "conv", 3, 32, 2), (6, "conv", 3, 32, 1), (7, "conv", 3, 32, 1), (8, "conv", 3, 64, 2),
-           (9, "conv", 3, 64, 1), (10, "conv", 3, 64, 1), (11, "deconv", 3, 32, 2), (12, "conv", 3, 32, 1),
-           (13, "deconv", 3, 16, 2), (14, "conv", 3, 16, 1)]
+TABLE_1 = [
+    (1, "conv", 3, 16, 1),
+    (2, "conv", 3, 16, 1),
+    (3, "conv", 3, 16, 1),
+    (4, "conv", 3, 16, 1),
+    (5, "conv", 3, 32, 2),
+    (6, "conv", 3, 32, 1),
+    (7, "conv", 3, 32, 1),
+    (8, "conv", 3, 64, 2),
+    (9, "conv", 3, 64, 1),
+    (10, "conv", 3, 64, 1),
+    (11, "deconv", 3, 32, 2),
+    (12, "conv", 3, 32, 1),
+    (13, "deconv", 3, 16, 2),
+    (14, "conv", 3, 16, 1),
+]
 
 
 def built(*args, size=(8, 8), channels=3, **kwargs):
@@ -48,6 +62,7 @@ def with_constant_features(model):
 
 
 # --- Table 1 ---------------------------------------------------------------------------------------------------------
+
 
 def output_sizes(model, images):
     shape, sizes = images.shape, []
@@ -104,14 +119,17 @@ def test_parameters_by_formula(num_classes, channels):
     encoder += 2 * (4 * 16 + 3 * 32 + 3 * 64)
     shared_part = 9 * (64 * 32 + 32 * 32 + 32 * 16 + 16 * 16) + 2 * (2 * 32 + 2 * 16)
     last = 25 * 16
-    wanted = {"shared": encoder + shared_part + num_classes * last,
-              "separate": encoder + num_classes * (shared_part + last)}
+    wanted = {
+        "shared": encoder + shared_part + num_classes * last,
+        "separate": encoder + num_classes * (shared_part + last),
+    }
     for decoder, parameters in wanted.items():
         model = built(num_classes, decoder=decoder, channels=channels)
         assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == parameters, decoder
 
 
 # --- Equations -------------------------------------------------------------------------------------------------------
+
 
 def hand_made_network():
     """Two classes, 4x4 pictures. Class 0 weighs each pixel 1, and 2 more if it has a right neighbour; class 1: -3."""
@@ -125,9 +143,9 @@ def hand_made_network():
 
 WEIGHTS_BY_HAND = np.stack([[[3.0, 3, 3, 1]] * 4, np.full((4, 4), -3.0)], axis=-1)
 PICTURE_4X4 = np.zeros((1, 4, 4, 3), "float32")
-PICTURE_4X4[0, 0, 0] = [1, 0, 0]          # weight 3
-PICTURE_4X4[0, 2, 1] = [0.5, 0.5, 0.5]    # weight 3
-PICTURE_4X4[0, 3, 3] = [0.25, 0, 0.75]    # weight 1, no right neighbour
+PICTURE_4X4[0, 0, 0] = [1, 0, 0]  # weight 3
+PICTURE_4X4[0, 2, 1] = [0.5, 0.5, 0.5]  # weight 3
+PICTURE_4X4[0, 3, 3] = [0.25, 0, 0.75]  # weight 1, no right neighbour
 
 
 def test_equation_1_class_weight_maps_by_hand():
@@ -224,6 +242,7 @@ def test_separate_decoders_see_only_their_own_weights():
 
 # --- The batch normalisation in one kernel ---------------------------------------------------------------------------
 
+
 def test_fused_normalisation_equals_keras_own_in_training():
     ours, theirs = FusedBatchNormalization(), layers.BatchNormalization()
     images = tf.constant(pictures(4, 6, 5, 7) * 3 - 1)
@@ -275,8 +294,9 @@ def test_comparison_cnn_saves_and_centres(tmp_path):
 def test_compiled_by_xla():
     model, images = built(2, size=(4, 4)), pictures(6, 4, 4, 3)
     eager, labels = model(images).numpy(), np.arange(6) % 2
-    model.compile(keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                  jit_compile=True)
+    model.compile(
+        keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=True
+    )
     np.testing.assert_allclose(model.predict(images, verbose=0), eager, rtol=1e-4, atol=1e-5)
     losses = [float(model.train_on_batch(images, labels)) for _ in range(8)]
     assert losses[-1] < losses[0]
@@ -294,13 +314,17 @@ def test_mixed_precision_keeps_scores_and_maps_float32(policy, tolerance):
     mixed.set_weights(exact.get_weights())
     images = pictures(4, 8, 8, 3)
     assert {str(v.dtype) for v in mixed.variables} == {"float32"}
-    for ours, wanted in [(mixed(images), exact(images)), (mixed.weight_maps(images), exact.weight_maps(images)),
-                         (mixed.contribution_maps(images, 1), exact.contribution_maps(images, 1))]:
+    for ours, wanted in [
+        (mixed(images), exact(images)),
+        (mixed.weight_maps(images), exact.weight_maps(images)),
+        (mixed.contribution_maps(images, 1), exact.contribution_maps(images, 1)),
+    ]:
         assert ours.dtype == "float32"
         assert np.abs(ours - wanted).max() < tolerance * np.abs(wanted).max()
     scores = mixed(images).numpy()
-    np.testing.assert_allclose(mixed.contribution_maps(images, 2).numpy().mean((1, 2, 3)), scores[:, 2], rtol=1e-5,
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        mixed.contribution_maps(images, 2).numpy().mean((1, 2, 3)), scores[:, 2], rtol=1e-5, atol=1e-6
+    )
     mixed.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     assert np.isfinite(mixed.train_on_batch(images, np.array([0, 1, 2, 0])))
 
@@ -343,6 +367,7 @@ def test_any_size_divisible_by_four_without_a_rebuild():
 
 
 # --- Faults ----------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("size", [(30, 32), (32, 33), (2, 2)])
 def test_sizes_that_cannot_be_halved_twice_raise(size):
@@ -424,6 +449,7 @@ def test_weight_maps_before_the_first_call_build_the_network_once():
 
 # --- The explainer contract ------------------------------------------------------------------------------------------
 
+
 def test_explainer_maps_average_to_the_scores():
     model, images = shared(), pictures(4, 8, 8, 3)
     explain = gcm.ContributionMaps(model)
@@ -433,15 +459,14 @@ def test_explainer_maps_average_to_the_scores():
     np.testing.assert_allclose(maps.mean((1, 2)), scores[range(4), [1, 2, 3, 4]], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(maps, model.contribution_maps(images, [1, 2, 3, 4]).numpy().mean(-1), atol=1e-6)
     np.testing.assert_array_equal(explain(images), explain(images, scores.argmax(axis=1)))
-    np.testing.assert_array_equal(gcm.ContributionMaps(model, "positive")(images, 5),
-                                  np.maximum(explain(images, 5), 0))
+    np.testing.assert_array_equal(gcm.ContributionMaps(model, "positive")(images, 5), np.maximum(explain(images, 5), 0))
 
 
 def test_explainer_gives_for_a_batch_what_single_pictures_give_and_traces_once():
     explain, images = gcm.ContributionMaps(shared()), pictures(3, 8, 8, 3)
     together = explain(images, 2)
     for index in range(3):
-        np.testing.assert_allclose(explain(images[index:index + 1], 2)[0], together[index], atol=1e-6)
+        np.testing.assert_allclose(explain(images[index : index + 1], 2)[0], together[index], atol=1e-6)
     assert explain.traces == 1
 
 
@@ -476,6 +501,7 @@ def test_models_are_freed():
 
 
 # --- The trained networks --------------------------------------------------------------------------------------------
+
 
 def test_a_frozen_normalisation_keeps_its_statistics():
     norm, plain = FusedBatchNormalization(), layers.BatchNormalization()
@@ -517,13 +543,13 @@ def test_load_trained_loads_what_was_saved(monkeypatch, tmp_path, name):
 
 @pytest.mark.parametrize("name", gcm.SHIPPED)
 def test_claimed_accuracy_on_a_thousand_test_pictures(name):
-    claimed = trained.known(name)["test_accuracy"]
+    claimed = shipped.known(name)["test_accuracy"]
     data = cifar10.load()
     if not data.is_real:
         pytest.skip("CIFAR-10 is not here: " + cifar10.HOW_TO_GET_IT)
     model = gcm.load_trained(name)
     images = data.test_images[:1000].astype("float32") / 255
-    scores = np.concatenate([model(images[i:i + 250]).numpy() for i in range(0, 1000, 250)])
+    scores = np.concatenate([model(images[i : i + 250]).numpy() for i in range(0, 1000, 250)])
     accuracy = np.mean(scores.argmax(axis=1) == data.test_labels[:1000])
     assert abs(accuracy - claimed) < 0.03  # three standard errors of 1,000 pictures
 

@@ -7,8 +7,11 @@ import runpy
 import keras
 import numpy as np
 import pytest
+from small_training import history_of
 
-from helpers import checkpoints, cifar10, gcm, gcm_training, paths, training
+from helpers import gcm, paths, training
+from helpers.gcm import cifar10
+from helpers.gcm import training as gcm_training
 
 DATA = cifar10.drawn(train=4, test=2)
 
@@ -19,7 +22,7 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
     paths.WEIGHTS.mkdir()
     run = tmp_path / f"{variant}-1-seed0"
     model, history = gcm_training.train(run, variant, DATA, epochs=1, batch_size=20, progress=False)
-    assert checkpoints.read_history(run) == history and history[0]["learning_rate"] == pytest.approx(0.1)
+    assert history_of(run) == history and history[0]["learning_rate"] == pytest.approx(0.1)
     about = gcm_training.ship(run, DATA, variant)
     shipped = (paths.WEIGHTS / f"{variant}.weights.h5").read_bytes()
     assert about["sha256"] == hashlib.sha256(shipped).hexdigest() and len(shipped) < 1e6
@@ -37,8 +40,12 @@ def test_weight_decay_takes_its_part_of_every_weight(tmp_path):
     """One step from the same weights: rate 0.1 x 0.05 of each is gone, and nothing else has changed."""
     keras.utils.set_random_seed(0)
     first = gcm.untrained("gcm").trainable_variables
-    plain, decayed = (gcm_training.train(tmp_path / str(decay), "gcm", DATA, epochs=1, batch_size=40, progress=False,
-                                         weight_decay=decay)[0].trainable_variables for decay in (0.0, 0.05))
+    plain, decayed = (
+        gcm_training.train(
+            tmp_path / str(decay), "gcm", DATA, epochs=1, batch_size=40, progress=False, weight_decay=decay
+        )[0].trainable_variables
+        for decay in (0.0, 0.05)
+    )
     for old, ours, theirs in zip(first, decayed, plain, strict=True):
         np.testing.assert_allclose(theirs - ours, 0.005 * old, rtol=1e-2, atol=2e-6, err_msg=old.path)
     assert "weight_decay" in (tmp_path / "0.05" / "metrics.json").read_text()
@@ -48,10 +55,15 @@ class TwoDevices:
     num_replicas_in_sync = 2
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"batch_size": 0}, "batch_size 0"), ({"data": DATA.first(train=0)}, "0 training"),
-    ({"data": DATA.first(test=0)}, "0 test pictures"),
-    ({"batch_size": 39, "strategy": TwoDevices()}, r"1 of 40 pictures, fewer than there are devices \(2\)")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"data": DATA.first(train=0)}, "0 training"),
+        ({"data": DATA.first(test=0)}, "0 test pictures"),
+        ({"batch_size": 39, "strategy": TwoDevices()}, r"1 of 40 pictures, fewer than there are devices \(2\)"),
+    ],
+)
 def test_what_cannot_be_trained_is_refused_before_it_begins(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         gcm_training.train(tmp_path / "run", "gcm", **{"data": DATA, "epochs": 1, **options})
@@ -74,8 +86,10 @@ def train_gcm():
     return runpy.run_path(str(paths.ROOT / "scripts" / "train_gcm.py"))["main"]
 
 
-@pytest.mark.parametrize("other", [["--epochs", "2"], ["--variant", "cnn"], ["--weight-decay", "0.005"],
-                                   ["--seed", "1"], ["--batch-size", "32"]])
+@pytest.mark.parametrize(
+    "other",
+    [["--epochs", "2"], ["--variant", "cnn"], ["--weight-decay", "0.005"], ["--seed", "1"], ["--batch-size", "32"]],
+)
 def test_the_command_ships_nothing_under_another_networks_name(train_gcm, other):
     with pytest.raises(SystemExit, match="--ship gcm-180: that is for --variant gcm --epochs 180, without"):
         train_gcm(["--ship", "gcm-180", "--precision", "float32", *other])
@@ -86,7 +100,7 @@ def test_the_command_trains_and_says_where_everything_is(train_gcm, tmp_path, mo
     for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
         (tmp_path / name).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
     train_gcm(["--epochs", "1", "--data", str(tmp_path), "--train-images", "6", "--precision", "float32"])
-    history = checkpoints.read_history(tmp_path / "runs" / "gcm-1-seed0")
+    history = history_of(tmp_path / "runs" / "gcm-1-seed0")
     printed = capsys.readouterr().out
     assert "CIFAR-10 binary files in" in printed and training.summary(history[0]) in printed
     assert "last epoch: 50.00% of the test pictures" in printed and "gcm-1-seed0" in printed
@@ -105,8 +119,10 @@ def test_the_fast_twin_trains_as_the_comparison_cnn_does():
     plain, images, labels = gcm.untrained("cnn"), DATA.test_images / np.float32(255), DATA.test_labels
     twin = gcm_training.copy_weights(plain, gcm.comparison_cnn(10, widths=gcm_training.TWIN_WIDTHS))
     before = [np.asarray(variable) for variable in twin.variables]
-    steps = [training.train_step(model, keras.optimizers.SGD(0.01, momentum=0.9), from_logits=False)
-             for model in (plain, twin)]
+    steps = [
+        training.train_step(model, keras.optimizers.SGD(0.01, momentum=0.9), from_logits=False)
+        for model in (plain, twin)
+    ]
     for tolerance in (1e-6, 1e-3, 1e-3):
         losses = [float(step(images, labels)[0]) for step in steps]
         assert losses[1] == pytest.approx(losses[0], rel=tolerance)

@@ -31,6 +31,7 @@ def explain(model):
 
 # --- by hand and by independent paths
 
+
 def test_hand_computed_maps():
     """Captum's numbers for its one-convolution network: after the ReLU (our default) and before it."""
     network, picture = networks.hand_network(), networks.hand_picture()
@@ -43,10 +44,13 @@ def split(model, name):
     """Body and head of a functional model as two models that share its weights; the head ends in logits."""
     at = [layer.name for layer in model.layers].index(name)
     features = keras.Input(model.layers[at].output.shape[1:])
-    outputs = networks.chained(features, model.layers[at + 1:-1])
+    outputs = networks.chained(features, model.layers[at + 1 : -1])
     scores = model.layers[-1]
-    return (keras.Model(model.input, model.layers[at].output), keras.Model(features, outputs),
-            lambda hidden: hidden @ scores.kernel + scores.bias)
+    return (
+        keras.Model(model.input, model.layers[at].output),
+        keras.Model(features, outputs),
+        lambda hidden: hidden @ scores.kernel + scores.bias,
+    )
 
 
 def test_equals_a_plain_tape_on_sub_models(model, explain):
@@ -77,8 +81,15 @@ def test_weights_of_equation_1_are_finite_differences(model, explain):
 
 
 def test_cam_is_grad_cam_before_the_relu_up_to_the_number_of_places():
-    network = keras.Sequential([keras.Input((12, 12, 3)), layers.Conv2D(6, 3, activation="relu"), layers.Dropout(0.5),
-                                layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax", name="scores")])
+    network = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(6, 3, activation="relu"),
+            layers.Dropout(0.5),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax", name="scores"),
+        ]
+    )
     scores = network.get_layer("scores")
     scores.bias.assign([0.5, -1, 2])
     logits = keras.Model(network.layers[0].input, network.layers[-2].output)(PICTURES) @ scores.kernel + scores.bias
@@ -86,16 +97,18 @@ def test_cam_is_grad_cam_before_the_relu_up_to_the_number_of_places():
         maps = CAM(network)(PICTURES, classes)
         np.testing.assert_allclose(np.maximum(maps, 0) / 100, GradCAM(network)(PICTURES, classes), rtol=1e-4, atol=1e-7)
         chosen = np.broadcast_to(np.argmax(logits, axis=-1) if classes is None else classes, 3)
-        np.testing.assert_allclose(maps.mean(axis=(1, 2)) + scores.bias.numpy()[chosen],
-                                   logits.numpy()[range(3), chosen], rtol=1e-4)
+        np.testing.assert_allclose(
+            maps.mean(axis=(1, 2)) + scores.bias.numpy()[chosen], logits.numpy()[range(3), chosen], rtol=1e-4
+        )
     assert maps.min() < 0
 
 
 @pytest.mark.parametrize("activation", ["softmax", None])
 def test_class_maps_are_cam_with_the_dense_layer_moved_before_the_average(activation):
     start = [keras.Input((12, 12, 3)), layers.Conv2D(6, 3, activation="relu"), layers.Dropout(0.5)]
-    maps_last = keras.Sequential([*start, layers.Conv2D(3, 1, name="class_maps"), layers.GlobalAveragePooling2D(),
-                                  layers.Activation(activation)])
+    maps_last = keras.Sequential(
+        [*start, layers.Conv2D(3, 1, name="class_maps"), layers.GlobalAveragePooling2D(), layers.Activation(activation)]
+    )
     dense_last = keras.Sequential([*start, layers.GlobalAveragePooling2D(), layers.Dense(3, activation=activation)])
     kernel, bias = np.random.default_rng(0).normal(size=(6, 3)), np.array([0.5, -1, 2])
     maps_last.get_layer("class_maps").set_weights([kernel[None, None], bias])
@@ -103,8 +116,12 @@ def test_class_maps_are_cam_with_the_dense_layer_moved_before_the_average(activa
     predicted = dense_last(PICTURES).numpy().argmax(axis=-1)
     for classes in ([0, 1, 2], 2, None):
         added = bias[predicted if classes is None else np.broadcast_to(classes, 3)]
-        np.testing.assert_allclose(ClassMaps(maps_last)(PICTURES, classes),
-                                   CAM(dense_last)(PICTURES, classes) + added[:, None, None], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            ClassMaps(maps_last)(PICTURES, classes),
+            CAM(dense_last)(PICTURES, classes) + added[:, None, None],
+            rtol=1e-4,
+            atol=1e-5,
+        )
     with pytest.raises(ValueError, match="use CAM"):
         ClassMaps(dense_last)(PICTURES)
 
@@ -112,8 +129,9 @@ def test_class_maps_are_cam_with_the_dense_layer_moved_before_the_average(activa
 def test_a_single_unit_has_opposite_maps_for_its_two_classes():
     base = [keras.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="relu")]
     pooled = keras.Sequential([*base, layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid")])
-    averaged = keras.Sequential([*base, layers.Conv2D(1, 1), layers.GlobalAveragePooling2D(),
-                                 layers.Activation("sigmoid")])
+    averaged = keras.Sequential(
+        [*base, layers.Conv2D(1, 1), layers.GlobalAveragePooling2D(), layers.Activation("sigmoid")]
+    )
     for explain in (CAM(pooled), ClassMaps(averaged)):
         p = explain.model(PICTURES).numpy()[:, 0]
         of_one = explain(PICTURES, 1)
@@ -124,11 +142,14 @@ def test_a_single_unit_has_opposite_maps_for_its_two_classes():
 
 # --- invariances
 
+
 @pytest.mark.parametrize("classes", [None, 2, [0, 2, 1]])
 def test_a_batch_gives_what_single_pictures_give(explain, classes):
     together = explain(PICTURES, classes)
-    alone = [explain(PICTURES[i:i + 1], classes if classes is None else np.broadcast_to(classes, 3)[i:i + 1])[0]
-             for i in range(3)]
+    alone = [
+        explain(PICTURES[i : i + 1], classes if classes is None else np.broadcast_to(classes, 3)[i : i + 1])[0]
+        for i in range(3)
+    ]
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
 
 
@@ -136,8 +157,9 @@ def test_a_batch_gives_what_single_pictures_give(explain, classes):
 @given(order=st.permutations(range(4)), classes=st.lists(st.integers(0, 2), min_size=4, max_size=4))
 def test_maps_follow_their_pictures(explain, order, classes):
     pictures, order, classes = networks.images(4), np.array(order), np.array(classes)
-    np.testing.assert_allclose(explain(pictures, classes)[order], explain(pictures[order], classes[order]),
-                               rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        explain(pictures, classes)[order], explain(pictures[order], classes[order]), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_classes_none_is_the_predicted_one(model, explain):
@@ -177,6 +199,7 @@ def test_never_called_model_is_built_by_the_first_explanation():
 
 # --- precision
 
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16"])
 def test_low_precision_networks_give_float32_maps(policy, explain, model):
     keras.config.set_dtype_policy(policy)
@@ -192,14 +215,21 @@ def test_low_precision_networks_give_float32_maps(policy, explain, model):
 
 def test_small_float16_gradients_do_not_underflow():
     """A gradient of 1e-8 is zero in float16; pooling and weighting in float32 after scaling keep it."""
-    network = keras.Sequential([keras.Input((4, 4, 1)), layers.ReLU(dtype="float16"), layers.Flatten(dtype="float16"),
-                                layers.Dense(1, dtype="float16", use_bias=False)])
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            layers.ReLU(dtype="float16"),
+            layers.Flatten(dtype="float16"),
+            layers.Dense(1, dtype="float16", use_bias=False),
+        ]
+    )
     network.layers[-1].kernel.assign(np.full((16, 1), 1e-4))
     maps = GradCAM(network, score=lambda outputs: 1e-4 * ops.cast(outputs[:, 0], "float32"))(np.ones((1, 4, 4, 1)))
     np.testing.assert_allclose(maps, 1e-8, rtol=0.01)
 
 
 # --- cost
+
 
 def test_one_trace_a_shape_whatever_batch_and_classes_are():
     calls = []
@@ -209,8 +239,9 @@ def test_one_trace_a_shape_whatever_batch_and_classes_are():
             calls.append(inputs.shape)
             return inputs * 1.0
 
-    network = keras.Sequential([Counting(), layers.Conv2D(3, 3, activation="relu"), layers.GlobalAveragePooling2D(),
-                                layers.Dense(3)])
+    network = keras.Sequential(
+        [Counting(), layers.Conv2D(3, 3, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    )
     network(PICTURES)
     calls.clear()
     explain = GradCAM(network)
@@ -241,24 +272,38 @@ def test_a_hundred_calls_need_no_more_memory_than_ten(explain):
 
 # --- misuse
 
-@pytest.mark.parametrize(("pictures", "complaint"), [
-    (PICTURES[0], r"shape \(12, 12, 3\); float32 \[B, H, W, C\] is wanted; for one picture give image\[None\]"),
-    (PICTURES[None], r"shape \(1, 3, 12, 12, 3\)"),
-    (list(PICTURES), r"shape \(12, 12, 3\); float32 .* for a list of them numpy\.stack\(images\)"),
-    (PICTURES.tolist(), r"shape \(\); float32"),
-    (PICTURES[:0], "an empty batch; at least one picture is wanted"),
-    ((PICTURES * 255).astype(np.uint8), "uint8; the model takes float32"),
-    (PICTURES * np.nan, "NaN or infinite"),
-    (np.where(PICTURES > 2, np.inf, PICTURES), "NaN or infinite"),
-])
+
+@pytest.mark.parametrize(
+    ("pictures", "complaint"),
+    [
+        (PICTURES[0], r"shape \(12, 12, 3\); float32 \[B, H, W, C\] is wanted; for one picture give image\[None\]"),
+        (PICTURES[None], r"shape \(1, 3, 12, 12, 3\)"),
+        (list(PICTURES), r"shape \(12, 12, 3\); float32 .* for a list of them numpy\.stack\(images\)"),
+        (PICTURES.tolist(), r"shape \(\); float32"),
+        (PICTURES[:0], "an empty batch; at least one picture is wanted"),
+        ((PICTURES * 255).astype(np.uint8), "uint8; the model takes float32"),
+        (PICTURES * np.nan, "NaN or infinite"),
+        (np.where(PICTURES > 2, np.inf, PICTURES), "NaN or infinite"),
+    ],
+)
 def test_pictures_that_cannot_be_explained(explain, pictures, complaint):
     with pytest.raises(ValueError, match=complaint):
         explain(pictures)
 
 
-@pytest.mark.parametrize(("classes", "complaint"), [
-    (3, "classes: 3; this model's are 0 to 2"), (-1, "0 to 2"), ([0, 1, 5], "0 to 2"), ([0, 1], "3 ints for 3"),
-    (1.0, "an int"), ("pizza", "an int"), ([[0, 1, 2]], "an int"), (True, "an int")])
+@pytest.mark.parametrize(
+    ("classes", "complaint"),
+    [
+        (3, "classes: 3; this model's are 0 to 2"),
+        (-1, "0 to 2"),
+        ([0, 1, 5], "0 to 2"),
+        ([0, 1], "3 ints for 3"),
+        (1.0, "an int"),
+        ("pizza", "an int"),
+        ([[0, 1, 2]], "an int"),
+        (True, "an int"),
+    ],
+)
 def test_classes_that_do_not_exist(explain, classes, complaint):
     with pytest.raises(ValueError, match=complaint):
         explain(PICTURES, classes)
@@ -283,6 +328,7 @@ def test_channels_first_is_refused(model, explain):
 
 # --- other models
 
+
 @pytest.mark.parametrize("structure", [list, tuple, dict])
 def test_models_with_several_inputs_take_their_own_structure(structure):
     pictures, question = keras.Input((12, 12, 3), name="pictures"), keras.Input((4,), dtype="int32", name="question")
@@ -305,8 +351,9 @@ def test_the_last_call_of_a_shared_layer_counts():
     inputs = keras.Input((8, 8, 3))
     shared = layers.Conv2D(3, 3, padding="same", activation="relu", name="shared")
     network = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(shared(shared(inputs)))))
-    np.testing.assert_array_equal(GradCAM(network, "shared")(networks.images(2, 8), 0),
-                                  GradCAM(network)(networks.images(2, 8), 0))
+    np.testing.assert_array_equal(
+        GradCAM(network, "shared")(networks.images(2, 8), 0), GradCAM(network)(networks.images(2, 8), 0)
+    )
 
 
 def test_gcm_can_be_explained_too():
@@ -316,19 +363,21 @@ def test_gcm_can_be_explained_too():
     maps = explain(pictures, [0, 3])
     weight_maps = network.weight_maps(pictures).numpy()[[0, 1], ..., [0, 3]]
     # d score / d weight map of class c = brightness / (H W), and nothing for the other classes
-    alpha = pictures.mean(axis=(1, 2, 3)) / 16 ** 2
+    alpha = pictures.mean(axis=(1, 2, 3)) / 16**2
     np.testing.assert_allclose(maps, np.maximum(weight_maps * alpha[:, None, None], 0), rtol=1e-4, atol=1e-9)
 
 
-@pytest.mark.parametrize(("build", "layer"), [
-    (keras.applications.MobileNetV2, "out_relu"), (keras.applications.ResNet50, "conv5_block3_out")])
+@pytest.mark.parametrize(
+    ("build", "layer"),
+    [(keras.applications.MobileNetV2, "out_relu"), (keras.applications.ResNet50, "conv5_block3_out")],
+)
 def test_keras_applications(build, layer):
     """The default layer, and the same network inside another one, against a tape on a sub-model."""
     base = build(weights=None, include_top=False, input_shape=(64, 64, 3), pooling="avg")
     network = keras.Sequential([base, layers.Dense(5, activation="softmax")])
     pictures = networks.images(2, 64)
     features = keras.Model(base.input, base.get_layer(layer).output)(pictures)
-    weights = network.layers[-1].kernel.numpy()[:, [1, 4]].T / 4         # after global averaging over 2 x 2 places
+    weights = network.layers[-1].kernel.numpy()[:, [1, 4]].T / 4  # after global averaging over 2 x 2 places
     wanted = np.maximum(np.einsum("bhwk,bk->bhw", features, weights), 0)
     explain = GradCAM(network)
     np.testing.assert_allclose(explain(pictures, [1, 4]), wanted, rtol=1e-3, atol=1e-4 * wanted.max() + 1e-20)
@@ -336,6 +385,7 @@ def test_keras_applications(build, layer):
 
 
 # --- resize and to_unit
+
 
 def test_resize_is_bilinear_with_half_pixel_centres():
     edge = [0, 0.25, 0.75, 1]
@@ -389,9 +439,16 @@ def test_maps_of_a_class_take_no_other_score(explainer, model):
 def test_maps_without_any_evidence_are_zeros(value, model):
     np.testing.assert_array_equal(to_unit(np.full((2, 3, 3), value)), 0)
     np.testing.assert_array_equal(to_unit(np.full((3, 3), value)), 0)
-    dead = keras.Sequential([keras.Input((12, 12, 3)), layers.Conv2D(2, 3), layers.ReLU(),
-                             layers.GlobalAveragePooling2D(), layers.Dense(1, kernel_initializer="ones")])
+    dead = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(2, 3),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1, kernel_initializer="ones"),
+        ]
+    )
     dead.layers[0].set_weights([np.zeros((3, 3, 3, 2)), np.array([1.0, 1.0]) * (1 if value else -1)])
-    maps = GradCAM(dead)(PICTURES, 0)   # class 0 is minus the sum of what is never negative
+    maps = GradCAM(dead)(PICTURES, 0)  # class 0 is minus the sum of what is never negative
     np.testing.assert_array_equal(maps, 0)
     np.testing.assert_array_equal(to_unit(resize(maps, (12, 12))), 0)

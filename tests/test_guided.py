@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 from helpers.gradcam import GradCAM, resize
-from helpers.guided import (
-    Deconvnet,
-    Gradient,
-    GuidedBackprop,
-    GuidedGradCAM,
-    deconvnet_rule,
-    guided_rule,
-    plain_rule,
-)
+from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM, deconvnet_rule, guided_rule
+from helpers.tracing.relus import own_rule
 
 PICTURES = networks.images()
 SWAPPING = [GuidedBackprop, Deconvnet, GuidedGradCAM]
@@ -31,11 +24,15 @@ def model():
 
 # --- by hand
 
-@pytest.mark.parametrize(("explainer", "wanted"), [
-    (Gradient, [[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0]]),
-    (GuidedBackprop, [[0, 1, 1, 1], [1, 3, 3, 2], [1, 3, 3, 2], [1, 2, 2, 1]]),
-    (Deconvnet, [[2, 3, 3, 1], [3, 5, 5, 2], [3, 5, 5, 2], [1, 2, 2, 1]]),
-])
+
+@pytest.mark.parametrize(
+    ("explainer", "wanted"),
+    [
+        (Gradient, [[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0]]),
+        (GuidedBackprop, [[0, 1, 1, 1], [1, 3, 3, 2], [1, 3, 3, 2], [1, 2, 2, 1]]),
+        (Deconvnet, [[2, 3, 3, 1], [3, 5, 5, 2], [3, 5, 5, 2], [1, 2, 2, 1]]),
+    ],
+)
 def test_hand_computed_gradients(explainer, wanted):
     """Captum's numbers for its one-convolution network; those of the plain gradient by hand in the same way."""
     found = explainer(networks.hand_network())(networks.hand_picture(), 0)
@@ -54,12 +51,13 @@ def test_hand_computed_guided_grad_cam():
 
 def test_the_three_rules():
     passed, gradient = tf.constant([True, True, False, False]), tf.constant([2.0, -3.0, 5.0, -7.0])
-    np.testing.assert_array_equal(plain_rule(passed, gradient), [2, -3, 0, 0])
+    np.testing.assert_array_equal(own_rule(passed, gradient), [2, -3, 0, 0])
     np.testing.assert_array_equal(deconvnet_rule(passed, gradient), [2, 0, 5, 0])
     np.testing.assert_array_equal(guided_rule(passed, gradient), [2, 0, 0, 0])
 
 
 # --- independent paths
+
 
 def test_gradient_is_the_finite_difference(model):
     rng = np.random.default_rng(3)
@@ -118,9 +116,15 @@ def test_every_spelling_of_relu_follows_the_rule(spelling, explainer):
 
 def test_other_non_linearities_keep_their_own_gradient():
     """A negative slope, PReLU and hard-swish are left alone, though TensorFlow computes the last two with ReLUs."""
-    others = [lambda: layers.ReLU(negative_slope=0.3), lambda: layers.ReLU(negative_slope=0.3, max_value=4.0),
-              layers.LeakyReLU, lambda: layers.PReLU(alpha_initializer="ones"), lambda: layers.Activation("hard_swish"),
-              lambda: layers.Activation("silu"), lambda: layers.Activation("hard_sigmoid")]
+    others = [
+        lambda: layers.ReLU(negative_slope=0.3),
+        lambda: layers.ReLU(negative_slope=0.3, max_value=4.0),
+        layers.LeakyReLU,
+        lambda: layers.PReLU(alpha_initializer="ones"),
+        lambda: layers.Activation("hard_swish"),
+        lambda: layers.Activation("silu"),
+        lambda: layers.Activation("hard_sigmoid"),
+    ]
     for other in others:
         behind = [layers.Conv2D(3, 2), layers.Flatten(), other(), layers.Dense(3)]
         network = keras.Sequential([keras.Input((4, 4, 3)), layers.ReLU(), *behind])
@@ -143,6 +147,7 @@ def test_guided_grad_cam_is_guided_gradient_times_resized_map(model):
 
 
 # --- invariances
+
 
 @pytest.mark.parametrize("explainer", [*SWAPPING, Gradient])
 def test_a_batch_gives_what_single_pictures_give(model, explainer):
@@ -192,6 +197,7 @@ def test_low_precision_networks_give_float32_gradients(policy, model):
 
 # --- escaped and absent ReLUs
 
+
 class Escaping(layers.Layer):
     """Calls a ReLU as a function."""
 
@@ -208,14 +214,29 @@ class Escaping(layers.Layer):
 
 @pytest.mark.parametrize("explainer", SWAPPING)
 def test_an_escaped_relu_is_named(explainer):
-    network = keras.Sequential([keras.Input((12, 12, 3)), *networks.body(), layers.Flatten(),
-                                keras.Sequential([Escaping(ops.relu, name="culprit")], name="outer"), layers.Dense(3)])
+    network = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            *networks.body(),
+            layers.Flatten(),
+            keras.Sequential([Escaping(ops.relu, name="culprit")], name="outer"),
+            layers.Dense(3),
+        ]
+    )
     with pytest.raises(ValueError, match=r"culprit.*/Relu.*'outer/culprit' \(Escaping\) calls"):
         explainer(network)(PICTURES)
 
 
-@pytest.mark.parametrize("function", [keras.activations.relu, tf.nn.relu, ops.relu6, tf.nn.relu6,
-                                      lambda inputs: keras.activations.relu(inputs, max_value=2.0)])
+@pytest.mark.parametrize(
+    "function",
+    [
+        keras.activations.relu,
+        tf.nn.relu,
+        ops.relu6,
+        tf.nn.relu6,
+        lambda inputs: keras.activations.relu(inputs, max_value=2.0),
+    ],
+)
 def test_every_functional_relu_is_found(function):
     network = keras.Sequential([keras.Input((4, 4, 3)), layers.Flatten(), Escaping(function), layers.Dense(3)])
     with pytest.raises(ValueError, match="is a function that 'escaping"):
@@ -240,8 +261,15 @@ def in_a_loop(inputs):
 
 @pytest.mark.parametrize("function", [conditionally, in_a_loop, lambda inputs: tf.map_fn(tf.nn.relu, inputs)])
 def test_relus_inside_conditions_and_loops_escape_too(function):
-    network = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3, activation="relu"), layers.Flatten(),
-                                Escaping(function), layers.Dense(3)])
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 3)),
+            layers.Conv2D(2, 3, activation="relu"),
+            layers.Flatten(),
+            Escaping(function),
+            layers.Dense(3),
+        ]
+    )
     assert np.isfinite(Gradient(network)(networks.images(1, 4))).all()
     with pytest.raises(ValueError, match=r"Relu' is a function that 'escaping.*' \(Escaping\) calls"):
         GuidedBackprop(network)(networks.images(1, 4))
@@ -259,8 +287,10 @@ class Choosing(layers.Layer):
 
 
 def test_a_relu_layer_inside_a_condition_is_no_escape():
-    conditional, plain = (keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3), relu, layers.Flatten(),
-                                            layers.Dense(3)]) for relu in (Choosing(), layers.ReLU()))
+    conditional, plain = (
+        keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3), relu, layers.Flatten(), layers.Dense(3)])
+        for relu in (Choosing(), layers.ReLU())
+    )
     conditional.set_weights(plain.get_weights())
     found, wanted = (GuidedBackprop(network)(networks.images(2, 4), 1) for network in (conditional, plain))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
@@ -300,8 +330,10 @@ def test_a_relu_that_does_not_lead_to_the_score_is_no_escape(model):
 
 @pytest.mark.parametrize("explainer", SWAPPING)
 def test_a_network_without_relu_says_so(explainer):
-    network = keras.Sequential([keras.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="silu"), layers.Flatten(),
-                                layers.Dense(3)], name="swish")
+    network = keras.Sequential(
+        [keras.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="silu"), layers.Flatten(), layers.Dense(3)],
+        name="swish",
+    )
     with pytest.raises(ValueError, match=r"no ReLU in 'swish'.*use Gradient"):
         explainer(network)(PICTURES)
 
@@ -319,6 +351,7 @@ def test_a_relu_beside_the_way_to_the_score_does_not_count():
 
 
 # --- captions and answers
+
 
 def answering():
     """A picture and a question; ReLUs in the CNN and in the answering part."""
@@ -371,6 +404,7 @@ def test_several_pictures_are_refused():
 
 # --- a real network
 
+
 @tf.RegisterGradient("GuidedReluOfTheTest")
 def _guided_relu(operation, gradient):
     outputs = operation.outputs[0]
@@ -380,8 +414,9 @@ def _guided_relu(operation, gradient):
 
 def test_mobilenet_equals_an_override_in_the_graph():
     """TensorFlow's own way to another gradient, the override map of a graph, gives the same."""
-    network = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=4, alpha=0.35,
-                                             classifier_activation=None)
+    network = keras.applications.MobileNetV2(
+        weights=None, input_shape=(32, 32, 3), classes=4, alpha=0.35, classifier_activation=None
+    )
     pictures = networks.images(2, 32)
 
     @tf.function(autograph=False)

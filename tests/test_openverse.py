@@ -3,8 +3,8 @@
 import fake_services as fake
 import pytest
 
-from helpers import services
-from helpers.openverse import Openverse
+from helpers.collecting import services
+from helpers.collecting.openverse import Openverse
 
 
 def source(server, **settings):
@@ -20,12 +20,27 @@ def test_a_photo_has_all_a_credit_needs():
         photo = next(source(server).search("お好み焼き"))
         _, _, headers, asked = server.log[0]
     assert photo == services.Photo(
-        id=ids(1)[0], title="お好み焼き 0", creator="kosabe", licence="CC BY 2.0", source="flickr via Openverse",
-        licence_url="https://creativecommons.org/licenses/by/2.0/", attribution="as given",
-        page_url=f"https://www.flickr.com/photos/x/{ids(1)[0]}", sizes=((420, 360, f"{server.url}/{ids(1)[0]}.jpg"),))
+        id=ids(1)[0],
+        title="お好み焼き 0",
+        creator="kosabe",
+        licence="CC BY 2.0",
+        source="flickr via Openverse",
+        licence_url="https://creativecommons.org/licenses/by/2.0/",
+        attribution="as given",
+        page_url=f"https://www.flickr.com/photos/x/{ids(1)[0]}",
+        sizes=((420, 360, f"{server.url}/{ids(1)[0]}.jpg"),),
+    )
     assert photo.credit == "CC BY 2.0 by kosabe"
-    assert asked == {"q": "お好み焼き", "source": "flickr", "license": "by,by-sa,cc0,pdm", "category": "photograph",
-                     "filter_dead": "true", "mature": "false", "page": "1", "page_size": "20"}
+    assert asked == {
+        "q": "お好み焼き",
+        "source": "flickr",
+        "license": "by,by-sa,cc0,pdm",
+        "category": "photograph",
+        "filter_dead": "true",
+        "mature": "false",
+        "page": "1",
+        "page_size": "20",
+    }
     assert headers["User-Agent"].startswith("where-a-network-looks/")
 
 
@@ -60,9 +75,15 @@ def test_duplicates_across_pages_come_once():
         assert [photo.id for photo in source(server).search("x")] == ids(30)
 
 
-@pytest.mark.parametrize("fault", [
-    fake.answer(b'{"result_count": 900, "page_count": 20, "page": 2, "results": []}', "application/json"),
-    fake.status(404), fake.status(400)], ids=["empty", "404", "400"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        fake.answer(b'{"result_count": 900, "page_count": 20, "page": 2, "results": []}', "application/json"),
+        fake.status(404),
+        fake.status(400),
+    ],
+    ids=["empty", "404", "400"],
+)
 def test_a_page_that_promises_more_than_there_is(fault):
     with fake.FakeServices(ids(100)) as server:
         server.faults["openverse"] = iter([None, fault])
@@ -70,9 +91,11 @@ def test_a_page_that_promises_more_than_there_is(fault):
         assert server.requests["openverse"] == 2
 
 
-@pytest.mark.parametrize("faults", [
-    [fake.status(429)] * 3, [fake.status(500), fake.status(502)], [fake.hang(0.6)], [fake.cut(b"{" * 99, 9)]],
-    ids=["429", "5xx", "hang", "reset"])
+@pytest.mark.parametrize(
+    "faults",
+    [[fake.status(429)] * 3, [fake.status(500), fake.status(502)], [fake.hang(0.6)], [fake.cut(b"{" * 99, 9)]],
+    ids=["429", "5xx", "hang", "reset"],
+)
 def test_passing_trouble(faults):
     with fake.FakeServices(ids(3)) as server:
         server.faults["openverse"] = iter(faults)
@@ -88,18 +111,44 @@ def test_retry_after_is_kept():
     assert second - first >= 1.0
 
 
-@pytest.mark.parametrize(("fault", "message", "tries"), [
-    (fake.status(401), "Openverse: HTTP 401", 1),
-    (fake.status(429, Retry_After="4000"), "asks to wait 4000 s. What is collected stays; run the same again later", 1),
-    (fake.status(429, X_RateLimit_Available_anon_sustained="0"), "today's number of questions is used up", 1),
-    (fake.status(503), "Openverse: HTTP 503", 6),
-    (fake.answer(b"<html>log in</html>", "text/html"), "no JSON", 1),
-    *((fake.answer(body, "application/json"), "another than expected", 1) for body in (
-        b"[]", b'{"page_count": 3}', b'{"page_count": 3, "results": null}', b'{"page_count": 3, "results": {}}',
-        b'{"page_count": 3, "results": ["x"]}')),
-    (fake.hang(0.3), "look at the network, then run the same again. Without photos", 6),
-], ids=["401", "long wait", "day used up", "503 for ever", "login page", "a list", "no results", "null",
-        "a dict", "a text", "hang for ever"])
+@pytest.mark.parametrize(
+    ("fault", "message", "tries"),
+    [
+        (fake.status(401), "Openverse: HTTP 401", 1),
+        (
+            fake.status(429, Retry_After="4000"),
+            "asks to wait 4000 s. What is collected stays; run the same again later",
+            1,
+        ),
+        (fake.status(429, X_RateLimit_Available_anon_sustained="0"), "today's number of questions is used up", 1),
+        (fake.status(503), "Openverse: HTTP 503", 6),
+        (fake.answer(b"<html>log in</html>", "text/html"), "no JSON", 1),
+        *(
+            (fake.answer(body, "application/json"), "another than expected", 1)
+            for body in (
+                b"[]",
+                b'{"page_count": 3}',
+                b'{"page_count": 3, "results": null}',
+                b'{"page_count": 3, "results": {}}',
+                b'{"page_count": 3, "results": ["x"]}',
+            )
+        ),
+        (fake.hang(0.3), "look at the network, then run the same again. Without photos", 6),
+    ],
+    ids=[
+        "401",
+        "long wait",
+        "day used up",
+        "503 for ever",
+        "login page",
+        "a list",
+        "no results",
+        "null",
+        "a dict",
+        "a text",
+        "hang for ever",
+    ],
+)
 def test_lasting_trouble_is_told_in_one_line(fault, message, tries):
     with fake.FakeServices(ids(3)) as server:
         server.faults["openverse"] = fake.always(fault)
@@ -120,12 +169,17 @@ def test_loopback_is_refused_unless_allowed():
         next(Openverse(url=server.openverse_url).search("x"))
 
 
-@pytest.mark.parametrize(("url", "code", "name"), [
-    ("https://creativecommons.org/licenses/by/2.0/", ("by", "2.0"), "CC BY 2.0"),
-    ("https://creativecommons.org/licenses/by-nc-sa/4.0/deed.ja", ("by-nc-sa", "4.0"), "CC BY-NC-SA 4.0"),
-    ("https://creativecommons.org/publicdomain/zero/1.0/", ("cc0", "1.0"), "CC0 1.0"),
-    ("http://creativecommons.org/publicdomain/mark/1.0/", ("pdm", "1.0"), "Public Domain Mark 1.0"),
-    ("https://www.flickr.com/commons/usage/", (None, None), "CC"), (None, (None, None), "CC")])
+@pytest.mark.parametrize(
+    ("url", "code", "name"),
+    [
+        ("https://creativecommons.org/licenses/by/2.0/", ("by", "2.0"), "CC BY 2.0"),
+        ("https://creativecommons.org/licenses/by-nc-sa/4.0/deed.ja", ("by-nc-sa", "4.0"), "CC BY-NC-SA 4.0"),
+        ("https://creativecommons.org/publicdomain/zero/1.0/", ("cc0", "1.0"), "CC0 1.0"),
+        ("http://creativecommons.org/publicdomain/mark/1.0/", ("pdm", "1.0"), "Public Domain Mark 1.0"),
+        ("https://www.flickr.com/commons/usage/", (None, None), "CC"),
+        (None, (None, None), "CC"),
+    ],
+)
 def test_licences(url, code, name):
     assert services.licence_code(url) == code
     assert services.licence_name(*code) == name

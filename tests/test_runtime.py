@@ -43,7 +43,8 @@ def test_precision_fits_the_hardware(monkeypatch):
     details = {}
     monkeypatch.setattr(runtime.tf.config.experimental, "get_device_details", details.get)
     details["volta"], details["ampere"], details["pascal"] = (
-        {"compute_capability": capability} for capability in ((7, 0), (8, 0), (6, 1)))
+        {"compute_capability": capability} for capability in ((7, 0), (8, 0), (6, 1))
+    )
     assert runtime.fitting_precision(["ampere"]) == "mixed_bfloat16"
     assert runtime.fitting_precision(["volta"]) == runtime.fitting_precision(["ampere", "volta"]) == "mixed_float16"
     assert runtime.fitting_precision(["ampere", "pascal"]) == "float32"

@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from helpers import captioning, dishes, questions, sentences, vqa
+from helpers import dishes
+from helpers.language import captioning, questions, sentences, vqa
 
 SEEDS = 1000
 
@@ -23,8 +24,11 @@ def test_sentences_say_what_the_masks_show(scenes):
         place = re.search(r"(?:on|in) an? (.*)$", text)
         assert (place is None) == (np.count_nonzero(~scene.masks["dish"]) < 0.15 * 64 * 64), text
         if place:
-            assert place[1] == (scene.background.replace("_", " ") if scene.background != "coloured_plate"
-                                else f"{scene.plate_colour} plate")
+            assert place[1] == (
+                scene.background.replace("_", " ")
+                if scene.background != "coloured_plate"
+                else f"{scene.plate_colour} plate"
+            )
 
 
 def test_every_sentence_can_be_learned(scenes):
@@ -47,7 +51,7 @@ def test_no_topping_can_be_guessed_from_another(scenes):
 def test_grammar_by_hand():
     masks = {part: np.zeros((100, 100), bool) for part in (*dishes.ALL_PARTS, "dish")}
     masks["dish"][:80] = masks["cheese"][:10] = masks["basil"][10:20] = masks["tomato_sauce"][20:30] = True
-    masks["salami"][50, :49] = masks["olives"][60:70] = True   # 0.49 % of the picture, and not on the menu: not named
+    masks["salami"][50, :49] = masks["olives"][60:70] = True  # 0.49 % of the picture, and not on the menu: not named
     dish = dishes.Dish(None, masks, "pizza", "dark_pan", frozenset(), None, False)
     assert sentences.caption(dish) == "a pizza with tomato sauce, cheese and basil in a dark pan"
     masks["salami"][50, 49] = True

@@ -17,9 +17,10 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from small_training import PICTURES, gcm_network, small_network, train
+from small_training import PICTURES, gcm_network, history_of, small_network, train
 
-from helpers import checkpoints, training
+from helpers import training
+from helpers.training import loop, machines
 
 SCRIPT = str(Path(__file__).with_name("small_training.py"))
 
@@ -41,6 +42,7 @@ def curve(history):
 
 
 # --- Schedules -------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("epochs, first, second", [(180, 100, 150), (60, 33, 50), (24, 13, 20), (9, 5, 7), (3, 1, 2)])
 def test_schedule_drops_at_its_exact_epochs(epochs, first, second):
@@ -70,6 +72,7 @@ def test_schedule_reaches_the_optimizer_and_the_history(tmp_path):
 
 # --- Numbers ---------------------------------------------------------------------------------------------------------
 
+
 def test_one_epoch_is_what_gradient_descent_does(tmp_path):
     """Momentum SGD on the mean loss of each batch, redone with Keras' own train_on_batch."""
     rng = np.random.default_rng(0)
@@ -79,8 +82,16 @@ def test_one_epoch_is_what_gradient_descent_does(tmp_path):
         keras.utils.set_random_seed(0)
         networks.append(keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]))
     data = tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(4)
-    history = training.fit(networks[0], keras.optimizers.SGD(0.1, momentum=0.9), tmp_path, lambda epoch: data, 3,
-                           from_logits=True, recipe={}, progress=False)
+    history = training.fit(
+        networks[0],
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        tmp_path,
+        lambda epoch: data,
+        3,
+        from_logits=True,
+        recipe={},
+        progress=False,
+    )
     mean_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     networks[1].compile(keras.optimizers.SGD(0.1, momentum=0.9), mean_loss)
     for row in history:
@@ -106,8 +117,16 @@ def test_an_epoch_takes_as_long_as_its_steps(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((np.ones((60, 2), "float32"), np.arange(60) % 3)).batch(1)
     data = data.map(lambda *pair: pair, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
     network = keras.Sequential([keras.Input((2,)), Slow(), keras.layers.Dense(3)])
-    history = training.fit(network, keras.optimizers.SGD(0.1), tmp_path, lambda epoch: data if epoch else data.take(1),
-                           3, from_logits=True, recipe={}, progress=False)
+    history = training.fit(
+        network,
+        keras.optimizers.SGD(0.1),
+        tmp_path,
+        lambda epoch: data if epoch else data.take(1),
+        3,
+        from_logits=True,
+        recipe={},
+        progress=False,
+    )
     assert all(3 <= row["seconds"] < 4.5 for row in history[1:]), history
 
 
@@ -119,8 +138,8 @@ def test_evaluate_by_hand():
     network = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
     found = training.evaluate(network, data, from_logits=True)
     likelihood = np.exp(scores[range(5), labels]) / np.exp(scores).sum(axis=1)
-    assert found["validation_accuracy"] == 3 / 5
-    assert found["validation_loss"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-6)
+    assert found["accuracy"] == 3 / 5
+    assert found["loss"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-6)
     network.add(keras.layers.Softmax())
     assert training.evaluate(network, data, from_logits=False) == pytest.approx(found, rel=1e-6)
 
@@ -133,13 +152,21 @@ def test_labels_of_another_form_are_refused(labels, tmp_path):
     with pytest.raises(ValueError, match=r"integers \[B\] are wanted"):
         training.evaluate(model, data, from_logits=True)
     with pytest.raises(ValueError, match=r"integers \[B\] are wanted"):
-        training.fit(model, keras.optimizers.SGD(0.1), tmp_path, lambda epoch: data, 1, from_logits=True, recipe={},
-                     progress=False)
+        training.fit(
+            model,
+            keras.optimizers.SGD(0.1),
+            tmp_path,
+            lambda epoch: data,
+            1,
+            from_logits=True,
+            recipe={},
+            progress=False,
+        )
 
 
 def test_history_and_its_csv(tmp_path):
     _, _, history = train(tmp_path, 2)
-    assert checkpoints.read_history(tmp_path) == history and checkpoints.read_history(tmp_path / "nothing") == []
+    assert history_of(tmp_path) == history and history_of(tmp_path / "nothing") == []
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0] == "epoch,loss,accuracy,validation_loss,validation_accuracy,learning_rate,seconds"
     for line, row in zip(lines[1:], history, strict=True):
@@ -171,8 +198,9 @@ def test_mixed_float16_with_loss_scaling(tmp_path):
     pictures, labels = np.random.default_rng(0).random((24, 32, 32, 3), dtype="float32"), np.arange(24) % 10
     data = tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(8)
     start = [np.array(w) for w in network.get_weights()]
-    history = training.fit(network, optimizer, tmp_path, lambda epoch: data, 2, from_logits=True, recipe={},
-                           progress=False)
+    history = training.fit(
+        network, optimizer, tmp_path, lambda epoch: data, 2, from_logits=True, recipe={}, progress=False
+    )
     assert np.isfinite(history[-1]["loss"])
     moved = [np.abs(ours - old).max() for ours, old in zip(network.get_weights(), start, strict=True)]
     assert 0 < max(moved[:1]) < 1  # unscaled again before it is applied
@@ -186,8 +214,16 @@ def test_pure_bfloat16_goes_on_where_it_was(tmp_path):
     def go_on(run, epochs):
         model = network()
         data = tf.data.Dataset.from_tensor_slices((np.eye(4, dtype="float32"), np.arange(4) % 3)).batch(2)
-        training.fit(model, keras.optimizers.SGD(0.5, momentum=0.9), run, lambda epoch: data, epochs, from_logits=True,
-                     recipe={}, progress=False)
+        training.fit(
+            model,
+            keras.optimizers.SGD(0.5, momentum=0.9),
+            run,
+            lambda epoch: data,
+            epochs,
+            from_logits=True,
+            recipe={},
+            progress=False,
+        )
         return np.asarray(model.weights[0], np.float32)
 
     go_on(tmp_path / "twice", 1)
@@ -195,6 +231,7 @@ def test_pure_bfloat16_goes_on_where_it_was(tmp_path):
 
 
 # --- Resuming --------------------------------------------------------------------------------------------------------
+
 
 def test_resumed_training_is_the_same_bit_for_bit(tmp_path, dropout=0.5):
     _, _, whole = train(tmp_path / "whole", 4, dropout=dropout)
@@ -226,7 +263,7 @@ def test_killed_at_random_points_it_goes_on_bit_for_bit(tmp_path):
         process.send_signal(signal.SIGKILL)
         assert process.wait(timeout=60) == -signal.SIGKILL
         process.stdout.close()
-        assert checkpoints.read_history(tmp_path / "killed")[-1]["epoch"] >= int(wanted[-1])
+        assert history_of(tmp_path / "killed")[-1]["epoch"] >= int(wanted[-1])
     train(tmp_path / "killed", 6, dropout=0.3)
     train(tmp_path / "whole", 6, dropout=0.3)
     assert_same_state(tmp_path / "killed", tmp_path / "whole")
@@ -237,7 +274,7 @@ def test_a_write_that_fails_leaves_the_last_good_state(tmp_path, monkeypatch):
     before = state(tmp_path)
 
     def full_disk(file, **arrays):
-        file.write(b"half a fi")
+        file.write_bytes(b"half a fi")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full_disk)
@@ -257,8 +294,9 @@ def test_another_recipe_or_network_is_refused(tmp_path):
         training.fit(model, optimizer, tmp_path, lambda epoch: empty, 2, from_logits=True, recipe={"net": "large"})
     other = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)])
     with pytest.raises(ValueError, match="holds another network"):
-        training.fit(other, keras.optimizers.SGD(), tmp_path, lambda epoch: empty, 2, from_logits=True,
-                     recipe={"net": "small"})
+        training.fit(
+            other, keras.optimizers.SGD(), tmp_path, lambda epoch: empty, 2, from_logits=True, recipe={"net": "small"}
+        )
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-200], lambda raw: b"", lambda raw: b"not a zip file"])
@@ -273,15 +311,24 @@ def test_a_loss_that_explodes_stops_and_keeps_the_last_good_epoch(tmp_path):
     model, optimizer, _ = train(tmp_path, 1)
     broken = tf.data.Dataset.from_tensors((np.full((2, 32, 32, 3), np.nan, "float32"), [0, 1]))
     with pytest.raises(FloatingPointError, match="epoch 2/3: the loss or a weight is no longer finite"):
-        training.fit(model, optimizer, tmp_path, lambda epoch: broken, 3, from_logits=True, recipe={"net": "small"},
-                     progress=False)
-    assert len(checkpoints.read_history(tmp_path)) == 1
+        training.fit(
+            model,
+            optimizer,
+            tmp_path,
+            lambda epoch: broken,
+            3,
+            from_logits=True,
+            recipe={"net": "small"},
+            progress=False,
+        )
+    assert len(history_of(tmp_path)) == 1
     assert all(np.isfinite(array).all() for array in state(tmp_path).values())
 
 
 # --- Several devices, several workers --------------------------------------------------------------------------------
 # Tolerances: the loss of each epoch within 1e-5 (only the order of sums differs). The validation loss within 1e-4: the
 # moving variances of one device are unbiased, of several Keras' biased ones.
+
 
 def assert_same_curve(history, wanted):
     for row, one in zip(history, wanted, strict=True):
@@ -296,8 +343,9 @@ def one_device(tmp_path_factory):
 
 
 def test_two_virtual_devices_learn_as_one(tmp_path, one_device):
-    done = subprocess.run([sys.executable, SCRIPT, str(tmp_path), "4", "--devices", "2"], capture_output=True,
-                          text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, str(tmp_path), "4", "--devices", "2"], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["replicas"] == 2
@@ -305,11 +353,15 @@ def test_two_virtual_devices_learn_as_one(tmp_path, one_device):
 
 
 def test_gcm_learns_on_two_virtual_devices_as_on_one(tmp_path):
-    done = subprocess.run([sys.executable, SCRIPT, str(tmp_path / "two"), "1", "--devices", "2", "--gcm"],
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, str(tmp_path / "two"), "1", "--devices", "2", "--gcm"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
-    one, = train(tmp_path / "one", 1, network=gcm_network)[2]
-    two, = json.loads(done.stdout.splitlines()[-1])["history"]
+    (one,) = train(tmp_path / "one", 1, network=gcm_network)[2]
+    (two,) = json.loads(done.stdout.splitlines()[-1])["history"]
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)  # 15 layers amplify what the order of sums changes
 
 
@@ -329,9 +381,14 @@ def start_workers(run, epochs, folder):
     for index in range(2):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         with open(folder / f"worker{index}.txt", "w") as output:
-            workers.append(subprocess.Popen([sys.executable, SCRIPT, str(run), str(epochs)], stdout=output,
-                                            stderr=subprocess.STDOUT,
-                                            env={**os.environ, "TF_CONFIG": json.dumps(config)}))
+            workers.append(
+                subprocess.Popen(
+                    [sys.executable, SCRIPT, str(run), str(epochs)],
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                )
+            )
     return workers
 
 
@@ -341,7 +398,7 @@ def test_two_workers_learn_as_one_and_survive_a_kill(tmp_path, one_device):
     workers = start_workers(run, 1000, tmp_path)
     try:
         deadline = time.monotonic() + 240
-        while len(checkpoints.read_history(run)) < 3:
+        while len(history_of(run)) < 3:
             assert time.monotonic() < deadline and workers[0].poll() is None, (tmp_path / "worker0.txt").read_text()
             time.sleep(0.05)
         workers[1].kill()
@@ -351,7 +408,7 @@ def test_two_workers_learn_as_one_and_survive_a_kill(tmp_path, one_device):
             worker.kill()
             worker.wait()
     assert "another worker is lost" in (tmp_path / "worker0.txt").read_text().splitlines()[-1]
-    finished = checkpoints.read_history(run)
+    finished = history_of(run)
     assert_same_curve(finished[:3], one_device[:3])
     workers = start_workers(run, len(finished) + 1, tmp_path)
     assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
@@ -363,11 +420,11 @@ def test_two_workers_learn_as_one_and_survive_a_kill(tmp_path, one_device):
 def test_workers_that_do_not_share_a_disk_are_found_out(monkeypatch):
     class Two:
         num_replicas_in_sync = 2
-        run = staticmethod(lambda function: tf.constant(3.0))                    # 3 epochs here, none there
+        run = staticmethod(lambda function: tf.constant(3.0))  # 3 epochs here, none there
         experimental_local_results = staticmethod(lambda value: (value,))
 
     with pytest.raises(ValueError, match=r"3 finished epochs, the workers' average is 1\.5"):
-        training._check_workers_agree(Two, 3)
+        machines.check_workers_agree(Two, 3)
 
 
 def test_choose_strategy(monkeypatch):
@@ -378,8 +435,12 @@ def test_choose_strategy(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert training.choose_strategy("auto") is tf.distribute.get_strategy()  # a cluster of one
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: "several machines")
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"chief": ["127.0.0.1:1"], "worker": ["127.0.0.1:2"]},
-                                                "task": {"type": "worker", "index": 0}}))
+    monkeypatch.setenv(
+        "TF_CONFIG",
+        json.dumps(
+            {"cluster": {"chief": ["127.0.0.1:1"], "worker": ["127.0.0.1:2"]}, "task": {"type": "worker", "index": 0}}
+        ),
+    )
     assert training.choose_strategy("auto") == "several machines"
 
 
@@ -393,15 +454,23 @@ def test_a_tf_config_that_cannot_be_read_says_what_to_do(monkeypatch, text):
     assert training.choose_strategy("auto") is tf.distribute.get_strategy()
 
 
-@pytest.mark.parametrize("machines, writer", [({"chief": 1, "worker": 2}, ("chief", 0)), ({"worker": 2}, ("worker", 0)),
-                                              ({"chief": 1, "worker": 1}, ("chief", 0))])
+@pytest.mark.parametrize(
+    "machines, writer",
+    [
+        ({"chief": 1, "worker": 2}, ("chief", 0)),
+        ({"worker": 2}, ("worker", 0)),
+        ({"chief": 1, "worker": 1}, ("chief", 0)),
+    ],
+)
 def test_one_machine_writes(machines, writer):
     cluster = tf.train.ClusterSpec({kind: [f"127.0.0.1:{i}" for i in range(n)] for kind, n in machines.items()})
     for kind, count in machines.items():
         for index in range(count):
+
             class Strategy:
                 cluster_resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-                    cluster, task_type=kind, task_id=index)
+                    cluster, task_type=kind, task_id=index
+                )
 
             assert training.is_chief(Strategy) == ((kind, index) == writer)
     assert training.is_chief(tf.distribute.get_strategy())
@@ -420,9 +489,17 @@ def test_weights_that_explode_in_the_last_step_are_not_kept(tmp_path):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
     data = tf.data.Dataset.from_tensors((tf.constant([[1e30], [1e30]]), tf.constant([0, 1])))
     with pytest.raises(FloatingPointError, match="a weight is no longer finite"):
-        training.fit(model, keras.optimizers.SGD(1e30), tmp_path, lambda epoch: data, 1, from_logits=True, recipe={},
-                     progress=False)
-    assert checkpoints.read_history(tmp_path) == []
+        training.fit(
+            model,
+            keras.optimizers.SGD(1e30),
+            tmp_path,
+            lambda epoch: data,
+            1,
+            from_logits=True,
+            recipe={},
+            progress=False,
+        )
+    assert history_of(tmp_path) == []
 
 
 def test_no_epochs_are_refused(tmp_path):
@@ -436,10 +513,18 @@ def test_no_pictures_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one picture is wanted"):
         training.evaluate(model, data, from_logits=True)
     with pytest.raises(ValueError, match="at least one picture is wanted"):
-        training.fit(model, keras.optimizers.SGD(0.1), tmp_path, lambda epoch: data, 1, from_logits=True, recipe={},
-                     progress=False)
+        training.fit(
+            model,
+            keras.optimizers.SGD(0.1),
+            tmp_path,
+            lambda epoch: data,
+            1,
+            from_logits=True,
+            recipe={},
+            progress=False,
+        )
 
 
 def test_the_bar_says_how_much_is_left_for_all_epochs():
-    assert training._title([], 3) == "epoch 1/3"
-    assert training._title([{"seconds": 100.0}, {"seconds": 50.0}], 6) == "epoch 3/6, 05:00 left for all"
+    assert loop._title([], 3) == "epoch 1/3"
+    assert loop._title([{"seconds": 100.0}, {"seconds": 50.0}], 6) == "epoch 3/6, 05:00 left for all"

@@ -11,7 +11,8 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from helpers import classifier, dishes, gcm, gradcam, guided, page, viewer
+from helpers import classifier, dishes, gcm, gradcam, guided, viewer
+from helpers.viewer import page, views
 
 BLOG = "kitchen CNN (the blog's)"
 DISH = dishes.render("pizza", seed=1).image
@@ -28,8 +29,14 @@ def saved(model, folder, name="model.keras"):
 
 
 def small_network(channels=3, activation="softmax", classes=networks.CLASSES, size=(24, 16)):
-    return keras.Sequential([keras.Input((*size, channels)), layers.Conv2D(4, 3, activation="relu"),
-                             layers.Flatten(), layers.Dense(classes, activation=activation)])
+    return keras.Sequential(
+        [
+            keras.Input((*size, channels)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(classes, activation=activation),
+        ]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +50,7 @@ def shown():
 
 
 # --- maps and scores are the helpers' own
+
 
 @pytest.mark.parametrize("method", viewer.METHODS)
 def test_every_method_gives_the_helpers_map(blog, method):
@@ -60,8 +68,9 @@ def test_probabilities_are_the_models_own(blog):
     np.testing.assert_allclose(viewer.probabilities(blog, Image.fromarray(DISH)), direct, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("activation", "classes"), [
-    ("softmax", 3), ("sigmoid", 3), (None, 3), ("sigmoid", 1), (None, 1)])
+@pytest.mark.parametrize(
+    ("activation", "classes"), [("softmax", 3), ("sigmoid", 3), (None, 3), ("sigmoid", 1), (None, 1)]
+)
 def test_probabilities_whatever_the_last_activation_is(tmp_path, activation, classes):
     model = small_network(activation=activation, classes=classes)
     found = viewer.probabilities(viewer.open_network(saved(model, tmp_path)), picture((16, 24)))
@@ -85,6 +94,7 @@ def test_a_gcm_offers_its_contribution_maps_first(tmp_path):
 
 # --- pictures: cropped, resized, scaled
 
+
 def test_the_middle_of_the_picture_in_the_networks_size(tmp_path):
     network = viewer.open_network(saved(small_network(), tmp_path))
     striped = Image.fromarray(np.repeat(np.arange(0, 240, 5, dtype=np.uint8)[None, :, None], 24, 0).repeat(3, 2))
@@ -104,8 +114,13 @@ def test_grey_networks_get_grey_pictures(tmp_path):
 
 def test_scalings_by_numbers(blog):
     pixels = np.broadcast_to(np.array([0, 102, 255], np.uint8), (2, 2, 3))
-    wanted = [[0, 0.4, 1], [-1, -0.2, 1], [0, 102, 255], [255 - 103.939, 102 - 116.779, -123.68],
-              [-0.485 / 0.229, (0.4 - 0.456) / 0.224, (1 - 0.406) / 0.225]]
+    wanted = [
+        [0, 0.4, 1],
+        [-1, -0.2, 1],
+        [0, 102, 255],
+        [255 - 103.939, 102 - 116.779, -123.68],
+        [-0.485 / 0.229, (0.4 - 0.456) / 0.224, (1 - 0.406) / 0.225],
+    ]
     for scaling, numbers in zip(viewer.SCALINGS, wanted, strict=True):
         inputs = viewer.Network(blog.model, size=(2, 2), scaling=scaling).inputs(pixels)
         assert inputs.dtype == np.float32
@@ -120,6 +135,7 @@ def test_networks_that_scale_by_themselves_get_bytes(tmp_path):
 
 # --- overlay
 
+
 def test_the_overlay_goes_from_the_picture_to_the_map(blog):
     view = viewer.look(blog, Image.fromarray(DISH), "Grad-CAM")
     np.testing.assert_array_equal(viewer.overlay(view, 0), DISH)
@@ -129,15 +145,16 @@ def test_the_overlay_goes_from_the_picture_to_the_map(blog):
 
 
 def test_maps_in_colours():
-    heat = viewer._colours(np.array([[0, 1], [2, 4]], np.float32), np.zeros((2, 2, 3)), "Grad-CAM")
+    heat = views._colours(np.array([[0, 1], [2, 4]], np.float32), np.zeros((2, 2, 3)), "Grad-CAM")
     assert heat[0, 0].sum() < heat[0, 1].sum() < heat[1, 0].sum() < heat[1, 1].sum()
-    signed = viewer._colours(np.array([[-2.0, 0], [0, 1]]), np.zeros((2, 2, 3)), viewer.CONTRIBUTION)
-    assert signed[0, 0, 2] > signed[0, 0, 0] and signed[1, 1, 0] > signed[1, 1, 2]   # against: blue, for: red
-    assert signed[0, 1].min() > 0.9                                                  # nothing: white
-    np.testing.assert_allclose(viewer._colours(np.zeros((2, 2, 1)), np.zeros((2, 2, 1)), "plain gradient"), 0.5)
+    signed = views._colours(np.array([[-2.0, 0], [0, 1]]), np.zeros((2, 2, 3)), viewer.CONTRIBUTION)
+    assert signed[0, 0, 2] > signed[0, 0, 0] and signed[1, 1, 0] > signed[1, 1, 2]  # against: blue, for: red
+    assert signed[0, 1].min() > 0.9  # nothing: white
+    np.testing.assert_allclose(views._colours(np.zeros((2, 2, 1)), np.zeros((2, 2, 1)), "plain gradient"), 0.5)
 
 
 # --- class names
+
 
 def test_class_names_lie_beside_the_file(tmp_path):
     file, names = saved(small_network(), tmp_path), tmp_path / "model.json"
@@ -152,8 +169,11 @@ def test_class_names_lie_beside_the_file(tmp_path):
 
 # --- what cannot be read
 
-@pytest.mark.parametrize(("data", "complaint"), [
-    (b"", "an empty file. Choose another"), (b"%PDF-1.7", "no picture"), (b"\x89PNG\r\n\x1a\nbroken", "no picture")])
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [(b"", "an empty file. Choose another"), (b"%PDF-1.7", "no picture"), (b"\x89PNG\r\n\x1a\nbroken", "no picture")],
+)
 def test_files_that_are_no_pictures(data, complaint):
     with pytest.raises(ValueError, match=complaint):
         viewer.read_picture(data)
@@ -166,10 +186,17 @@ def test_a_cut_off_picture_is_refused():
         viewer.read_picture(file.getvalue()[:2000])
 
 
-@pytest.mark.parametrize(("name", "content", "complaint"), [
-    ("", None, "give the path of a .keras or .h5 file"), ("gone.keras", None, "no model file .*gone.keras"),
-    ("model.txt", b"words", "no .keras or .h5 file"), ("model.keras", b"words", "cannot be read as a Keras model"),
-    ("model.h5", b"words", "cannot be read as a Keras model"), ("best.weights.h5", b"", "holds weights without")])
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("", None, "give the path of a .keras or .h5 file"),
+        ("gone.keras", None, "no model file .*gone.keras"),
+        ("model.txt", b"words", "no .keras or .h5 file"),
+        ("model.keras", b"words", "cannot be read as a Keras model"),
+        ("model.h5", b"words", "cannot be read as a Keras model"),
+        ("best.weights.h5", b"", "holds weights without"),
+    ],
+)
 def test_files_that_are_no_networks(tmp_path, name, content, complaint):
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -186,11 +213,14 @@ def test_folders_and_unknown_trainings(tmp_path):
         viewer.open_network("runs/never_trained/model.keras")
 
 
-@pytest.mark.parametrize(("model", "complaint"), [
-    (lambda: keras.Sequential([keras.Input((7,)), layers.Dense(2)]), r"takes \(None, 7\), no pictures"),
-    (lambda: keras.Sequential([keras.Input((8, 8, 2)), layers.Flatten(), layers.Dense(2)]), "no pictures"),
-    (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3)]), "no classifier of pictures"),
-])
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        (lambda: keras.Sequential([keras.Input((7,)), layers.Dense(2)]), r"takes \(None, 7\), no pictures"),
+        (lambda: keras.Sequential([keras.Input((8, 8, 2)), layers.Flatten(), layers.Dense(2)]), "no pictures"),
+        (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3)]), "no classifier of pictures"),
+    ],
+)
 def test_networks_of_another_kind(tmp_path, model, complaint):
     with pytest.raises(ValueError, match=complaint):
         viewer.open_network(saved(model(), tmp_path))
@@ -204,6 +234,7 @@ def test_networks_with_two_inputs(tmp_path):
 
 
 # --- the page
+
 
 def test_the_page_shows_what_the_viewer_gives(shown):
     shown.picture.value, shown.method.value, shown.class_index.value = "both dishes (drawn)", "Guided Grad-CAM", 1
@@ -229,8 +260,15 @@ def test_the_chosen_class_stays_and_the_likeliest_follows(shown):
 
 
 def upload(name, data):
-    return ({"name": name, "type": "", "size": len(data), "content": memoryview(data),
-             "last_modified": datetime.datetime.now(datetime.timezone.utc)},)
+    return (
+        {
+            "name": name,
+            "type": "",
+            "size": len(data),
+            "content": memoryview(data),
+            "last_modified": datetime.datetime.now(datetime.timezone.utc),
+        },
+    )
 
 
 def test_uploads_join_the_pictures_or_are_refused(shown):
@@ -249,8 +287,17 @@ def test_uploads_join_the_pictures_or_are_refused(shown):
 def test_networks_come_by_path_and_what_fails_is_said(shown, tmp_path):
     shown.file.value = "nothing.keras"
     assert "no model file" in shown.message.value and shown.network.value == BLOG and shown.view is not None
-    file = saved(keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(4, 3, activation="gelu"),
-                                   layers.GlobalAveragePooling2D(), layers.Dense(12)]), tmp_path)
+    file = saved(
+        keras.Sequential(
+            [
+                keras.Input((16, 16, 3)),
+                layers.Conv2D(4, 3, activation="gelu"),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(12),
+            ]
+        ),
+        tmp_path,
+    )
     shown.file.value = file
     assert shown.network.value == file and shown.message.value == "" and not shown.scaling.disabled
     assert len(shown.class_index.options) == 13 and "class " in shown.class_index.options[1][0]

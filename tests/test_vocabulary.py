@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.vocabulary import END, PAD, START, Vocabulary, words_of
+from helpers.language.vocabulary import END, PAD, START, Vocabulary, words_of
 
 TOY = Vocabulary(["a pizza with basil, olives and cheese"])
 
@@ -25,9 +25,16 @@ def test_nothing_after_the_end_is_read():
     assert TOY.decode([START, 9, 3, 6, END, 7, 7]) == "pizza, basil"
 
 
-@pytest.mark.parametrize("sentence, problem", [
-    ("a pizza with sushi", "unknown word 'sushi'"), ("", "0 words"), ("?!", "0 words"), ("ピザ", "unknown word 'ピザ'"),
-    ("a a a a", "4 words; 1 to 3 are wanted")])
+@pytest.mark.parametrize(
+    "sentence, problem",
+    [
+        ("a pizza with sushi", "unknown word 'sushi'"),
+        ("", "0 words"),
+        ("?!", "0 words"),
+        ("ピザ", "unknown word 'ピザ'"),
+        ("a a a a", "4 words; 1 to 3 are wanted"),
+    ],
+)
 def test_what_cannot_be_said_is_refused(sentence, problem):
     with pytest.raises(ValueError, match=problem):
         TOY.encode([sentence], 5, marks=True)

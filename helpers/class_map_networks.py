@@ -1,0 +1,148 @@
+"""The small networks of notebook 10, trained on the built-in kitchen: GCM, and one for each kind of class map."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from helpers import gcm, training
+from helpers.training import batches, shipped
+
+BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 90, 1e-3  # ours, as are Adam and the mirrored pictures
+MEAN_COLOUR = (0.5958, 0.4873, 0.3763)  # of the kitchen's training pictures
+NETWORKS = {
+    "kitchen_gcm": lambda: gcm.GCM(2),
+    "kitchen_cam": lambda: encoder_with_gap(2),
+    "kitchen_cam_again": lambda: encoder_with_gap(2),  # trained from another seed
+    "kitchen_cam_shuffled": lambda: encoder_with_gap(2),  # trained on labels dealt out anew
+    "kitchen_nin": lambda: network_in_network(2),
+}
+
+
+def encoder_with_gap(num_classes):
+    """GCM's encoder, global average pooling and a dense layer: what CAM is defined for. Pixels to probabilities."""
+    return gcm.comparison_cnn(num_classes, MEAN_COLOUR, widths=[filters for filters, _ in gcm.ENCODER])
+
+
+def network_in_network(num_classes):
+    """A small Network in Network: pixels [B, H, W, 3] in [0, 1] to class probabilities, one last map a class.
+
+    Three blocks, each a 3x3 convolution followed by two 1x1 ones, every one with batch normalisation (ours) and ReLU;
+    the last gives the class maps, without ReLU (ours: so that a place can speak against a class). Their means are the
+    logits. Source: Lin et al. 2014, "Network in network", sections 3.1 and 3.2.
+    """
+    network = keras.Sequential([keras.Input((None, None, 3))], name="network_in_network")
+    for block, width in enumerate((32, 64, 96), start=1):
+        for kernel, name in ((3, "conv"), (1, "mlp1"), (1, "mlp2"))[: 2 if block == 3 else 3]:
+            strides = 2 if (block, name) == (1, "conv") else 1
+            network.add(
+                layers.Conv2D(
+                    width,
+                    kernel,
+                    strides,
+                    "same",
+                    use_bias=False,
+                    kernel_initializer="he_normal",
+                    name=f"{name}_{block}",
+                )
+            )
+            network.add(layers.BatchNormalization(name=f"norm_{name}_{block}"))
+            network.add(layers.ReLU(name=f"relu_{name}_{block}"))
+        if block < 3:
+            network.add(layers.MaxPooling2D(name=f"pool_{block}"))
+    network.add(layers.Conv2D(num_classes, 1, name="class_maps"))
+    network.add(layers.GlobalAveragePooling2D(name="gap"))
+    network.add(layers.Activation("softmax", dtype="float32", name="softmax"))
+    return network
+
+
+def build(name, size=160):
+    """The untrained network of that name, built for pictures of size x size. Raises ValueError for unknown names."""
+    if name not in NETWORKS:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(NETWORKS)}")
+    network = NETWORKS[name]()
+    if not network.built:
+        network.build((None, size, size, 3))
+    return network
+
+
+def train(run, name, data, epochs=EPOCHS, progress=True, on_epoch=None):
+    """Train the network `name` on data["train"] in the folder `run`; returns it with its best epoch's weights.
+
+    data: {"train", "validation": (images uint8 [N, H, W, 3], labels int [N], ...)}, as `dishes.make_split` gives
+    them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored by lot;
+    best is the highest validation accuracy. Resumes as `training.fit` does. The seed is 0, for NAME_again 1.
+    NAME_shuffled: the training labels are dealt out anew, so that nothing but single pictures can be learned (Adebayo
+    et al. 2018, section 4); no picture is mirrored, which would make that harder, and the last epoch's weights stay.
+    """
+    images, labels = data["train"][0], training_labels(name, data)
+    recipe, shuffled = _recipe(name, epochs), name.endswith("_shuffled")
+    seed = recipe["seed"]
+    keras.utils.set_random_seed(seed)
+    network = build(name, images.shape[1])
+    recipe |= {"precision": keras.config.dtype_policy().name, "pictures": len(images)}
+
+    training.fit(
+        network,
+        training.scaled(keras.optimizers.Adam(LEARNING_RATE)),
+        run,
+        lambda epoch: batches.pictures(images, labels, BATCH_SIZE, seed, epoch, not shuffled),
+        epochs,
+        from_logits=gives_logits(name),
+        recipe=recipe,
+        keep_best=not shuffled,
+        progress=progress,
+        validation=batches.pictures(*data["validation"][:2], BATCH_SIZE),
+        on_epoch=on_epoch,
+        learning_rate=training.paper_schedule(epochs, LEARNING_RATE),
+    )
+    if not shuffled:
+        network.load_weights(Path(run) / "best.weights.h5")
+    return network
+
+
+def training_labels(name, data):
+    """The labels that the network of that name is trained on: data["train"]'s, or dealt out anew for NAME_shuffled."""
+    labels = data["train"][1]
+    return np.random.default_rng(0).permutation(labels) if name.endswith("_shuffled") else labels
+
+
+def about(network, name, data, epochs=EPOCHS):
+    """What weights/<name>.json says of a trained network: its recipe, and what it reaches on data["test"].
+
+    train_accuracy is the part of the labels it was trained on, right or dealt out anew, that it knows.
+    """
+    learned = accuracy(network, name, (data["train"][0], training_labels(name, data)))
+    return {
+        **_recipe(name, epochs),
+        "pictures": len(data["train"][1]),
+        "train_accuracy": learned,
+        "test_accuracy": accuracy(network, name, data["test"]),
+    }
+
+
+def _recipe(name, epochs):
+    return {
+        "network": name,
+        "optimizer": f"Adam {LEARNING_RATE}",
+        "batch_size": BATCH_SIZE,
+        "epochs": epochs,
+        "mirrored": not name.endswith("_shuffled"),
+        "seed": int(name.endswith("_again")),
+    }
+
+
+def load_trained(name):
+    """The shipped network of that name. ValueError for unknown names; further errors as in `shipped.restore`."""
+    return shipped.restore(build(name), name, f"python scripts/train_small.py {name}")
+
+
+def accuracy(network, name, split):
+    """The part of a split's pictures that `network` gets right."""
+    return training.evaluate(network, batches.pictures(*split[:2], BATCH_SIZE), gives_logits(name))["accuracy"]
+
+
+def gives_logits(name):
+    """Whether a network's outputs are logits (GCM's are) and not probabilities."""
+    return name == "kitchen_gcm"

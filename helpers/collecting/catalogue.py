@@ -1,0 +1,298 @@
+"""What a folder of collected photos holds and what was found, asked and refused: survives `kill -9` at any point.
+
+Everything is decided in a small database (`.collecting.db`) first; then the photo's line is added to attributions.csv
+and its file appears under its name, two system calls one after the other. Opening the catalogue undoes what was cut
+short between them, so folder and attributions.csv agree again before anything else happens.
+"""
+
+import codecs
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import io
+import itertools
+import json
+import os
+import re
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+
+from helpers import paths
+from helpers.collecting.services import Photo
+from helpers.photos.attributions import ATTRIBUTIONS, COLUMNS, DATABASE, EXCLUDE, LEFT_OUT
+from helpers.photos.pictures import Fingerprint
+
+PART = ".collecting"
+BY_HAND = f"named in {EXCLUDE}"
+_SETTINGS = """
+PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+"""
+_TABLES = """
+CREATE TABLE IF NOT EXISTS pages (label TEXT, query TEXT, number INTEGER, more INTEGER,
+    PRIMARY KEY (label, query, number));
+CREATE TABLE IF NOT EXISTS photos (place INTEGER PRIMARY KEY, label TEXT, id TEXT, query TEXT, page INTEGER, photo TEXT,
+    fate TEXT, reason TEXT, file TEXT, url TEXT, sha256 TEXT, hash TEXT, thumbnail BLOB, date TEXT, UNIQUE (label, id));
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A downloaded photo, whole and decoded, waiting in `<file>.collecting`."""
+
+    file: str  # relative to the folder, with /
+    url: str
+    sha256: str
+    fingerprint: Fingerprint
+
+
+class Catalogue:
+    """The catalogue of `folder`, for one process at a time; a context manager."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._excluded = self._read_exclude()
+        try:
+            with contextlib.ExitStack() as on_failure:
+                self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
+                on_failure.callback(self._database.close)
+                self._database.executescript(f"{_SETTINGS} BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+                self._reconcile()
+                on_failure.pop_all()
+        except sqlite3.DatabaseError as error:
+            raise RuntimeError(f"{self.folder}: {_advice(error)} ({error})") from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self._publish_tables()
+        finally:
+            self._database.close()
+
+    def has_more(self, label, query, number):
+        """Whether a stored page of search results has another one after it; None if this page is not stored."""
+        rows = self._rows("SELECT more FROM pages WHERE label=? AND query=? AND number=?", label, query, number)
+        return bool(rows[0][0]) if rows else None
+
+    def add_page(self, label, query, number, photos, more):
+        """Store a page of search results, all or nothing; those of its photos that are `undecided`.
+
+        Photos known already keep their place.
+        """
+        with self._transaction():
+            self._database.executemany(
+                "INSERT OR IGNORE INTO photos (label, id, query, page, photo) VALUES (?, ?, ?, ?, ?)",
+                [(label, photo.id, query, number, json.dumps(dataclasses.asdict(photo))) for photo in photos],
+            )
+            self._database.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)", (label, query, number, more))
+        given = {photo.id: photo for photo in reversed(photos)}
+        return [given[photo_id] for photo_id, _ in self._undecided(label, query, number)]
+
+    def undecided(self, label, query, number):
+        """The `Photo`s of a stored page that were neither kept nor refused yet and are not excluded, in order."""
+        return [_photo(text) for _, text in self._undecided(label, query, number)]
+
+    def _undecided(self, label, query, number):
+        rows = self._rows(
+            "SELECT id, photo FROM photos WHERE label=? AND query=? AND page=? AND fate IS NULL ORDER BY place",
+            label,
+            query,
+            number,
+        )
+        return [row for row in rows if not self._is_excluded(label, row[0])]
+
+    def queries(self):
+        """The searches and manifests that the folder's photos come from."""
+        return {query for (query,) in self._rows("SELECT DISTINCT query FROM pages")}
+
+    def kept(self, label):
+        """Number of photos of `label` in the folder."""
+        return self._rows("SELECT count(*) FROM photos WHERE label=? AND fate='kept'", label)[0][0]
+
+    def hashes(self):
+        """[(file, perceptual hash)] of the kept photos of all labels."""
+        rows = self._rows("SELECT file, hash FROM photos WHERE fate='kept' ORDER BY place")
+        return [(file, int(bits, 16)) for file, bits in rows]
+
+    def fingerprint(self, file):
+        """The `Fingerprint` of a kept photo."""
+        [(bits, thumbnail)] = self._rows("SELECT hash, thumbnail FROM photos WHERE fate='kept' AND file=?", file)
+        return Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3))
+
+    def keep(self, label, photo, found, date):
+        """Credit a photo and let its file appear."""
+        fingerprint = found.fingerprint
+        self._database.execute(
+            "UPDATE photos SET fate='kept', reason=NULL, file=?, url=?, sha256=?, hash=?, thumbnail=?, date=? "
+            "WHERE label=? AND id=?",
+            (
+                found.file,
+                found.url,
+                found.sha256,
+                f"{fingerprint.hash:x}",
+                fingerprint.thumbnail.tobytes(),
+                date,
+                label,
+                photo.id,
+            ),
+        )
+        line = _csv([_attribution(found.file, found.sha256, date, photo).values()]).encode()
+        path = self.folder / found.file
+        self._credits.write(line)
+        os.replace(part_of(path), path)
+
+    def leave_out(self, label, photo, reason, final=True):
+        """Note why a photo is not kept; not `final`: the next run asks for it again."""
+        self._database.execute(
+            "UPDATE photos SET fate=?, reason=? WHERE label=? AND id=?",
+            ("left out" if final else None, reason, label, photo.id),
+        )
+
+    def reasons(self, label):
+        """{id: reason} of the photos of `label` that are not kept, in the order they were found."""
+        return {photo_id: reason for its_label, photo_id, reason in self._left_out() if its_label == label}
+
+    def records(self):
+        """Yield (file, sha256, date, Photo, url) of all kept photos, by label and in the order they were found."""
+        rows = self._database.execute(
+            "SELECT file, sha256, date, photo, url FROM photos WHERE fate='kept' ORDER BY label, place"
+        )
+        yield from ((file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows)
+
+    def _reconcile(self):
+        """Delete what is excluded, forget what is gone or changed (its file stays), drop what was cut short."""
+        for place, label, photo_id, file, sha256 in self._rows(
+            "SELECT place, label, id, file, sha256 FROM photos WHERE file IS NOT NULL"
+        ):
+            excluded = self._is_excluded(label, photo_id)
+            if excluded:
+                (self.folder / file).unlink(missing_ok=True)
+            if excluded or not _has_sum(self.folder / file, sha256):
+                self._database.execute("UPDATE photos SET fate=NULL WHERE place=? AND fate='kept'", (place,))
+        for part in [*self.folder.glob(f"*{PART}"), *self.folder.glob(f"*/*{PART}")]:
+            part.unlink()
+        self._credits = None
+        self._publish_tables()
+        self._credits = (self.folder / ATTRIBUTIONS).open("ab", buffering=0)
+
+    def _publish_tables(self):
+        """Write attributions.csv and left_out.csv anew, in one order whatever the order of events was."""
+        if self._credits is not None:
+            self._credits.close()
+        ours = {file for file, _ in self.hashes()}
+        others = {}  # photos from elsewhere, and those changed by hand, keep their credits
+        for row in self._read_attributions():
+            if row["file"] not in ours and (self.folder / row["file"]).is_file():
+                others.setdefault(row["file"], row)
+        rows = itertools.chain((_attribution(*record) for *record, _ in self.records()), others.values())
+        write_table(self.folder / ATTRIBUTIONS, COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows))
+        write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
+
+    def _left_out(self):
+        rows = self._rows("SELECT label, id, reason FROM photos WHERE fate IS NOT 'kept' ORDER BY label, place")
+        rows = [
+            (label, photo_id, BY_HAND if self._is_excluded(label, photo_id) else reason)
+            for label, photo_id, reason in rows
+        ]
+        return [row for row in rows if row[2]]
+
+    def _read_attributions(self):
+        """The rows of attributions.csv; ValueError for what is no such table, so that it is not overwritten."""
+        path = self.folder / ATTRIBUTIONS
+        data = path.read_bytes() if path.exists() else b""
+        try:
+            text = codecs.getincrementaldecoder("utf-8-sig")().decode(data)  # it may end within a letter: cut short
+            table = csv.DictReader(io.StringIO(text, newline=""))
+            if text.strip() and "file" not in (table.fieldnames or ()):
+                raise ValueError("its first line names no column 'file'")
+            return [row for row in table if row["file"]]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(
+                f'{path}: no table in UTF-8 with commas ({error}); save it as one ("CSV UTF-8"), or '
+                "move it away: collected photos get their credits anew, your own photos do not"
+            ) from None
+
+    def _read_exclude(self):
+        path = self.folder / EXCLUDE
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: no text in UTF-8 ({error}); save it as UTF-8") from None
+        names = [line.split("#")[0].strip().replace("\\", "/") for line in lines]
+        return {re.sub(r"\.\w+$", "", "/".join(Path(name).parts[-2:])) for name in names}
+
+    def _is_excluded(self, label, photo_id):
+        return photo_id in self._excluded or f"{label}/{photo_id}" in self._excluded
+
+    def _rows(self, query, *values):
+        return self._database.execute(query, values).fetchall()
+
+    @contextlib.contextmanager
+    def _transaction(self):
+        self._database.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            if self._database.in_transaction:  # a full disk has rolled it back already
+                self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+def write_table(path, header, rows):
+    """Write a CSV file (UTF-8) that appears at once and whole, and only if it would change."""
+    data = _csv(itertools.chain([header], rows)).encode()
+    if path.exists() and path.read_bytes() == data:
+        return
+    with paths.whole(path, part_of(path)) as part:
+        part.write_bytes(data)
+
+
+def part_of(file):
+    """The name of a file that is not whole yet."""
+    return Path(f"{file}{PART}")
+
+
+def _advice(error):
+    if "locked" in str(error):
+        return "another run is collecting here; wait for it"
+    if isinstance(error, sqlite3.OperationalError):
+        return "free space on the disk or make the folder writable, and run the same again; what is collected stays"
+    return f"delete {DATABASE} there and collect again; photos and credits stay"
+
+
+def _attribution(file, sha256, date, photo):
+    return {
+        "file": file,
+        "sha256": sha256,
+        "title": photo.title,
+        "creator": photo.creator,
+        "licence": photo.licence,
+        "licence_url": photo.licence_url,
+        "page_url": photo.page_url,
+        "source": photo.source,
+        "date": date,
+    }
+
+
+def _csv(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _has_sum(path, sha256):
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
+def _photo(text):
+    fields = json.loads(text)
+    return Photo(**{**fields, "sizes": tuple(map(tuple, fields["sizes"]))})

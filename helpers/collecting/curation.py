@@ -1,0 +1,69 @@
+"""What makes a downloaded picture a photo worth keeping; every refusal is a `LeftOut` with its reason."""
+
+import numpy as np
+from PIL import Image
+
+from helpers.collecting.services import LeftOut
+from helpers.photos import pictures
+
+SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}  # by a file's first bytes
+FLAT_SHARE = 0.75  # of the pixels in one colour: a drawing, a text or a "photo unavailable" card
+FRAME_SHARE = 0.25  # of the rows or columns in one even colour: a frame, or the grey of a file cut short
+
+
+def decode(data, smallest):
+    """(file name suffix, `pictures.Decoded` of at least [smallest, smallest] where the file is) of a photo's bytes.
+
+    Raises `LeftOut` for what is no picture, damaged or a decompression bomb. Bombs are told by Pillow's warning too:
+    call it with `Image.DecompressionBombWarning` turned into an error.
+    """
+    suffix = next((suffix for start, suffix in SUFFIXES.items() if data.startswith(start)), None)
+    if not suffix:
+        raise LeftOut("no JPEG, PNG or WebP picture")
+    try:
+        return suffix, pictures.decode(data, smallest)
+    except ValueError as error:
+        raise LeftOut(str(error)) from None
+
+
+def judge(decoded, smallest):
+    """Raise `LeftOut` if a photo, a `pictures.Decoded`, is under `smallest` pixels a side, flat or framed."""
+    width, height = decoded.size
+    if min(width, height) < smallest:
+        raise LeftOut(f"too small: {width}x{height}, {smallest} a side are wanted")
+    _refuse_flat(np.asarray(decoded.image.resize((32, 32), Image.Resampling.NEAREST)))
+
+
+def _refuse_flat(pixels):
+    red, green, blue = np.moveaxis(pixels.astype(np.int32) >> 4, -1, 0)
+    if np.bincount((red << 8 | green << 4 | blue).ravel()).max() > FLAT_SHARE * red.size:
+        raise LeftOut("flat: most of it is one colour, a drawing or a stand-in")
+    even = [((pixels.max(axis) - pixels.min(axis)).max(-1) <= 4).mean() for axis in (0, 1)]
+    if max(even) > FRAME_SHARE:
+        raise LeftOut("framed: much of it is an even border, or the file was cut short")
+
+
+class Seen:
+    """The perceptual hashes kept so far, to find a new picture's near-duplicate among them.
+
+    named_hashes: [(name, hash)]; lookup: function from a name to the picture's whole `pictures.Fingerprint`.
+    """
+
+    def __init__(self, named_hashes, lookup):
+        self._names, self._lookup = [name for name, _ in named_hashes], lookup
+        self._hashes = np.array([bits for _, bits in named_hashes], np.uint64)
+
+    def add(self, name, bits):
+        """Remember a kept picture's hash."""
+        self._names.append(name)
+        self._hashes = np.append(self._hashes, np.uint64(bits))
+
+    def twin(self, fingerprint):
+        """Name of the kept picture that is a near-duplicate (see `pictures.near_duplicates`), or None."""
+        distances = np.bitwise_count(self._hashes ^ np.uint64(fingerprint.hash))
+        close = np.flatnonzero(distances <= pictures.HASH_DISTANCE)
+        if not len(close):
+            return None
+        groups = pictures.near_duplicates([*(self._lookup(self._names[index]) for index in close), fingerprint])
+        alike = close[groups[:-1] == groups[-1]]
+        return self._names[alike[0]] if len(alike) else None

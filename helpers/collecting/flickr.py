@@ -1,0 +1,152 @@
+"""Flickr, where the blog's photos came from (blog, section 4.1). Needs an API key; new ones go to Pro members only."""
+
+import logging
+import os
+
+import dotenv
+import flickrapi
+
+from helpers import paths
+from helpers.collecting.client import Busy, Client
+from helpers.collecting.services import LICENCES, Photo, Service, ServiceError, licence_code, licence_name, one_line
+
+PAGE_SIZE = 250
+DEEPEST = 4000  # no search shows more different photos; later pages repeat
+SIZES = "mzcl"  # Flickr's letters for 500, 640, 800 and 1024 pixels on the longer side
+BUSY_CODES = (10, 105, 106)  # search or service "currently unavailable"
+NO_KEY = (
+    "Flickr needs an API key (new ones go to Flickr Pro members): set FLICKR_API_KEY and FLICKR_API_SECRET in "
+    "the environment or in the project's .env file; or use Openverse, which needs none."
+)
+BAD_KEY = "Check FLICKR_API_KEY and FLICKR_API_SECRET, in the environment or in .env."
+
+for _chatty in ("flickrapi", "oauthlib", "requests_oauthlib"):  # at DEBUG these write the key
+    logging.getLogger(_chatty).setLevel(logging.CRITICAL)
+
+
+def has_key():
+    """Whether a Flickr API key is set."""
+    return all(_keys())
+
+
+class Flickr(Service):
+    """Search Flickr; `url` and the `Client` settings are for a local server. Raises `ServiceError` where no key is set.
+
+    About 3,600 calls an hour are allowed. The key is read from the environment or .env and shown nowhere.
+    """
+
+    name = "Flickr"
+
+    def __init__(self, licences=LICENCES, url=None, call_gap=1.0, photo_gap=0.2, **client):
+        if not has_key():
+            raise ServiceError(NO_KEY)
+        self.licences = tuple(licences)
+        self.client = Client(call_gap, photo_gap, **client)
+        self.client.session.hooks["response"] = _raise_for_status  # flickrapi alone would lose Retry-After
+        self._api = _Api(*_keys(), format="parsed-json", store_token=False, timeout=self.client.timeout)
+        self._api.flickr_oauth.session = self.client.session
+        self._api.REST_URL = url or self._api.REST_URL
+        self._licence_urls = None
+
+    def query(self, word):
+        """See `Service`."""
+        return f"flickr {','.join(self.licences)} {word}"
+
+    def licence_urls(self):
+        """{id: address} of the wanted licences, as Flickr numbers them today. Raises `ServiceError`."""
+        if self._licence_urls is None:
+            urls = self._call(
+                "photos.licenses.getInfo",
+                lambda answer: {str(licence["id"]): licence.get("url") for licence in answer["licenses"]["license"]},
+            )
+            self._licence_urls = {number: url for number, url in urls.items() if licence_code(url)[0] in self.licences}
+        return self._licence_urls
+
+    def page(self, word, number):
+        """See `Service`. Raises `ServiceError`."""
+        licences = self.licence_urls()
+
+        def read(answer):
+            results, pages = answer["photos"]["photo"], int(answer["photos"]["pages"])
+            if not isinstance(results, list):
+                raise TypeError
+            photos = [
+                _photo(found, licences[str(found["license"])])
+                for found in results
+                if str(found.get("license")) in licences
+            ]
+            return photos, bool(results) and number < min(pages, DEEPEST // PAGE_SIZE)
+
+        return self._call(
+            "photos.search",
+            read,
+            text=word,
+            license=",".join(licences),
+            media="photos",
+            content_type=1,
+            sort="relevance",
+            safe_search=1,
+            per_page=PAGE_SIZE,
+            page=number,
+            extras=",".join(["license", "owner_name", *(f"url_{size}" for size in SIZES)]),
+        )
+
+    def _call(self, method, read, **params):
+        """What `read` makes of Flickr's answer, a dict."""
+
+        def call():
+            try:
+                return read(self._api.do_flickr_call(f"flickr.{method}", **params))
+            except flickrapi.FlickrError as error:
+                failure = Busy if error.code in BUSY_CODES else ServiceError
+                reason = _without_keys(f"Flickr says: {error}. {BAD_KEY if error.code == 100 else ''}".strip())
+            except (ValueError, AttributeError, KeyError, TypeError):
+                failure = ServiceError
+                reason = "Flickr: the answer is no JSON, or another than expected (a login page of the network?)"
+            raise failure(reason)  # outside the except block: nothing of the signed request hangs on
+
+        return self.client.ask(call, self.name)
+
+
+class _Api(flickrapi.FlickrAPI):
+    def __repr__(self):
+        return "FlickrAPI"  # the library's own shows the key
+
+
+def _raise_for_status(response, **_):
+    if not response.ok:
+        response.close()
+    response.raise_for_status()
+
+
+def _keys():
+    stored = dotenv.dotenv_values(paths.ROOT / ".env")
+    return [os.environ.get(name) or stored.get(name) for name in ("FLICKR_API_KEY", "FLICKR_API_SECRET")]
+
+
+def _without_keys(text):
+    for key in filter(None, _keys()):
+        text = text.replace(key, "***")
+    return text
+
+
+def _photo(found, licence_url):
+    licence = licence_name(*licence_code(licence_url))
+    title, creator = one_line(found.get("title")), one_line(found.get("ownername")) or one_line(found.get("owner"))
+    page_url = f"https://www.flickr.com/photos/{found.get('owner')}/{found['id']}"
+    sizes = tuple(
+        (int(found[f"width_{size}"]), int(found[f"height_{size}"]), found[f"url_{size}"])
+        for size in SIZES
+        if f"url_{size}" in found
+    )
+    return Photo(
+        id=str(found["id"]),
+        title=title,
+        creator=creator,
+        licence=licence,
+        licence_url=licence_url,
+        page_url=page_url,
+        source="flickr",
+        sizes=sizes,
+        attribution=f'"{title}" by {creator} ({page_url}), {licence} ({licence_url})',
+    )

@@ -1,0 +1,153 @@
+"""A stand-in for Openverse on this machine: the same questions and answers, with pictures from the built-in kitchen.
+
+For trying out the collecting without a key, a network or anybody's photos. Creators and licences are invented.
+"""
+
+import functools
+import io
+import json
+import threading
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from PIL import Image, ImageDraw
+
+from helpers import dishes
+from helpers.collecting.openverse import Openverse
+
+LABELS = {"okonomiyaki": "okonomiyaki", "お好み焼き": "okonomiyaki", "pizza": "pizza", "ピザ": "pizza"}
+OFFERED = 600  # photos a word finds
+LICENCES = (
+    ("by", "2.0", "licenses"),
+    ("by-sa", "2.0", "licenses"),
+    ("by", "4.0", "licenses"),
+    ("cc0", "1.0", "publicdomain"),
+)
+
+
+def kitchen(size=160):
+    """An `Openverse` source on loopback that serves drawn dishes of `size` pixels; it ends with the process.
+
+    As a real service would, it also offers what is no use: re-encoded copies, tiny pictures, "unavailable" cards.
+    """
+    server = Server(functools.partial(_Kitchen, size=size))
+    return PracticeKitchen(url=f"{server.url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
+
+
+class PracticeKitchen(Openverse):
+    """Openverse's questions, asked of the practice server."""
+
+    name = "the practice server"
+
+
+class Server(ThreadingHTTPServer):
+    """An HTTP server on a free local port, in a thread of its own, until `close` or the end of the process."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        """Silence: a caller that goes away is no error here."""
+
+    def close(self):
+        """Stop serving and free the port."""
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A request handler that keeps connections open and says nothing."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet an answer
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_):
+        """Silence."""
+
+    def send(self, body, kind="application/json", status=200, headers=None):
+        """Send a whole answer; anything but bytes as JSON."""
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": len(body), **(headers or {})}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def openverse_answer(results, params):
+    """Openverse's answer for one page of `results`, a list of dicts; params: the question, as a dict of text."""
+    page, size = int(params.get("page", 1)), int(params.get("page_size", 20))
+    return {
+        "result_count": len(results),
+        "page_count": min(-(-len(results) // size), 20),
+        "page_size": size,
+        "page": page,
+        "results": results[(page - 1) * size : page * size],
+    }
+
+
+class _Kitchen(Handler):
+    def __init__(self, *args, size):
+        self.size = size
+        super().__init__(*args)
+
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        params = dict(urllib.parse.parse_qsl(query))
+        if path.startswith("/photo/"):
+            self.send(_jpeg(*path.removeprefix("/photo/").removesuffix(".jpg").rsplit("-", 1), self.size), "image/jpeg")
+        else:
+            label = LABELS.get(params.get("q", "").lower())
+            results = [self._result(label, number) for number in range(OFFERED)] if label else []
+            wanted = [one for one in results if one["license"] in params["license"].split(",")]
+            self.send(openverse_answer(wanted, params))
+
+    def _result(self, label, number):
+        code, version, kind = LICENCES[number % len(LICENCES)]
+        cook, url = f"practice cook {number * 7 % 41:02d}", self.server.url
+        licence_url = f"https://creativecommons.org/{kind}/{code.replace('cc0', 'zero')}/{version}/"
+        return {
+            "id": f"{label}-{number:04d}",
+            "title": f"{label} {number}, drawn",
+            "creator": cook,
+            "license": code,
+            "license_version": version,
+            "license_url": licence_url,
+            "source": "drawn",
+            "width": None,
+            "height": None,
+            "url": f"{url}/photo/{label}-{number:04d}.jpg",
+            "foreign_landing_url": f"https://example.org/practice/{label}-{number:04d}",
+            "attribution": f'"{label} {number}, drawn" by {cook}: a practice picture, its licence is invented.',
+        }
+
+
+def _jpeg(label, number, size):
+    number, quality = int(number), 92
+    if number % 19 == 11:
+        image = _unavailable_card(size)
+    elif number % 23 == 17:
+        image = _dish(label, number, size // 2)
+    else:
+        if number % 17 == 9:  # somebody uploaded the previous photo again
+            number, quality = number - 1, 60
+        image = _dish(label, number, size)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def _dish(label, seed, size):
+    return Image.fromarray(dishes.render(label, 70_000 + seed, size=size).image)  # seeds that no other split uses
+
+
+def _unavailable_card(size):
+    card = Image.new("RGB", (size, size), (228, 228, 228))
+    ImageDraw.Draw(card).text((size // 6, size // 2), "This photo is\nno longer available", fill=(120, 120, 120))
+    return card

@@ -1,0 +1,107 @@
+"""What the photo services share: a `Photo`, its licence, and how a search is read page by page."""
+
+import dataclasses
+import re
+
+from helpers.photos.attributions import credit
+
+LICENCES = ("by", "by-sa", "cc0", "pdm")  # free to use and to adapt, and a heat map over a photo is an adaptation
+
+
+class ServiceError(RuntimeError):
+    """The service cannot be used now; the message says in one line why and what to do, and never holds a key.
+
+    status: the HTTP status, where the service answered with one.
+    """
+
+    def __init__(self, message, status=None):
+        super().__init__(message)
+        self.status = status
+
+
+class LeftOut(ValueError):
+    """This photo cannot be used; the message is the reason."""
+
+
+class Unreachable(OSError):
+    """This photo could not be had today; a later run tries again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """One photo a service offers. sizes: tuples (width, height, url), width and height None where not known."""
+
+    id: str
+    title: str
+    creator: str
+    licence: str
+    licence_url: str
+    page_url: str
+    source: str
+    sizes: tuple
+    attribution: str = ""
+
+    @property
+    def credit(self):
+        """The blog's line under a picture, with the licence's version: "CC BY 2.0 by kosabe"."""
+        return credit(self.licence, self.creator)
+
+    def url(self, smallest):
+        """Address of the smallest size whose shorter side has `smallest` pixels; `LeftOut` if there is none."""
+        known = sorted((size for size in self.sizes if size[0] and size[1]), key=lambda size: min(size[:2]))
+        for width, height, url in known:
+            if min(width, height) >= smallest:
+                return url
+        unknown = [url for width, height, url in self.sizes if not (width and height)]
+        if unknown:
+            return unknown[0]
+        largest = f"{known[-1][0]}x{known[-1][1]} is the largest" if known else "none"
+        raise LeftOut(f"too small: of the sizes offered {largest}, {smallest} a side are wanted")
+
+
+def licence_code(url):
+    """(code, version) of a Creative Commons address, e.g. ("by", "2.0"); (None, None) for any other."""
+    found = re.search(r"creativecommons\.org/(?:licenses|publicdomain)/([a-z-]+)/(\d\.\d)", url or "")
+    return ({"zero": "cc0", "mark": "pdm"}.get(found[1], found[1]), found[2]) if found else (None, None)
+
+
+def licence_name(code, version):
+    """The name to print, e.g. "CC BY-SA 2.0", "CC0 1.0"."""
+    named = {"cc0": "CC0", "pdm": "Public Domain Mark"}.get(code, f"CC {(code or '').upper()}")
+    return f"{named} {version or ''}".strip()
+
+
+def one_line(text):
+    """Text from a service without control characters, line breaks and doubled spaces; "" for None."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text or "")).split())
+
+
+class Service:
+    """A photo service: subclasses say in `page` how one page of a search is read.
+
+    name: as printed; client: the `Client` that asks and downloads.
+    """
+
+    name = ""
+
+    def page(self, word, number):
+        """Page `number` (from 1) of the photos found by `word`: (list of `Photo`, whether there is another page).
+
+        None for the latter: the page was refused and the search ends here, but a later run is to ask again.
+        """
+        raise NotImplementedError
+
+    def query(self, word):
+        """Text that names this search; two searches with the same text find the same photos."""
+        raise NotImplementedError
+
+    def search(self, words):
+        """Yield the `Photo`s found by each of `words` (text or a list of texts), none twice, best match first."""
+        seen = set()
+        for word in [words] if isinstance(words, str) else words:
+            number, more = 0, True
+            while more:
+                number += 1
+                photos, more = self.page(word, number)
+                yield from (photo for photo in photos if photo.id not in seen)
+                seen |= {photo.id for photo in photos}

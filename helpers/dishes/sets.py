@@ -1,0 +1,105 @@
+"""Training, validation and test sets out of the kitchen, drawn once and kept under data/."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import paths
+from .dice import Dice
+from .food import ALL_PARTS, CODE, LABELS
+from .scene import choose_background, griddle_rates, render
+from .tables import BACKGROUNDS
+
+COUNTS = {"train": 250, "validation": 100, "test": 100}  # a class, as in the blog (section 4.1)
+
+
+class Split(NamedTuple):
+    """N dishes: images uint8 [N,H,W,3]; labels int64 [N] into LABELS; seeds int64 [N]; backgrounds int64 [N] into
+    BACKGROUNDS; parts uint8 [N,H,W], 0 beside the dish, else 1 + the index in ALL_PARTS.
+
+    `render(LABELS[labels[i]], seeds[i], background=BACKGROUNDS[backgrounds[i]])` draws dish i again.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    seeds: np.ndarray
+    backgrounds: np.ndarray
+    parts: np.ndarray
+
+    def mask(self, part):
+        """bool [N,H,W]: where the part is seen; "dish" is the whole dish. Raises ValueError for an unknown part."""
+        if part == "dish":
+            return self.parts > 0
+        if part not in CODE:
+            raise ValueError(f"part {part!r}: choose dish, {', '.join(ALL_PARTS)}")
+        return self.parts == CODE[part]
+
+
+def make_split(counts=None, seed=0, griddle_rate=None, size=160, keep=True):
+    """{name: Split} with counts[name] dishes of each label, shuffled; no dish is in two splits.
+
+    counts: {name: dishes a label}, or three numbers for (train, validation, test), by default COUNTS; seed: int from 0;
+    griddle_rate: {label: probability of the iron griddle} or the probabilities in the order of LABELS, by default
+    GRIDDLE_RATE. Only backgrounds depend on it: the same seeds keep their food. keep: store the pictures under
+    data/dishes and find them there next time (about 25 s for 900 pictures otherwise). Raises ValueError for a rate that
+    is no probability and counts that are no whole numbers.
+    """
+    seed, counts, rates = int(seed), _counts(counts), griddle_rates(griddle_rate)
+    store = paths.DATA / "dishes" / f"{_fingerprint(counts, seed, rates, size)}.npz"
+    if keep and store.exists():
+        with np.load(store) as stored:
+            return {name: Split(*(stored[f"{name}/{field}"] for field in Split._fields)) for name in counts}
+    splits = {name: _draw(place, count, seed, rates, size) for place, (name, count) in enumerate(counts.items())}
+    if keep:
+        _store(store, splits)
+    return splits
+
+
+def _counts(counts):
+    """{split's name: dishes a label} from a dict, three numbers, or None for COUNTS."""
+    if counts is None:
+        return dict(COUNTS)
+    try:
+        counts = dict(counts if hasattr(counts, "keys") else zip(COUNTS, counts, strict=True))
+        whole = all(count == int(count) >= 0 for count in counts.values())
+    except (TypeError, ValueError, OverflowError):  # one number, not three, or infinitely many
+        whole = False
+    if not whole:
+        raise ValueError(f"counts {counts!r}: give {{name: dishes a label}}, or (train, validation, test), from 0 up")
+    return {name: int(count) for name, count in counts.items()}
+
+
+def _draw(place, count, seed, rates, size):
+    order = [(label, 1_000_000 * seed + 100_000 * place + i) for label in LABELS for i in range(count)]
+    shuffle = Dice(seed, "shuffle", place).uniforms(len(order))
+    rows = [_dish(*order[i], rates, size) for i in np.argsort(shuffle, kind="stable")]
+    columns = zip(*rows, strict=True) if rows else [()] * 5
+    kinds = (np.uint8, (size, size, 3)), *[(np.int64, ())] * 3, (np.uint8, (size, size))
+    return Split(
+        *(np.array(column, dtype).reshape(-1, *shape) for column, (dtype, shape) in zip(columns, kinds, strict=True))
+    )
+
+
+def _dish(label, seed, rates, size):
+    background = choose_background(label, Dice(seed, label, "background"), rates)
+    dish = render(label, seed, size, background)
+    parts = sum(CODE[part] * dish.masks[part].astype(np.uint8) for part in ALL_PARTS)
+    return dish.image, LABELS.index(label), seed, BACKGROUNDS.index(background), parts.astype(np.uint8)
+
+
+def _fingerprint(*arguments):
+    """Name of the stored file: the arguments and the kitchen's own source, so that no old drawing is ever found."""
+    digest = hashlib.blake2b(repr(arguments).encode(), digest_size=8)
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _store(store, splits):
+    store.parent.mkdir(parents=True, exist_ok=True)
+    layers = {f"{name}/{field}": value for name, split in splits.items() for field, value in split._asdict().items()}
+    with paths.whole(store, store.with_name(f"{store.stem}.{os.getpid()}.tmp.npz")) as part:
+        np.savez(part, **layers)

@@ -1,0 +1,78 @@
+"""Does a map lie where it should? Scores against masks, each from its definition."""
+
+import numpy as np
+from scipy import ndimage
+
+from helpers.maps import saliency
+
+
+def pointing_game(maps, masks, tolerance=0):
+    """Does the highest place of each map lie on the mask? float64 [B], 1 for a hit, 0 for a miss.
+
+    maps: [B, h, w] or [B, H, W, C]; masks: bool [B, H, W]. Tied maxima give the expected value of choosing one of
+    them by lot, so that a map without any maximum, all zeros, scores the mask's share of the picture. tolerance: in
+    pixels, how far from the mask still counts (15 in the source). NaN where a mask is empty.
+    Source: Zhang et al. 2018, "Top-down neural attention by excitation backprop".
+    """
+    heat, masks = _with_masks(maps, masks)
+    near = masks
+    if tolerance:
+        near = np.stack([ndimage.distance_transform_edt(~mask) <= tolerance for mask in masks])
+    highest = heat == heat.max(axis=(1, 2), keepdims=True)
+    hits = (highest & near).sum(axis=(1, 2)) / highest.sum(axis=(1, 2))
+    return np.where(masks.any(axis=(1, 2)), hits, np.nan)
+
+
+def energy_inside_mask(maps, masks):
+    """The part of each map's saliency that lies on the mask: float64 [B] in [0, 1].
+
+    maps: [B, h, w] or [B, H, W, C]; masks: bool [B, H, W]. A map of zeros prefers no place and scores what a uniform
+    one does, the mask's share of the picture. NaN where a mask is empty.
+    Source: Wang et al. 2020, "Score-CAM" (energy-based pointing game); with masks for boxes it is the relevance mass
+    accuracy of Arras et al. 2022, "CLEVR-XAI". Both take positive maps; for signed ones, ours is the magnitude.
+    """
+    heat, masks = _with_masks(maps, masks)
+    total = heat.sum(axis=(1, 2))
+    inside = (heat * masks).sum(axis=(1, 2))
+    shares = np.divide(inside, total, out=masks.mean(axis=(1, 2)), where=total > 0)
+    return np.where(masks.any(axis=(1, 2)), shares, np.nan)
+
+
+def energy_over_chance(maps, masks):
+    """`energy_inside_mask` divided by the mask's share of the picture: 1 is what a uniform map has. float64 [B].
+
+    Ours; it makes small and large masks comparable.
+    """
+    masks = _bool_masks(masks)
+    return energy_inside_mask(maps, masks) / masks.mean(axis=(1, 2))
+
+
+def times_chance(maps, masks):
+    """How many times better than chance maps find their masks: {"hits", "energy"}, plain floats; 1 is chance.
+
+    hits: how often the peak is on the mask (`pointing_game`), over the masks' mean share of the picture; energy: the
+    median of `energy_over_chance`. maps, masks as there; masks that are empty raise ValueError.
+    """
+    masks = _bool_masks(masks)
+    if not masks.any(axis=(1, 2)).all():
+        raise ValueError("masks: some are empty; a map can only find what is in the picture: leave those out")
+    return {
+        "hits": float(pointing_game(maps, masks).mean() / masks.mean()),
+        "energy": float(np.median(energy_over_chance(maps, masks))),
+    }
+
+
+def _with_masks(maps, masks):
+    """Saliency in the masks' size, and the masks; the batches have to agree."""
+    masks = _bool_masks(masks)
+    heat = saliency(maps, masks.shape[1:])
+    if len(heat) != len(masks):
+        raise ValueError(f"masks: {len(masks)} for {len(heat)} maps; one mask a map is wanted")
+    return heat, masks
+
+
+def _bool_masks(masks):
+    masks = np.asarray(masks)
+    if masks.dtype != bool or masks.ndim != 3:
+        raise ValueError(f"masks: {masks.dtype} {masks.shape}; bool [B, H, W] is wanted, e.g. masks > 0.5")
+    return masks

@@ -1,0 +1,73 @@
+"""Completeness, cost and intervals, and explaining many pictures a batch at a time."""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+from scipy import stats
+
+from helpers.training.batches import slices
+
+
+def completeness_gap(maps, scores):
+    """How far each map's mean is from the score it claims to be made of, relative to that score: float64 [B].
+
+    maps: [B, ...], signed; scores: [B]; for CAM the logit without the dense bias. Source: GCM paper, equation (3).
+    """
+    scores = np.asarray(scores, np.float64)
+    gaps = np.abs(np.asarray(maps, np.float64).reshape(len(scores), -1).mean(axis=1) - scores)
+    return np.divide(gaps, np.abs(scores), out=np.where(gaps > 0, np.inf, 0.0), where=scores != 0)
+
+
+def time_in_forward_passes(explain, predict, images, classes, rounds=15):
+    """What an explanation of `images` costs, in calls of predict(images): the median of interleaved rounds, float."""
+    explain(images, classes), predict(images)  # whatever has to be traced is
+    return float(np.median([_seconds(explain, images, classes) / _seconds(predict, images) for _ in range(rounds)]))
+
+
+def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
+    """Percentile interval of the mean of values [B]: (low, high). To compare two methods, give their differences.
+
+    Raises ValueError for NaN: leave out what has no score. Source: Efron and Tibshirani 1993, chapter 13.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not len(values) or np.isnan(values).any():
+        raise ValueError(
+            f"values: shape {values.shape}, {np.isnan(values).sum()} of them NaN; one number a picture is "
+            "wanted: leave out pictures with an empty mask"
+        )
+    if len(values) == 1:  # scipy wants two
+        return float(values[0]), float(values[0])
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def explain_all(explain, images, classes=None, batch_size=16):
+    """explain(images, classes) for any number of pictures, a batch at a time; classes: int, [B] ints, or None.
+
+    images: an array [B, H, W, C], or a model's own list, tuple or dict of inputs. Raises ValueError for no pictures.
+    """
+    length = len(tf.nest.flatten(images)[0])
+    chosen = None if classes is None else np.broadcast_to(classes, length)
+    return np.concatenate(
+        [
+            explain(
+                tf.nest.map_structure(lambda leaf, batch=batch: leaf[batch], images),
+                None if classes is None else chosen[batch],
+            )
+            for batch in slices(length, batch_size)
+        ]
+    )
+
+
+def _seconds(function, *arguments):
+    started = time.perf_counter()
+    np.asarray(function(*arguments))
+    return time.perf_counter() - started

@@ -1,0 +1,93 @@
+"""What the class's score does while the pixels a map marks are changed: deletion and insertion."""
+
+import numpy as np
+from scipy import ndimage
+
+from helpers.maps import saliency
+from helpers.tracing.explainer import class_vector
+from helpers.training.batches import predict_all, slices
+
+
+def mean_colour(images):
+    """Baseline for `deletion_curve`: each picture [B, H, W, C] as its own mean colour everywhere."""
+    images = np.asarray(images)
+    return np.broadcast_to(images.mean(axis=(1, 2), keepdims=True), images.shape)
+
+
+def blurred(images, sigma=None):
+    """Baseline for `insertion_curve`: pictures [B, H, W, C] under a Gaussian blur.
+
+    sigma: in pixels, a sixteenth of the shorter side by default; RISE takes 5 of 224, which leaves textures readable.
+    """
+    sigma = min(images.shape[1:3]) / 16 if sigma is None else sigma
+    return ndimage.gaussian_filter(np.asarray(images), (0, sigma, sigma, 0), mode="nearest")
+
+
+def deletion_curve(predict, images, maps, classes, baselines, steps=10, ends=None, batch_size=32):
+    """The class's score while the picture turns into its baseline, most salient pixels first. Small area: good map.
+
+    predict: f(float32 [b, H, W, C]) -> [b, N], best compiled; probabilities in the source. maps: [B, h, w] or
+    [B, H, W, C]. classes: int, [B] ints, or None for the one predicted for the whole picture; of a single unit p give
+    [1 - p, p] as `predict`. baselines: [B, H, W, C],
+    `mean_colour(images)` or `blurred(images)`. Equal values follow each other in an order drawn once by lot, the same
+    for all maps. ends: predict's scores of images and of baselines, two [B, N], which are the same for all maps.
+    Returns fractions [steps + 1], (k / steps)², closer together where curves are steep, and curves, float64
+    [B, steps + 1]. Source: Petsiuk et al. 2018, "RISE", causal metrics.
+    """
+    fractions, scores = _perturbed(predict, images, baselines, maps, steps, ends, batch_size)
+    return fractions, _of_classes(scores, classes, whole=scores[:, 0])
+
+
+def insertion_curve(predict, images, maps, classes, baselines, steps=10, ends=None, batch_size=32):
+    """The class's score while the baseline turns into the picture, most salient pixels first. Large area: good map.
+
+    Arguments, results and source as for `deletion_curve`; the source's baseline is `blurred(images)`.
+    """
+    ends = None if ends is None else ends[::-1]
+    fractions, scores = _perturbed(predict, baselines, images, maps, steps, ends, batch_size)
+    return fractions, _of_classes(scores, classes, whole=scores[:, -1])
+
+
+def area(fractions, curves):
+    """Area under curves [B, K] over fractions [K], by the trapezoidal rule: float64 [B]."""
+    return np.trapezoid(curves, fractions, axis=-1)
+
+
+def _ranks(heat):
+    """The place of each pixel in the order of heat [B, H, W], 0 for the highest: int32 [B, H, W]."""
+    batch, pixels = len(heat), heat[0].size
+    lot = np.random.default_rng(0).permutation(pixels)  # reading order would favour the top of the picture
+    order = lot[np.argsort(-heat.reshape(batch, -1)[:, lot], axis=1, kind="stable")]
+    ranks = np.empty((batch, pixels), np.int32)
+    np.put_along_axis(ranks, order, np.arange(pixels, dtype=np.int32)[None], axis=1)
+    return ranks.reshape(heat.shape)
+
+
+def _perturbed(predict, start, end, maps, steps, ends, batch_size):
+    """Fractions [steps + 1] and the scores [B, steps + 1, N] of `start` with that part of `end`'s pixels."""
+    start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
+    if start.shape != end.shape or len(start) != len(maps) or steps < 2:
+        raise ValueError(
+            f"images and baselines {start.shape} and {end.shape}, {len(maps)} maps, {steps} steps; the "
+            "first two have to be the same [B, H, W, C], maps one a picture, steps at least 2"
+        )
+    fractions, ranks = (np.arange(steps + 1) / steps) ** 2, _ranks(saliency(maps, start.shape[1:3]))
+    counts = np.round(fractions[1:-1] * ranks[0].size)
+    picture, step = (index.ravel() for index in np.indices((len(start), len(counts))))
+    scores = []
+    for batch in slices(len(picture), batch_size):
+        chosen = picture[batch]
+        replaced = (ranks[chosen] < counts[step[batch], None, None])[..., None]
+        scores.append(np.asarray(predict(np.where(replaced, end[chosen], start[chosen])), np.float64))
+    inner = np.concatenate(scores).reshape(len(start), len(counts), -1)
+    if ends is None:
+        ends = [predict_all(predict, images, batch_size) for images in (start, end)]
+    first, last = ends
+    return fractions, np.concatenate([first[:, None], inner, last[:, None]], axis=1)
+
+
+def _of_classes(scores, classes, whole):
+    """Scores [B, K] of the wanted classes among scores [B, K, N]; those predicted in `whole` [B, N] for None."""
+    known = "predict gives the classes"
+    chosen = whole.argmax(axis=-1) if classes is None else class_vector(classes, len(scores), scores.shape[-1], known)
+    return np.take_along_axis(scores, chosen[:, None, None], axis=2)[..., 0]

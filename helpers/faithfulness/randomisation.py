@@ -1,0 +1,73 @@
+"""Does a map change when the network forgets? Sanity checks (Adebayo et al. 2018)."""
+
+import numpy as np
+import tensorflow as tf
+from scipy import stats
+
+from helpers import tracing
+from helpers.faithfulness.measuring import explain_all
+from helpers.maps import saliency
+
+
+def spearman(maps, others):
+    """Rank correlation of each map with its counterpart: float64 [B] in [-1, 1], tied values sharing their mean rank.
+
+    maps, others: [B, ...] of the same shape. A constant map has no order: 0 beside any other map, 1 beside another
+    constant one. Source: Spearman 1904; the first similarity of Adebayo et al. 2018.
+    """
+    pairs = zip(*(np.reshape(some, (len(some), -1)) for some in (maps, others)), strict=True)
+    return np.array([_rank_correlation(first, second) for first, second in pairs])
+
+
+def _rank_correlation(first, second):
+    constant = np.ptp(first) == 0, np.ptp(second) == 0
+    return float(all(constant)) if any(constant) else stats.spearmanr(first, second).statistic
+
+
+def model_randomisation(model, explain, images, classes, layers=None, seed=0):
+    """How alike the maps stay while the model forgets, layer by layer from the top. Low: the map shows the model.
+
+    explain: an explainer of `model`. classes: int or [B] ints, the same throughout (predicted ones would change with
+    the weights: ValueError for None). layers: which ones and in which
+    order, e.g. GCM's blocks; default: all that have weights, last executed first. Each forgets by having the entries
+    of its weights shuffled, so their distribution stays (the source draws them anew); those above stay shuffled
+    (cascading); alike: `spearman`. The weights are put back, also after an exception.
+    Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
+    """
+    if classes is None:
+        raise ValueError("classes: an int or one for each picture is wanted, e.g. those predicted before")
+    original = saliency(explain_all(explain, images, classes))
+    before = model.get_weights()
+    rng, alike = np.random.default_rng(seed), {}
+    try:
+        for path, layer in _top_down(model, images, layers).items():
+            layer.set_weights([rng.permutation(weight.ravel()).reshape(weight.shape) for weight in layer.get_weights()])
+            alike[path] = spearman(original, saliency(explain_all(explain, images, classes)))
+    finally:
+        model.set_weights(before)
+    return alike
+
+
+def label_randomisation(explain, explain_shuffled, images, classes):
+    """How alike the maps of a model are to those of its twin, trained on shuffled labels: float64 [B].
+
+    explain, explain_shuffled: the same method on the one and on the other. Low: the map shows what was learned.
+    Source: Adebayo et al. 2018, section 4.
+    """
+    return spearman(*(saliency(explain_all(one, images, classes)) for one in (explain, explain_shuffled)))
+
+
+def _top_down(model, images, layers):
+    """{path: layer} of `layers`, or of all layers that hold weights themselves, the last executed first."""
+    paths = tracing.layer_paths(model)
+    if layers is not None:
+        chosen = [tracing.find_layer(model, layer) for layer in layers]
+        return {next(path for path, own in paths.items() if own is layer): layer for layer in chosen}
+    calls = []
+    record = tf.function(lambda inputs: calls.extend(tracing.trace(model, inputs).calls), autograph=False)
+    record.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))
+    return {call.path: call.layer for call in reversed(calls) if call.path and _holds_weights(call.layer)}
+
+
+def _holds_weights(layer):
+    return bool(layer.weights) and not any(inner.weights for inner in tracing.layer_paths(layer).values())

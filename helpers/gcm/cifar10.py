@@ -1,0 +1,200 @@
+"""CIFAR-10 from the official binary files or Keras' download, and the paper's augmentation."""
+
+import os
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from helpers import paths
+from helpers.training import batches
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+RECORD = 1 + 32 * 32 * 3  # a label byte, then the R, G and B planes, row by row
+TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+TEST_FILE = "test_batch.bin"
+EXAMPLES = paths.NOTEBOOKS / "pictures" / "horse_swan_truck.png"  # three test pictures (JPEG copies), side by side
+
+
+class Cifar10(NamedTuple):
+    """Pictures uint8 [N,32,32,3], labels int32 [N]; `source` says in words where they come from."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    source: str
+
+    @property
+    def is_real(self):
+        """False for the drawn stand-in."""
+        return not self.source.startswith("drawn")
+
+    def first(self, train=None, test=None):
+        """The same data with only the first pictures of each part (None: all of them). ValueError below zero."""
+        if min(train or 0, test or 0) < 0:
+            raise ValueError(f"first(train={train}, test={test}): a number of pictures is at least 0")
+        return self._replace(
+            train_images=self.train_images[:train],
+            train_labels=self.train_labels[:train],
+            test_images=self.test_images[:test],
+            test_labels=self.test_labels[:test],
+        )
+
+
+def load(folder=None):
+    """CIFAR-10 from `folder`, else CIFAR10_DIR, else data/cifar-10-batches-bin, else by Keras' download.
+
+    Where none of them works a message says how to get it, and the drawn stand-in of `drawn()` is returned: `.is_real`
+    is False and `.source` says so.
+    Raises FileNotFoundError (a batch is missing) and ValueError (wrong size, label out of range) for a folder that
+    is there and is not CIFAR-10: such a folder is never passed over in silence.
+    """
+    folder = folder or os.environ.get("CIFAR10_DIR")
+    if folder or (paths.DATA / "cifar-10-batches-bin").is_dir():
+        return read_binary(folder or paths.DATA / "cifar-10-batches-bin")
+    try:
+        (train_images, train_labels), (test_images, test_labels) = keras.datasets.cifar10.load_data()
+    except Exception as error:  # Keras raises a bare Exception when the network or the server is away
+        print(f"{HOW_TO_GET_IT} (Keras' download: {error})")
+        return drawn()
+    return Cifar10(
+        train_images,
+        train_labels[:, 0].astype("int32"),
+        test_images,
+        test_labels[:, 0].astype("int32"),
+        "CIFAR-10 by Keras' download",
+    )
+
+
+HOW_TO_GET_IT = (
+    "CIFAR-10 is not here, so a drawn stand-in is used. Two ways to get it: set CIFAR10_DIR to the "
+    "unpacked binary version (cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html), "
+    "or go online once and let Keras download it."
+)
+
+
+def read_binary(folder):
+    """CIFAR-10 from a folder in the official binary layout (no pickle is read). Errors as in `load`."""
+    folder = paths.given(folder).resolve()
+    train = np.concatenate([_records(folder / name) for name in TRAIN_FILES])
+    test = _records(folder / TEST_FILE)
+    return Cifar10(*_split_records(train), *_split_records(test), f"CIFAR-10 binary files in {folder.name}")
+
+
+def drawn(train=500, test=100, seed=10):
+    """A drawn stand-in with ten classes (a shape and a colour each), so that everything runs without CIFAR-10.
+
+    train, test: pictures a class. It says nothing about CIFAR-10 and is labelled so in `source`.
+    """
+    rng = np.random.default_rng(seed)
+    train_images, train_labels = _draw(rng, train)
+    test_images, test_labels = _draw(rng, test)
+    return Cifar10(train_images, train_labels, test_images, test_labels, "drawn stand-in (no CIFAR-10 here)")
+
+
+def find_examples(images):
+    """Where among `images`, uint8 [N,32,32,3], the notebooks' horse, swan and truck are: three ints.
+
+    They are found by their looks, as the most alike, because copies of CIFAR-10 differ in order and compression.
+    """
+    with Image.open(EXAMPLES) as strip:
+        wanted = np.split(np.asarray(strip, np.float32), 3, axis=1)
+    return [int(np.argmin([np.abs(part - one).mean() for part in images])) for one in wanted]
+
+
+def augment(images, seed):
+    """The paper's augmentation (Table 2): zero-pad by 4, crop 32x32 at random, flip left-right at random.
+
+    images [B,H,W,3] of any dtype -> the same shape and dtype; seed: two integers, the same seed the same crops.
+    """
+    batch, height, width = tf.shape(images)[0], tf.shape(images)[1], tf.shape(images)[2]
+    padded = tf.pad(images, [[0, 0], [4, 4], [4, 4], [0, 0]])
+    draws = tf.random.stateless_uniform([3, batch], seed, maxval=18, dtype=tf.int32)
+    rows = draws[0][:, None] % 9 + tf.range(height)
+    columns = draws[1][:, None] % 9 + tf.range(width)
+    columns = tf.where(draws[2][:, None] % 2 == 1, columns[:, ::-1], columns)
+    return tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
+
+
+def training_batches(images, labels, batch_size=128, seed=0, augmented=True):
+    """The function epoch -> tf.data of (float32 [B,32,32,3] in [0,1], int32 [B]), a pure function of (seed, epoch).
+
+    images: uint8 [N,32,32,3]; labels: int [N]. Raises ValueError for others.
+    """
+    _check(images, labels)
+    arrays = tf.constant(images), tf.constant(labels)
+
+    def epoch_batches(epoch):
+        def prepare(step, images, labels):
+            return batches.unit(augment(images, batches.lots(seed, epoch, step)) if augmented else images), labels
+
+        order = np.random.default_rng([seed, epoch]).permutation(len(images))
+        return batches.batches(arrays, batch_size, order, prepare)
+
+    return epoch_batches
+
+
+def test_batches(images, labels, batch_size=500):
+    """tf.data of (float32 [B,32,32,3] in [0,1], int32 [B]) in the given order; images and labels as above."""
+    _check(images, labels)
+    return batches.batches((images, labels), batch_size, prepare=lambda _, *rows: (batches.unit(rows[0]), rows[1]))
+
+
+def _check(images, labels):
+    if images.dtype != np.uint8 or labels.shape != (len(images),):
+        raise ValueError(
+            f"images: {images.dtype} {images.shape}, labels: {labels.shape}; "
+            "uint8 [N,32,32,3] in 0 to 255 and one label for each are wanted"
+        )
+
+
+def _records(path):
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path.name} is missing in {path.parent}: the binary version has "
+            f"{', '.join(TRAIN_FILES)} and {TEST_FILE}; unpack the archive again"
+        )
+    raw = np.fromfile(path, dtype=np.uint8)
+    if raw.size == 0 or raw.size % RECORD:
+        raise ValueError(
+            f"{path.name}: {raw.size} bytes is not a whole number of records of {RECORD} bytes; "
+            "is this the *binary* version, and was the download complete?"
+        )
+    records = raw.reshape(-1, RECORD)
+    if records[:, 0].max() >= len(CLASSES):
+        raise ValueError(
+            f"{path.name}: label {records[:, 0].max()}; CIFAR-10 has the labels 0 to 9 "
+            "(CIFAR-100 files have two label bytes)"
+        )
+    return records
+
+
+def _split_records(records):
+    pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(pixels), records[:, 0].astype("int32")
+
+
+def _draw(rng, per_class):
+    labels = np.tile(np.arange(10, dtype="int32"), per_class)
+    rows, columns = np.mgrid[:32, :32]
+    images = np.empty((len(labels), 32, 32, 3), np.uint8)
+    for index, label in enumerate(labels):
+        centre = rng.uniform(12, 20, 2)
+        y, x = (rows - centre[0]) / rng.uniform(6, 10), (columns - centre[1]) / rng.uniform(6, 10)
+        shape = _SHAPES[label % 5](x, y)
+        colour = np.array([220, 90, 60] if label < 5 else [60, 110, 220]) * rng.uniform(0.7, 1.1)
+        ground = rng.uniform(60, 200) + rng.normal(0, 12, (32, 32, 3))
+        images[index] = np.clip(np.where(shape[..., None], colour + rng.normal(0, 12, (32, 32, 3)), ground), 0, 255)
+    return images, labels
+
+
+_SHAPES = (
+    lambda x, y: x**2 + y**2 < 1,  # disc
+    lambda x, y: np.maximum(abs(x), abs(y)) < 0.9,  # square
+    lambda x, y: abs(x) + abs(y) < 1.1,  # diamond
+    lambda x, y: np.minimum(abs(x), abs(y)) < 0.3,  # cross
+    lambda x, y: (x**2 + y**2 < 1.1) & (x**2 + y**2 > 0.4),  # ring
+)

@@ -1,0 +1,70 @@
+"""The networks of the paper's experiments: GCM's variants, the comparison CNN, and the trained ones."""
+
+import keras
+from keras import layers
+
+from helpers.gcm.model import ENCODER, GCM, block, checked_count
+from helpers.training import shipped
+
+CNN_WIDTHS = [16, 18, 18, 18, 37, 37, 37, 74, 74, 74]  # section 4.4: from layer 2 on 1.16 x the encoder, truncated
+VARIANTS = {
+    "gcm": lambda: GCM(10),
+    "gcm-clipped": lambda: GCM(10, clip=True),
+    "gcm-separate": lambda: GCM(10, decoder="separate"),
+    "cnn": lambda: comparison_cnn(10),
+}
+SHIPPED = {
+    "gcm": ("gcm", 60),
+    "gcm-clipped": ("gcm-clipped", 60),
+    "cnn": ("cnn", 60),
+    "gcm-180": ("gcm", 180),
+    "cnn-180": ("cnn", 180),
+}
+
+
+def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS):
+    """The CNN of section 4.4: the encoder 1.16 times as wide from layer 2 on, GAP, dense, softmax.
+
+    Images [B,H,W,3] in [0,1] -> probabilities [B,num_classes], float32; 164,258 parameters for ten classes.
+    Centring ("the CNN alone gets centred pixels") is its first layer: `mean` is the training set's mean colour.
+    widths: channels of layers 1 to 10. Raises ValueError for less than one class.
+    """
+    blocks = [
+        block(number, width, strides)
+        for number, (width, (_, strides)) in enumerate(zip(widths, ENCODER, strict=True), start=1)
+    ]
+    return keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            layers.Normalization(mean=mean, variance=(1.0, 1.0, 1.0), dtype="float32", name="centring"),
+            *blocks,
+            layers.GlobalAveragePooling2D(name="gap"),
+            layers.Dense(checked_count(num_classes), name="dense"),
+            layers.Activation("softmax", dtype="float32", name="softmax"),
+        ],
+        name="comparison_cnn",
+    )
+
+
+def untrained(name):
+    """A fresh network of `VARIANTS` for CIFAR-10, built for 32x32 RGB pictures. Raises ValueError for another name."""
+    if name not in VARIANTS:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(VARIANTS)}")
+    model = VARIANTS[name]()
+    if not model.built:
+        model.build((None, 32, 32, 3))
+    return model
+
+
+def load_trained(name):
+    """A network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped", "cnn", "gcm-180" or "cnn-180".
+
+    The first three had 60 epochs each, so that they can be compared; the last two the paper's 180. Recipe, accuracy
+    and checksum are in weights/README.md. It computes in Keras' global dtype policy. Raises ValueError for another
+    name, FileNotFoundError where the weights are missing, OSError where the file is damaged.
+    """
+    if name not in SHIPPED:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(SHIPPED)}")
+    variant, epochs = SHIPPED[name]
+    command = f'make train-gcm VARIANT={variant} EPOCHS={epochs} ARGS="--ship {name}"'
+    return shipped.restore(untrained(variant), name, command)

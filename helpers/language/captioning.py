@@ -1,0 +1,237 @@
+"""A network that writes a sentence about a picture, and the scores that tell explainers what to explain (blog, 3-1).
+
+The sentence is a row of numbers, `tokens` int32 [LENGTH]: start, the words, end, padding (see `vocabulary`).
+Derived in notebook 06.
+"""
+
+import keras
+import numpy as np
+import sacrebleu
+import tensorflow as tf
+from keras import layers
+
+from helpers import training
+from helpers.language import sentences
+from helpers.language.encoder import build_vision
+from helpers.language.vocabulary import END, PAD, START, Vocabulary, words_of
+from helpers.training import batches as feed
+from helpers.training import shipped
+
+LENGTH = 18  # of the longest caption, start and end included
+VOCABULARY = Vocabulary(sentences.all_words())
+BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
+NAME = "captioning"
+
+
+def build_captioner(vocabulary_size=None, length=LENGTH, size=96, units=128, vision=None):
+    """Picture and the words so far to the log-probabilities of the next word, untrained.
+
+    vocabulary_size: by default that of VOCABULARY; vision: a CNN in place of `encoder.build_vision(size, units)`.
+    Inputs: picture float32 [B, size, size, 3] in [0, 1], tokens int32 [B, length - 1]; output: log-probabilities
+    float32 [B, length - 1, vocabulary_size], at place t those of token t + 1 given the tokens 0 to t (teacher forcing).
+    Two sub-models: `vision`, the CNN, gives the picture's vector; `language`, an LSTM, sees it beside every word.
+    """
+    vision = vision or build_vision(size, units)
+    picture = keras.Input(vision.input_shape[1:], name="picture")
+    tokens = keras.Input((length - 1,), dtype="int32", name="tokens")
+    language = _language(vocabulary_size or len(VOCABULARY), length - 1, vision.output_shape[-1], units)
+    return keras.Model([picture, tokens], language([vision(picture), tokens]), name="captioner")
+
+
+def _language(vocabulary_size, steps, vector_size, units):
+    vector = keras.Input((vector_size,), name="vector")
+    tokens = keras.Input((steps,), dtype="int32", name="tokens")
+    words = layers.Embedding(vocabulary_size, 64, name="word_vectors")(tokens)
+    seen = layers.RepeatVector(steps, name="picture_beside_each_word")(vector)
+    states = layers.LSTM(units, return_sequences=True, name="lstm")(layers.Concatenate()([words, seen]))
+    logits = layers.Dense(vocabulary_size, name="logits")(states)
+    log_probs = layers.Activation("log_softmax", dtype="float32", name="log_probs")(logits)
+    return keras.Model([vector, tokens], log_probs, name="language")
+
+
+def load():
+    """The shipped captioner, trained by `scripts/train_small.py captioning`. Errors as in `shipped.restore`."""
+    return shipped.restore(build_captioner(), NAME, "python scripts/train_small.py captioning")
+
+
+@keras.saving.register_keras_serializable("helpers")
+class RealWords(keras.Layer):
+    """Log-probabilities [B, T, V] at the places of tokens [B, T] that are no padding: [places, V]."""
+
+    def call(self, log_probs, tokens):
+        return tf.boolean_mask(log_probs, tokens != PAD)
+
+
+def train(captioner, run, images, captions, epochs=EPOCHS, seed=0, progress=True):
+    """Train on pictures uint8 [N, size, size, 3] and their captions in the folder `run`; returns the history.
+
+    Teacher forcing: each next word is learned given the true ones before it. Adam, learning rate falling from
+    LEARNING_RATE to 0 on a cosine, pictures mirrored at random. Resumes; see `training.fit`, whose accuracy is that of
+    the next words here.
+    """
+    picture, tokens = captioner.inputs
+    words = keras.Model([picture, tokens], RealWords(name="real_words")(captioner.output, tokens))
+    numbers = VOCABULARY.encode(captions, LENGTH, marks=True)
+    recipe = {"network": "captioner", "scenes": len(images), "epochs": epochs, "seed": seed, "batch_size": BATCH_SIZE}
+    return training.fit(
+        words,
+        keras.optimizers.Adam(),
+        run,
+        lambda epoch: batches(images, numbers, seed, epoch),
+        epochs,
+        from_logits=True,
+        recipe=recipe,
+        progress=progress,
+        learning_rate=training.cosine_schedule(epochs, LEARNING_RATE),
+    )
+
+
+def batches(images, tokens, seed=0, epoch=None):
+    """tf.data of ((pictures, tokens without the end), the next words [places]); shuffled and mirrored for an epoch."""
+
+    def example(pictures, tokens):
+        before = tf.where(tokens[:, :-1] == END, PAD, tokens[:, :-1])
+        return (pictures, before), tf.boolean_mask(tokens[:, 1:], before != PAD)
+
+    return feed.scenes((images, tokens), BATCH_SIZE, example, seed, epoch)
+
+
+def greedy(next_words, count, length=LENGTH):
+    """Captions of `count` pictures, always the likeliest next word: tokens int [count, at most length].
+
+    next_words: f(tokens int [N, t], pictures int [N]) -> log-probabilities [N, V] of token t; pictures says which
+    picture each row is about.
+    """
+    tokens = np.full((count, 1), START)
+    while tokens.shape[1] < length and not (tokens == END).any(axis=1).all():
+        following = next_words(tokens, np.arange(count)).argmax(axis=-1)
+        following = np.where((tokens == END).any(axis=1), PAD, following)
+        tokens = np.concatenate([tokens, following[:, None]], axis=1)
+    return tokens
+
+
+def beam(next_words, picture=0, width=3, length=LENGTH):
+    """The `width` best captions of one picture found by beam search: [(tokens, log-probability)], best first.
+
+    next_words as for `greedy`. At every step the `width` likeliest beginnings stay. Scores include the end token and
+    are not divided by the length, as in NeuralTalk2.
+    """
+    beginnings, ended = [((START,), 0.0)], []
+    while beginnings and len(beginnings[0][0]) < length and (len(ended) < width or beginnings[0][1] > ended[0][1]):
+        rows = np.array([tokens for tokens, _ in beginnings])
+        log_probs = next_words(rows, np.full(len(rows), picture))
+        longer = [
+            ((*tokens, word), score + float(row[word]))
+            for (tokens, score), row in zip(beginnings, log_probs, strict=True)
+            for word in range(len(row))
+        ]
+        best = sorted(longer, key=lambda one: -one[1])[:width]
+        ended = sorted(ended + [one for one in best if one[0][-1] == END], key=lambda one: -one[1])[:width]
+        beginnings = [one for one in best if one[0][-1] != END]
+    return ended or beginnings
+
+
+def write(captioner, images, width=1):
+    """Captions (str) of pictures float32 [B, H, W, 3] in [0, 1]: greedy, or by beam search where width is over 1."""
+    next_words = next_words_of(captioner, images)
+    if width == 1:
+        return [VOCABULARY.decode(tokens) for tokens in greedy(next_words, len(images))]
+    return [VOCABULARY.decode(beam(next_words, index, width)[0][0]) for index in range(len(images))]
+
+
+def next_words_of(captioner, images):
+    """The function `next_words` that `greedy` and `beam` ask; the CNN looks at each picture once."""
+    language = captioner.get_layer("language")
+    steps = language.inputs[1].shape[1]
+    vectors = captioner.get_layer("vision").predict(np.asarray(images), verbose=0)
+    signature = tf.TensorSpec([None, vectors.shape[1]]), tf.TensorSpec([None, steps], tf.int32)
+    log_probs = tf.function(lambda *inputs: language(inputs, training=False), input_signature=signature)
+
+    def next_words(tokens, pictures):
+        padded = np.pad(tokens, ((0, 0), (0, steps - tokens.shape[1])), constant_values=PAD)
+        return log_probs(vectors[pictures], padded.astype(np.int32)).numpy()[:, tokens.shape[1] - 1]
+
+    return next_words
+
+
+def scorer(captioner):
+    """A Keras model that gives the score of chosen words, for explainers: `GradCAM(scorer(captioner), score=total)`.
+
+    Inputs: picture [B, H, W, 3], tokens int32 [B, T] with start and end, chosen float32 [B, T], 1 at the tokens that
+    count. Output: the sum of their log-probabilities, each given the true tokens before it, float32 [B].
+    """
+    picture = keras.Input(captioner.inputs[0].shape[1:], name="picture")
+    length = captioner.inputs[1].shape[1] + 1
+    tokens = keras.Input((length,), dtype="int32", name="tokens")
+    chosen = keras.Input((length,), name="chosen")
+    log_probs = captioner([picture, tokens[:, :-1]])
+    of_tokens = keras.ops.take_along_axis(log_probs, tokens[:, 1:, None], axis=-1)[..., 0]
+    return keras.Model([picture, tokens, chosen], keras.ops.sum(of_tokens * chosen[:, 1:], axis=-1), name="scorer")
+
+
+def total(outputs):
+    """The score an explainer of a `scorer` explains: its output [B] as it is."""
+    return outputs
+
+
+def word_log_probs(captioner, images, tokens):
+    """Log-probability of each token but the first, given the true ones before it: float32 [B, T - 1], 0 at padding."""
+    tokens = np.asarray(tokens)
+    log_probs = captioner.predict([np.asarray(images), tokens[:, :-1]], verbose=0)
+    of_tokens = np.take_along_axis(log_probs, tokens[:, 1:, None], axis=-1)[..., 0]
+    return np.where(tokens[:, 1:] == PAD, 0, of_tokens)
+
+
+def caption_words(tokens):
+    """1 at the words of tokens [B, T], 0 at start, end and padding: what counts for a whole caption. float32."""
+    return (np.asarray(tokens) > END).astype(np.float32)
+
+
+def phrase_words(tokens, phrase):
+    """1 at the words of `phrase`, such as "red ginger", 0 elsewhere: float32 [B, T].
+
+    Raises ValueError for a caption that lacks it, and for an unknown word.
+    """
+    tokens, numbers = np.asarray(tokens), [VOCABULARY.number(word) for word in words_of(phrase)]
+    chosen = np.zeros(tokens.shape, np.float32)
+    for row, marks in zip(tokens, chosen, strict=True):
+        starts = [at for at in range(len(row) - len(numbers) + 1) if list(row[at : at + len(numbers)]) == numbers]
+        if not starts:
+            raise ValueError(f"{phrase!r} is not in the caption {VOCABULARY.decode(row)!r}")
+        marks[starts[0] : starts[0] + len(numbers)] = 1
+    return chosen
+
+
+def phrase_examples(scenes):
+    """Every ingredient named in the true captions of scenes, ready for a `scorer`'s explainer.
+
+    scenes: [dishes.Dish]. Returns (which scene int [M], the ingredients' names [M], inputs [pictures, tokens, chosen],
+    masks bool [M, H, W]).
+    """
+    pairs = [(index, part) for index, scene in enumerate(scenes) for part in sentences.visible(scene.masks)]
+    which, parts = np.array([index for index, _ in pairs]), [part for _, part in pairs]
+    tokens = VOCABULARY.encode([sentences.caption(scenes[index]) for index in which], LENGTH, marks=True)
+    chosen = np.concatenate(
+        [phrase_words(row[None], sentences.PHRASES[part]) for row, part in zip(tokens, parts, strict=True)]
+    )
+    pictures = np.stack([scenes[index].image for index in which]).astype(np.float32) / 255
+    return which, parts, [pictures, tokens, chosen], np.stack([scenes[i].masks[part] for i, part in pairs])
+
+
+def measure(captioner, images, captions, written=None):
+    """How good the captions are: {"exact": share written word for word, "words": share of the next words guessed
+    rightly given the true ones before, "bleu": corpus BLEU of 0 to 100 by sacrebleu}.
+
+    images: float32 [B, H, W, 3] in [0, 1]; captions: the true ones; written: default greedily.
+    """
+    written = written or write(captioner, images)
+    data = batches((255 * images).round().astype(np.uint8), VOCABULARY.encode(captions, LENGTH, marks=True))
+    guessed = [
+        (tf.boolean_mask(captioner(inputs, training=False), inputs[1] != PAD), following) for inputs, following in data
+    ]
+    right = np.concatenate([log_probs.numpy().argmax(-1) == following for log_probs, following in guessed])
+    return {
+        "exact": float(np.mean([ours == true for ours, true in zip(written, captions, strict=True)])),
+        "words": float(right.mean()),
+        "bleu": sacrebleu.corpus_bleu(written, [captions]).score,
+    }

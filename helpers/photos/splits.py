@@ -1,0 +1,58 @@
+"""Which picture goes into which split: seeded, balanced, groups of near-duplicates kept together."""
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+
+NAMES = ("train", "validation", "test")
+
+
+def check_counts(counts):
+    """Raise ValueError unless `counts` are three positive numbers: pictures a class in each of the splits NAMES."""
+    if len(counts) != 3 or min(counts) < 1:
+        raise ValueError(f"counts {counts}: three positive numbers are wanted, (train, validation, test) a class")
+
+
+def assign(classes, groups, keys, counts, seed=0):
+    """The split's name for each of N pictures, "" where the splits have no room.
+
+    classes: class of each picture; groups: int [N], pictures of one group never lie in two splits; keys: text [N], for
+    example checksums: what is drawn follows from (seed, key) alone; counts: wanted in each split, a class.
+    Splits stay short where there are too few pictures: callers check.
+    """
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    drawn = sorted(members, key=lambda group: min(_lot(seed, keys[index]) for index in group))
+    room = {name: dict.fromkeys(classes, count) for name, count in zip(NAMES, counts, strict=True)}
+    split_of = [""] * len(classes)
+    for group in _large_first(drawn, classes, sum(counts)):
+        best = _roomiest(room, Counter(classes[index] for index in group), counts)
+        for index in group:
+            if room[best][classes[index]]:
+                room[best][classes[index]] -= 1
+                split_of[index] = best
+    return split_of
+
+
+def _lot(seed, key):
+    return hashlib.sha256(f"{seed} {key}".encode()).digest()
+
+
+def _large_first(drawn, classes, needed):
+    """The groups that suffice for every class, largest first so that each finds a split with room; then the others."""
+    have, enough = dict.fromkeys(classes, 0), 0
+    while enough < len(drawn) and min(have.values()) < needed:
+        for index in drawn[enough]:
+            have[classes[index]] += 1
+        enough += 1
+    return sorted(drawn[:enough], key=len, reverse=True) + drawn[enough:]
+
+
+def _roomiest(room, wanted, counts):
+    """The split that takes most of a group; of those the one with the largest share of its room left."""
+
+    def taken_and_left(name):
+        taken = sum(min(room[name][label], number) for label, number in wanted.items())
+        return taken, sum(room[name][label] for label in wanted) / counts[NAMES.index(name)]
+
+    return max(NAMES, key=taken_and_left)

@@ -1,0 +1,13 @@
+"""Every picture of the project, in one look. Arrays in, `Axes` or `Figure` out."""
+
+from helpers.plots.charts import (
+    confusion_matrix,
+    learning_curves,
+    score_bars,
+    score_curves,
+    score_intervals,
+    share_bars,
+)
+from helpers.plots.pictures import gradient_colours, show_gradient, show_heat, show_image, show_signed
+from helpers.plots.sheets import case_row, contributions, map_gallery, positive_contributions, show_grid
+from helpers.plots.style import CLASS_COLOURS, HEAT, SIGNED, WIDTH, save_figure

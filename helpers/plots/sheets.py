@@ -1,0 +1,119 @@
+"""Many pictures in one figure: the blog's rows, the paper's figures, galleries."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from helpers.plots.charts import score_bars
+from helpers.plots.pictures import highest, show_gradient, show_heat, show_image
+from helpers.plots.style import WIDTH
+
+
+def case_row(axes, image, scores, heat_map, guided, class_names, credit=""):
+    """Draw the blog's row of four into `axes` [>= 4]: picture, score bars, Grad-CAM, Guided Grad-CAM (section 4.4).
+
+    image: uint8 [H, W, 3]; scores: [N] probabilities; heat_map: Grad-CAM [h, w]; guided: Guided Grad-CAM [H, W, 3].
+    """
+    show_image(axes[0], image)
+    axes[0].set_xlabel(credit, fontsize=7)
+    score_bars(axes[1], scores, class_names)
+    show_heat(axes[2], heat_map, image=image)
+    show_gradient(axes[3], guided)
+
+
+def contributions(images, maps, scores, class_names, true_classes):
+    """Draw Class Contribution Maps as the GCM paper's Figures 6 and 7 do; returns the Figure.
+
+    images [P, H, W, 3] in [0, 1]; maps [P, N, H, W, 3], signed; scores [P, N]. A row a picture for the positive parts
+    and, where any map is negative, one below for the negative parts; each class with its score, a red frame on the
+    true class. One scale a picture, linear and clipped at the maps' 99.5th percentile, so that brightness compares
+    classes: over the picture stands the contribution that is drawn white.
+    """
+    signs = (1, -1) if np.min(maps) < 0 else (1,)
+    figure, axes = plt.subplots(
+        len(signs) * len(images),
+        len(class_names) + 1,
+        squeeze=False,
+        figsize=(WIDTH, (0.95 * len(signs) + 0.25) * len(images)),
+    )
+    for index, rows in enumerate(np.split(axes, len(images))):
+        scale = highest(maps[index])
+        show_image(rows[0, 0], images[index])
+        rows[0, 0].set_title(f"{class_names[true_classes[index]]}\nwhite: {scale:.0f}", fontsize=8)
+        for row, sign in zip(rows, signs, strict=True):
+            for axis, contribution in zip(row[1:], maps[index], strict=True):
+                show_image(axis, np.maximum(sign * contribution, 0) / scale)
+            _frame(row[true_classes[index] + 1])
+        for axis, name, score in zip(rows[0, 1:], class_names, scores[index], strict=True):
+            axis.set_title(f"{name}\n{_signed(score)}", fontsize=8)
+        for axis in rows[1:, 0]:
+            axis.axis("off")
+            axis.text(
+                0.5, 0.5, "above: +\nhere: \u2212", fontsize=8, ha="center", va="center", transform=axis.transAxes
+            )
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.02)
+    return figure
+
+
+def positive_contributions(images, maps, titles=None, columns=4):
+    """Draw pictures [P, H, W, 3] in [0, 1], each beside the positive part of a map [P, H, W, 3] (Figure 8).
+
+    Each map is scaled by its own 99.5th percentile: brightness compares places in a picture, not pictures.
+    Returns the Figure.
+    """
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, 2 * columns, figsize=(WIDTH, rows * (WIDTH / 2 / columns + 0.3)), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, image in enumerate(images):
+        left, right = axes[index // columns, 2 * (index % columns) :][:2]
+        positive = np.maximum(maps[index], 0)
+        show_image(left, image)
+        left.set_title(titles[index] if titles else "", fontsize=8)
+        show_image(right, positive / highest(positive))
+    return figure
+
+
+def map_gallery(images, maps, rows=None):
+    """Draw pictures [P, H, W, 3] and beside each its maps; returns the Figure.
+
+    maps: {method: [P, h, w], >= 0, or [P, H, W, 3], signed}; a map on the heat scale up to its own 99.5th percentile,
+    a gradient as `show_gradient` does. rows: a title for each picture.
+    """
+    columns = -(-(len(maps) + 1) // 2)
+    figure, axes = plt.subplots(
+        2 * len(images), columns, figsize=(WIDTH, 2 * len(images) * (WIDTH / columns + 0.25)), squeeze=False
+    )
+    for index, image in enumerate(images):
+        places = axes[2 * index : 2 * index + 2].ravel()
+        for place in places:
+            place.axis("off")
+        show_image(places[0], image, rows[index] if rows else None)
+        for place, (name, drawn) in zip(places[1:], maps.items(), strict=False):
+            if np.ndim(drawn) == 4:
+                show_gradient(place, drawn[index], name)
+            else:
+                show_heat(place, drawn[index], name, vmax=np.percentile(drawn[index], 99.5))
+    for title in (axis.title for axis in axes.flat):
+        title.set_fontsize(9)
+    return figure
+
+
+def show_grid(images, titles=None, columns=8, size=1.2):
+    """Draw pictures [N, H, W, 3] on a sheet; returns the Figure."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * size, rows * size * (1.2 if titles else 1.0)), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        show_image(axis, image, titles[index] if titles else None)
+    return figure
+
+
+def _signed(number):
+    return f"{number:+.1f}".replace("-", "\u2212")
+
+
+def _frame(axes, colour="#d62728"):
+    axes.spines[:].set(visible=True, color=colour, linewidth=2.5)

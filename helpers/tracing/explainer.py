@@ -1,0 +1,172 @@
+"""What all explainers share: pictures and classes in, one traced graph per shape, maps out."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers.tracing.outputs import logits
+from helpers.tracing.recording import TRACING, layer_paths
+
+_PREDICTED = -1
+
+
+class Found(NamedTuple):
+    """What a method finds in one trace: symbolic maps, the number of classes (None: a score's), the layer's path."""
+
+    maps: Any
+    num_classes: int | None
+    layer_path: str | None = None
+
+
+class _Graph(NamedTuple):
+    """A compiled explanation for one shape of picture, and what was found while it was traced."""
+
+    run: Any
+    found: Found
+
+
+class Explainer:
+    """`explain(images, classes=None)` for a Keras model; a method says in `_maps` what it computes.
+
+    model: any Keras model; it is not changed. score: None for a classifier, else f(outputs) -> [B], what to explain.
+    `traces` counts the graphs made so far: one for each shape of picture, whatever the batch, classes and weights are.
+    Raises TypeError for what is no Keras model, ValueError for a channels_first one.
+    """
+
+    def __init__(self, model, score=None):
+        if not isinstance(model, keras.Layer):
+            raise TypeError(f"model: {type(model).__name__}; a Keras model is wanted")
+        layers = [model, *layer_paths(model).values()]
+        first = [layer for layer in layers if getattr(layer, "data_format", None) == "channels_first"]
+        if first:
+            raise ValueError(
+                f"model: {first[0].name!r} is channels_first; the explainers read feature maps as "
+                "[B, h, w, K]: build the network channels_last"
+            )
+        self.model, self.score = model, score
+        self._graphs = {}
+
+    @property
+    def traces(self):
+        return len(self._graphs)
+
+    @property
+    def layer_path(self):
+        """The path of the layer whose feature map the newest graph weights; None before the first call."""
+        return next((graph.found.layer_path for graph in reversed(self._graphs.values())), None)
+
+    def __call__(self, images, classes=None):
+        """Explain a batch.
+
+        images: float32 [B, H, W, C], or the model's own list, tuple or dict of inputs. classes: int, [B] ints, or None
+        for the predicted class of each picture; a network with a single unit has two, 0 with minus its logit and 1 with
+        its logit. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
+        Raises ValueError for no pictures, pictures without batch axis, uint8 or non-finite ones, and classes out of
+        range.
+        """
+        inputs = keras.tree.map_structure(_as_input, images)
+        flat = keras.tree.flatten(inputs)
+        _check_pictures(flat)
+        structure = keras.tree.map_structure(lambda _: 0, inputs)
+        key = repr(structure), *((leaf.dtype, *leaf.shape[1:]) for leaf in flat)
+        with TRACING:
+            if key not in self._graphs:
+                self._graphs[key] = self._traced(structure, flat)
+        graph = self._graphs[key]
+        return graph.run(flat, self._class_vector(classes, len(flat[0]), graph.found.num_classes)).numpy()
+
+    def _traced(self, structure, flat):
+        if not self.model.built:
+            self.model(keras.tree.pack_sequence_as(structure, [leaf[:1] for leaf in flat]), training=False)
+
+        traces = []
+
+        def explain(flat, classes):
+            found = self._maps(keras.tree.pack_sequence_as(structure, flat), classes)
+            traces.append(found)
+            return found.maps
+
+        signature = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in flat]
+        run = tf.function(explain, autograph=False).get_concrete_function(signature, tf.TensorSpec([None], tf.int32))
+        return _Graph(run, traces[-1]._replace(maps=None))
+
+    def _maps(self, inputs, classes):
+        """`Found`, with symbolic maps of symbolic inputs; classes: int32 [B], -1 for the predicted class."""
+        raise NotImplementedError
+
+    def _scores(self, outputs, classes):
+        """What is explained, float32 [B], and among how many classes: the logit of the wanted or predicted class.
+
+        With a `score` of its own: that of the outputs, and None.
+        """
+        if self.score is not None:
+            scores = tf.convert_to_tensor(self.score(outputs))
+            if scores.shape.rank != 1:
+                raise ValueError(f"score: it gives shape {scores.shape}; one number a picture, [B], is wanted")
+            return tf.cast(scores, tf.float32), None
+        class_scores = logits(outputs)
+        return tf.gather(class_scores, wanted(class_scores, classes), axis=1, batch_dims=1), class_scores.shape[-1]
+
+    def _class_vector(self, classes, batch, num_classes):
+        """`classes` as int32 [batch], -1 for the predicted class."""
+        if classes is None:
+            return tf.fill([batch], _PREDICTED)
+        if self.score is not None:
+            raise ValueError(f"classes: {classes!r} given, but this explainer has a score of its own; leave them out")
+        return tf.constant(class_vector(classes, batch, num_classes), tf.int32)
+
+
+def wanted(class_scores, classes):
+    """`classes` int32 [B] where they are not -1, elsewhere those with the highest of `class_scores` [B, N]."""
+    return tf.where(classes == _PREDICTED, tf.argmax(class_scores, axis=-1, output_type=tf.int32), classes)
+
+
+def class_vector(classes, batch, num_classes, known="this model's are"):
+    """`classes`, an int or one for each of `batch` pictures, as ints [batch]. ValueError for others."""
+    chosen = np.asarray(classes)
+    if chosen.dtype.kind not in "iu" or chosen.shape not in ((), (batch,)):
+        raise ValueError(f"classes: {classes!r}; an int, {batch} ints for {batch} pictures, or None are wanted")
+    if chosen.size and not (chosen.min() >= 0 and chosen.max() < num_classes):
+        raise ValueError(f"classes: {classes!r}; {known} 0 to {num_classes - 1}")
+    return np.broadcast_to(chosen, [batch])
+
+
+def picture(inputs):
+    """The one picture input, float [B, H, W, C], among the model's (symbolic) inputs. Raises ValueError for several."""
+    pictures = [leaf for leaf in keras.tree.flatten(inputs) if _is_picture(leaf)]
+    if len(pictures) != 1:
+        raise ValueError(f"images: {len(pictures)} inputs are pictures [B, H, W, C]; one is wanted")
+    return pictures[0]
+
+
+def _is_picture(leaf):
+    return leaf.shape.rank == 4 and leaf.dtype.is_floating
+
+
+def _as_input(leaf):
+    tensor = tf.convert_to_tensor(leaf)
+    if tensor.dtype.is_floating:
+        return tf.cast(tensor, tf.float32)
+    if tensor.shape.rank == 4:
+        raise ValueError(
+            f"images: {tensor.dtype.name}; the model takes float32, scaled as in its training: "
+            "images.astype('float32') and, where it was trained so, / 255"
+        )
+    return tf.cast(tensor, tf.int32) if tensor.dtype.is_integer else tensor
+
+
+def _check_pictures(flat):
+    if not any(_is_picture(leaf) for leaf in flat):
+        given = ", ".join(dict.fromkeys(str(leaf.shape) for leaf in flat))
+        raise ValueError(
+            f"images: shape {given}; float32 [B, H, W, C] is wanted; for one picture give image[None], "
+            "for a list of them numpy.stack(images)"
+        )
+    if any(leaf.shape.rank and leaf.shape[0] == 0 for leaf in flat):
+        raise ValueError("images: an empty batch; at least one picture is wanted")
+    if len({leaf.shape[0] if leaf.shape.rank else None for leaf in flat}) != 1:
+        raise ValueError(f"images: the inputs' batch sizes differ: {', '.join(str(leaf.shape) for leaf in flat)}")
+    if not all(tf.reduce_all(tf.math.is_finite(leaf)) for leaf in flat if leaf.dtype.is_floating):
+        raise ValueError("images: they hold NaN or infinite values; clean them first, e.g. with numpy.nan_to_num")

@@ -1,0 +1,164 @@
+"""Running a model once while every layer's output is recorded; the model is not touched.
+
+A Keras model is run on symbolic inputs inside a `tf.function`. While it runs, each layer's `call` is replaced by one
+that records what it gave; afterwards everything is put back, also after an exception. Nothing is cloned, so
+Sequential, functional, nested and subclassed models are all the same here. Models are traced one at a time, whatever
+the threads; a model must not be used elsewhere while it is traced. Derived in notebooks 03 and 04.
+"""
+
+import contextlib
+import functools
+import itertools
+import threading
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+LOSS_SCALE = 256.0  # a power of two changes no digit, and float16 gradients do not underflow
+TRACING = threading.RLock()  # a trace changes the model, and a switch of TensorFlow's, for a moment: one at a time
+_ABSENT = object()
+
+
+class Call(NamedTuple):
+    """One call of a layer: its path in the model, what went in and came out, and which graph operations it made."""
+
+    path: str
+    layer: keras.Layer
+    inputs: Any
+    output: Any
+    operations: range
+
+
+class Trace(NamedTuple):
+    """A forward pass in a graph: the model's inputs and outputs, and its layers' calls in order of execution."""
+
+    inputs: Any
+    outputs: Any
+    calls: list
+
+
+def trace(model, inputs, relus=None):
+    """Run `model` for inference on symbolic `inputs`, inside a `tf.function`, and record every layer's call.
+
+    relus: a `relus.SwappedReLUs`, whose rule takes the place of the ReLUs' gradient. Returns a `Trace`.
+    """
+    calls = []
+    layers = {**layer_paths(model), "": model}
+    with TRACING, contextlib.ExitStack() as undo:
+        undo.callback(tf.config.run_functions_eagerly, tf.config.functions_run_eagerly())
+        tf.config.run_functions_eagerly(True)  # a layer's own @tf.function joins this graph
+        undo.enter_context(replaced(relus.replacements if relus else []))
+        undo.enter_context(replaced([(layer, "_losses", []) for layer in layers.values()]))
+        undo.enter_context(replaced([(layer, "_loss_ids", set()) for layer in layers.values()]))
+        recordings = [(layer, "call", _recording(path, layer, calls)) for path, layer in layers.items()]
+        undo.enter_context(replaced(recordings))
+        outputs = model(inputs, training=False)
+    return Trace(inputs, outputs, calls)
+
+
+@contextlib.contextmanager
+def replaced(replacements):
+    """Give objects other attributes for a while; replacements: [(object, attribute name, value)]."""
+    before = [(owner, name, vars(owner).get(name, _ABSENT)) for owner, name, _ in replacements]
+    try:
+        for owner, name, value in replacements:
+            vars(owner)[name] = value  # not setattr: Keras would track or refuse it
+        yield
+    finally:
+        for owner, name, value in before:
+            if value is _ABSENT:
+                vars(owner).pop(name, None)
+            else:
+                vars(owner)[name] = value
+
+
+def _recording(path, layer, calls):
+    call = layer.call
+
+    @functools.wraps(call)
+    def record(*args, **kwargs):
+        start = len(tf.compat.v1.get_default_graph().get_operations())
+        output = call(*args, **kwargs)
+        made = range(start, len(tf.compat.v1.get_default_graph().get_operations()))
+        calls.append(Call(path, layer, next(iter([*args, *kwargs.values()]), None), output, made))
+        return output
+
+    return record
+
+
+def layer_paths(model):
+    """All layers inside `model` as {path: layer}; a layer `inner` of a sub-model `outer` has the path "outer/inner".
+
+    Namesakes side by side, as subclassed models may hold them, are told apart: "block", "block#2", "block#3".
+    """
+    paths, seen, waiting = {}, set(), [("", model)]
+    while waiting:
+        prefix, parent = waiting.pop(0)
+        for layer in parent._flatten_layers(include_self=False, recursive=False):
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                path = _unused(prefix + layer.name, paths)
+                paths[path] = layer
+                waiting.append((f"{path}/", layer))
+    return paths
+
+
+def _unused(path, paths):
+    numbered = (path if number == 1 else f"{path}#{number}" for number in itertools.count(1))
+    return next(name for name in numbered if name not in paths)
+
+
+def find_layer(model, layer):
+    """The layer of `model` meant by `layer`: a layer of it, a path such as "outer/inner", or a name if it is unique.
+
+    Raises ValueError for a layer that is not in the model, and for an unknown or ambiguous name.
+    """
+    paths = layer_paths(model)
+    if not isinstance(layer, str):
+        if any(layer is own for own in paths.values()):
+            return layer
+        raise ValueError(f"layer: {layer!r} is not in the model {model.name!r}; choose one of {shortened(paths)}")
+    if layer in paths:
+        return paths[layer]
+    found = [path for path in paths if path.endswith(f"/{layer}")]
+    if len(found) == 1:
+        return paths[found[0]]
+    problem = "ambiguous" if found else "unknown"
+    first = "" if model.built else "call the model once, so that all its layers exist, or "
+    raise ValueError(f"layer: {layer!r} is {problem}; {first}choose one of {shortened(found or paths)}")
+
+
+def innermost_call(traced, index):
+    """The innermost layer's call that made the graph operation number `index`."""
+    return min((call for call in traced.calls if index in call.operations), key=lambda call: len(call.operations))
+
+
+def ancestors(tensor, without=()):
+    """All graph operations that the symbolic `tensor` is computed from, not going through those in `without`."""
+    found, waiting = set(), [tensor.op]
+    while waiting:
+        operation = waiting.pop()
+        if operation not in found and operation not in without:
+            found.add(operation)
+            waiting.extend(source.op for source in operation.inputs)
+    return found
+
+
+def gradient(score, tensor):
+    """d score / d tensor, float32, in the shape of `tensor`; score: [B]. Differentiates only what lies between them.
+
+    Raises ValueError if `tensor` has no influence on the score.
+    """
+    (scaled,) = tf.gradients(score, tensor, grad_ys=tf.fill(tf.shape(score), tf.cast(LOSS_SCALE, score.dtype)))
+    if scaled is None:
+        raise ValueError(
+            f"score: it has no gradient with respect to {tensor.name!r}; compute it from the model's "
+            "outputs, without argmax or rounding"
+        )
+    return tf.cast(tf.convert_to_tensor(scaled), tf.float32) / LOSS_SCALE
+
+
+def shortened(paths, most=40):
+    names = list(paths)
+    return ", ".join(names if len(names) <= most else [*names[: most // 2], "…", *names[-most // 2 :]])

@@ -1,0 +1,88 @@
+"""What a training keeps in its run folder: its state, to go on from after a kill; its best weights; its log."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from helpers import paths
+from helpers.training import shipped
+
+LOG_COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "seconds")
+
+
+def save(run, model, optimizer, recipe, history):
+    """Write run/state.npz, one file with everything, which appears whole or not at all; and run/log.csv."""
+    run.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        f"v{index:04d}": np.asarray(variable, np.float32 if variable.dtype == "bfloat16" else None)
+        for index, variable in enumerate(_variables(model, optimizer))
+    }  # .npz knows no bfloat16
+    about = json.dumps({"recipe": recipe, "history": history})
+    with paths.whole(run / "state.npz") as part:
+        np.savez(part, about=np.array(about), **arrays)
+    write_log(history, run / "log.csv")
+
+
+def restore(run, model, optimizer, recipe):
+    """Give model and optimizer the state in the folder `run`; returns its history, [] where nothing was trained.
+
+    Raises ValueError where the state is damaged, or belongs to another recipe or network.
+    """
+    if not (run / "state.npz").exists():
+        return []
+    arrays, about = _read(run / "state.npz")
+    if about["recipe"] != json.loads(json.dumps(recipe)):
+        raise ValueError(
+            f"{run.name} was trained by the recipe {about['recipe']}, asked for is {recipe}: "
+            "use another run name, or delete the folder to start anew"
+        )
+    variables = _variables(model, optimizer)
+    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+        raise ValueError(f"{run.name} holds another network: use another run name, or delete the folder to start anew")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return about["history"]
+
+
+def save_best(run, model):
+    """Write the model's weights to run/best.weights.h5, which appears whole or not at all."""
+    run.mkdir(parents=True, exist_ok=True)
+    shipped.save_weights(model, run / "best.weights.h5")
+
+
+def digest(*arrays):
+    """A checksum of pictures and labels, for a recipe: a resumed training must see the same ones."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
+
+
+def write_log(history, path):
+    """Write a history as CSV (columns LOG_COLUMNS)."""
+    lines = [",".join(LOG_COLUMNS)]
+    lines += [",".join(_cell(row.get(column, "")) for column in LOG_COLUMNS) for row in history]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _cell(value):
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _variables(model, optimizer):
+    """All that changes while training, the states of random layers included, in a fixed order."""
+    return [*model.variables, *optimizer.variables]
+
+
+def _read(state):
+    """A state file's arrays, and its {"recipe", "history"}."""
+    with open(state, "rb") as file:  # outside the `try`: a file that may not be opened is not a damaged one
+        try:
+            with np.load(file) as stored:
+                about = json.loads(str(stored["about"]))
+                return [stored[f"v{index:04d}"] for index in range(len(stored.files) - 1)], about
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{state} cannot be read ({error}): delete {state.parent.name} to start anew") from error

@@ -1,0 +1,260 @@
+"""The page of notebook 11: a picture, a network, a class and a method to choose, and what comes of it."""
+
+import contextlib
+import functools
+import html
+import io
+from pathlib import Path
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+
+from helpers import dishes, plots
+from helpers.viewer import networks, views
+
+DISHES = {  # name: how to draw it; no network here was trained on these
+    "okonomiyaki (drawn)": lambda: dishes.render("okonomiyaki", seed=2018),
+    "pizza (drawn)": lambda: dishes.render("pizza", seed=2018),
+    "both dishes (drawn)": lambda: dishes.two_dishes(seed=116),
+}
+SHOWN = 264  # pixels; the width of each picture
+MOST_BARS = 5
+LIKELIEST = -1  # in the choice of classes
+BAR = (
+    '<div style="margin:8px 0"><div style="display:flex;justify-content:space-between;line-height:1.6">'
+    '<span style="font-weight:{weight}">{name}</span><span>{score:.1%}</span></div>'
+    '<div style="background:#8883;height:8px"><div style="background:{colour};height:8px;width:{score:.1%}"></div>'
+    "</div></div>"
+)
+ERROR = (
+    '<div style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;line-height:1.4">'
+    "{text}</div>"
+)
+
+
+def _reaction(method):
+    """What a page does when a choice changes: `method`, or the reason why it cannot be done as text in the page."""
+
+    @functools.wraps(method)
+    def react(self, change=None):
+        if self._filling:
+            return
+        try:
+            method(self, change)
+        except Exception as error:  # the page stays alive; expected errors say what to do, others at least their kind
+            kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+            self.message.value = ERROR.format(text=html.escape(f"{kind}{error}"))
+        self.overlay.layout.visibility = "visible" if self.view else "hidden"
+
+    return react
+
+
+class Page:
+    """`page = Page()`, shown by a notebook as widgets; `page.view` is what it explains (a `views.View`, or None).
+
+    picture: the path of a picture to begin with; model: a network as `networks.open_network` takes it. What cannot be
+    read or explained is said in the page. Raises FileNotFoundError where none of the project's networks is there.
+    """
+
+    def __init__(self, picture=None, model=None):
+        self._filling, self.view = False, None
+        self._pictures, self._networks = dict(DISHES), dict.fromkeys(networks.shipped())
+        self._make_controls()
+        self._make_results()
+        self.box = self._laid_out()
+        self._react()
+        self._image = self._chosen_picture()
+        self._choose_network()
+        if model:
+            self.file.value = str(model)
+        if picture:
+            self._open_picture(picture)
+
+    def _make_controls(self):
+        self.picture = widgets.Dropdown(options=list(self._pictures))
+        self.upload = widgets.FileUpload(accept="image/*", description="Your picture")
+        self.network = widgets.Dropdown(options=list(self._networks))
+        self.file = widgets.Text(placeholder="path of a .keras or .h5 file, then Enter", continuous_update=False)
+        self.scaling = widgets.Dropdown(options=list(networks.SCALINGS))
+        self.class_index = widgets.Dropdown(options=[("the likeliest", LIKELIEST)])
+        self.method = widgets.Dropdown(options=list(networks.METHODS))
+        self.strength = widgets.FloatSlider(value=0.55, min=0, max=1, step=0.05, readout_format=".0%")
+
+    def _make_results(self):
+        self.message = widgets.HTML()
+        self.seen, self.overlay = (widgets.Image(format="png", width=SHOWN) for _ in range(2))
+        self.bars = widgets.HTML(layout={"width": "200px"})
+        self.titles = {picture: widgets.HTML() for picture in (self.seen, self.overlay)}
+
+    def _laid_out(self):
+        left = _column({"Picture": self.picture, "": self.upload, "Network": self.network, "add a file": self.file})
+        right = _column(
+            {"Class": self.class_index, "Method": self.method, "Overlay": self.strength, "Pixels": self.scaling}
+        )
+        panels = [widgets.VBox([title, picture]) for picture, title in self.titles.items()]
+        rows = [
+            widgets.HBox(row, layout={"flex_flow": "row wrap", "grid_gap": "6px 24px"})
+            for row in ([left, right], [*panels, self.bars])
+        ]
+        return widgets.VBox([rows[0], self.message, rows[1]], layout={"padding": "12px", "grid_gap": "10px"})
+
+    def _react(self):
+        for control, reaction in (
+            (self.picture, self._choose_picture),
+            (self.upload, self._choose_upload),
+            (self.network, self._choose_network),
+            (self.file, self._choose_file),
+            (self.scaling, self._choose_scaling),
+            (self.class_index, self._explain),
+            (self.method, self._explain),
+            (self.strength, self._draw),
+        ):
+            control.observe(reaction, "value")
+
+    @contextlib.contextmanager
+    def _set_together(self):
+        """Set several choices; none of them is reacted to."""
+        self._filling = True
+        try:
+            yield
+        finally:
+            self._filling = False
+
+    def _chosen_picture(self):
+        chosen = self._pictures[self.picture.value]
+        return chosen if isinstance(chosen, Image.Image) else Image.fromarray(chosen().image)
+
+    @_reaction
+    def _choose_picture(self, change):
+        self._image = self._chosen_picture()
+        self._explain()
+
+    @_reaction
+    def _choose_upload(self, change):
+        uploaded = self.upload.value[-1]
+        self._add_picture(uploaded["name"], bytes(uploaded["content"]))
+
+    @_reaction
+    def _open_picture(self, path):
+        self._add_picture(Path(path).name, Path(path).expanduser().read_bytes())
+
+    def _add_picture(self, name, data):
+        try:
+            self._pictures[name] = views.read_picture(data)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        with self._set_together():
+            self.picture.options, self.picture.value = list(self._pictures), name
+        self._choose_picture()
+
+    @_reaction
+    def _choose_file(self, change):
+        name = self.file.value.strip()
+        self._networks[name] = networks.open_network(name)
+        with self._set_together():
+            self.network.options, self.network.value, self.file.value = list(self._networks), name, ""
+        self._choose_network()
+
+    @_reaction
+    def _choose_network(self, change):
+        name = self.network.value
+        network = self._networks[name] = self._networks[name] or networks.open_network(name)
+        with self._set_together():
+            method, self.method.options = self.method.value, list(network.methods)
+            self.method.value = method if method in network.methods else self.method.options[0]
+            self.class_index.value = LIKELIEST
+            self.scaling.value, self.scaling.disabled = network.scaling, name in networks.SHIPPED
+        self._explain()
+
+    @_reaction
+    def _choose_scaling(self, change):
+        self._networks[self.network.value].scaling = self.scaling.value
+        self._explain()
+
+    @_reaction
+    def _explain(self, change):
+        network, self.view = self._networks[self.network.value], None
+        self.message.value = "…"
+        self._score(network)
+        self.view = views.look(network, self._image, self.method.value, self.explained)
+        self.message.value = (
+            ""
+            if np.any(self.view.raw)
+            else ("The map is zero everywhere: this method finds nothing in the picture that speaks for this class.")
+        )
+        self._draw()
+
+    @property
+    def explained(self):
+        """The index of the class that is explained: the chosen one, else the likeliest."""
+        chosen = self.class_index.value
+        return int(self.probabilities.argmax()) if chosen == LIKELIEST else chosen
+
+    def _score(self, network):
+        """Show the picture as `network` sees it, and the class probabilities, which the choice of classes names too."""
+        pixels = network.pixels(self._image)
+        self.probabilities = views.probabilities(network, self._image)
+        order = [int(index) for index in np.argsort(-self.probabilities, kind="stable")]
+        self._scored = {index: (network.class_name(index), float(self.probabilities[index])) for index in order}
+        with self._set_together():
+            wanted = self.class_index.value
+            self.class_index.options = [(f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST)] + [
+                (f"{name} · {score:.1%}", index) for index, (name, score) in self._scored.items()
+            ]
+            self.class_index.value = wanted
+        self.seen.value = _png(np.broadcast_to(pixels, (*network.size, 3)))
+        self.titles[self.seen].value = f"<b>What the network sees</b> ({network.size[0]} × {network.size[1]})"
+        self.bars.value = "<b>Its scores</b>" + "".join(self._bar(index) for index in order[:MOST_BARS])
+
+    def _bar(self, index):
+        name, score = self._scored[index]
+        return BAR.format(
+            name=html.escape(name),
+            score=score,
+            weight="bold" if index == self.explained else "normal",
+            colour=plots.CLASS_COLOURS.get(name, "#555555"),
+        )
+
+    @_reaction
+    def _draw(self, change):
+        if self.view:
+            self.overlay.value = _png(views.overlay(self.view, self.strength.value))
+            self.titles[self.overlay].value = f"<b>{html.escape(self._title())}</b>"
+
+    def _title(self):
+        return f"{self.method.value} for {self._scored[self.explained][0]}"
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The widgets, and for readers without a kernel a line of text."""
+        return {
+            **self.box._repr_mimebundle_(**kwargs),
+            "text/plain": "The page appears here when the notebook runs; what it showed last is below.",
+        }
+
+    def figure(self):
+        """What the page shows as an ordinary Figure. Raises ValueError where the page explains nothing."""
+        if not self.view:
+            raise ValueError("the page shows no explanation; its message says why")
+        figure, axes = plt.subplots(1, 3, figsize=(plots.WIDTH, 3.2), width_ratios=(1, 1, 0.8))
+        plots.show_image(axes[0], self.view.image, "what the network sees")
+        plots.show_image(axes[1], views.overlay(self.view, self.strength.value), self._title())
+        names, scores = zip(*list(self._scored.values())[:MOST_BARS], strict=True)
+        plots.score_bars(axes[2], scores, names, "its scores")
+        return figure
+
+
+def _column(controls):
+    """Labelled controls, {label: control}, one below the other."""
+    rows = [
+        widgets.HBox([widgets.Label(label, layout={"width": "76px"}), control]) for label, control in controls.items()
+    ]
+    return widgets.VBox(rows)
+
+
+def _png(pixels):
+    """A picture, uint8 [H, W, 3], as the bytes of a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()

@@ -1,0 +1,113 @@
+"""Notebook 10's networks: what their heads compute, and training that learns, repeats and shuffles labels."""
+
+import keras
+import numpy as np
+import pytest
+from small_training import history_of
+
+from helpers import class_map_networks, gradcam, training
+from helpers.training import shipped
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Twelve small pictures, bright red or bright blue, too easy to fail."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(12) % 2
+    images = rng.integers(0, 60, (12, 16, 16, 3), np.uint8)
+    images[np.arange(12), :, :, 2 * labels] += 150
+    return {split: (images, labels) for split in ("train", "validation", "test")}
+
+
+def test_network_in_network_by_numbers():
+    network = class_map_networks.build("kitchen_nin")
+    kernels = [tuple(layer.kernel.shape) for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert kernels == [
+        (3, 3, 3, 32),
+        (1, 1, 32, 32),
+        (1, 1, 32, 32),
+        (3, 3, 32, 64),
+        (1, 1, 64, 64),
+        (1, 1, 64, 64),
+        (3, 3, 64, 96),
+        (1, 1, 96, 96),
+        (1, 1, 96, 2),
+    ]
+    images = np.random.default_rng(1).uniform(size=(3, 160, 160, 3)).astype(np.float32)
+    maps = np.stack([gradcam.ClassMaps(network)(images, label) for label in (0, 1)], axis=-1)
+    assert maps.shape == (3, 20, 20, 2)
+    odds = np.exp(np.diff(maps.mean(axis=(1, 2))))
+    probabilities = network(images).numpy()
+    np.testing.assert_allclose(odds[:, 0], probabilities[:, 1] / probabilities[:, 0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["kitchen_gcm", "kitchen_nin"])
+def test_training_learns_what_is_easy(name, data, tmp_path):
+    network = class_map_networks.train(tmp_path, name, data, epochs=12, progress=False)
+    assert class_map_networks.accuracy(network, name, data["test"]) == 1
+    assert history_of(tmp_path)[-1]["learning_rate"] == pytest.approx(1e-5)
+
+
+def test_shuffled_labels_keep_their_number_but_not_their_pictures(data, tmp_path, monkeypatch):
+    seen = []
+
+    def fit(model, optimizer, run, batches, epochs, **kwargs):
+        images, labels = next(iter(batches(0)))
+        seen.append((images.numpy(), labels.numpy()))
+
+    monkeypatch.setattr(training, "fit", fit)
+    class_map_networks.train(tmp_path, "kitchen_cam_shuffled", data, epochs=1)
+    ((images, labels),) = seen
+    shown = images[..., 2].mean(axis=(1, 2)) > images[..., 0].mean(axis=(1, 2))
+    assert sorted(labels) == sorted(data["train"][1])
+    assert 0 < (shown != labels).sum() < 12
+
+
+def test_unknown_and_missing_networks(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="choose one of kitchen_gcm"):
+        class_map_networks.build("gcm")
+    monkeypatch.setattr(shipped.paths, "WEIGHTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"train_small\.py kitchen_nin"):
+        class_map_networks.load_trained("kitchen_nin")
+
+
+def test_what_is_shipped_is_what_is_loaded(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped.paths, "WEIGHTS", tmp_path)
+    network = class_map_networks.build("kitchen_cam")
+    about = shipped.ship(network, "kitchen_cam", class_map_networks.about(network, "kitchen_cam", data, epochs=3))
+    loaded = class_map_networks.load_trained("kitchen_cam")
+    assert [one.tobytes() for one in loaded.get_weights()] == [one.tobytes() for one in network.get_weights()]
+    assert about["test_accuracy"] == class_map_networks.accuracy(loaded, "kitchen_cam", data["test"])
+    assert about["epochs"] == 3 and about["pictures"] == 12
+
+
+def test_a_shuffled_twin_is_measured_on_the_labels_it_learned(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped.paths, "WEIGHTS", tmp_path)
+    dealt = class_map_networks.training_labels("kitchen_cam_shuffled", data)
+    by_heart = dict(zip(map(bytes, data["train"][0] / np.float32(255)), dealt, strict=True))
+    monkeypatch.setattr(
+        class_map_networks.training,
+        "evaluate",
+        lambda network, batches, logits: {
+            "accuracy": np.mean(
+                [
+                    by_heart[bytes(image)] == label
+                    for images, labels in batches
+                    for image, label in zip(images.numpy(), labels.numpy(), strict=True)
+                ]
+            )
+        },
+    )
+    about = class_map_networks.about(class_map_networks.build("kitchen_cam_shuffled"), "kitchen_cam_shuffled", data)
+    right = np.mean(dealt == data["train"][1])
+    assert about["train_accuracy"] == 1 and about["test_accuracy"] == right < 1
+
+
+def test_the_second_twin_starts_from_another_seed(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "fit", lambda *arguments, **options: None)
+    monkeypatch.setattr(keras.Model, "load_weights", lambda self, path: None)
+    first, again, once_more = (
+        class_map_networks.train(tmp_path, name, data, epochs=1).trainable_variables[0].numpy()
+        for name in ("kitchen_cam", "kitchen_cam_again", "kitchen_cam_again")
+    )
+    assert not np.array_equal(first, again) and np.array_equal(again, once_more)
