@@ -58,9 +58,10 @@ def test_nothing_is_too_large():
     files = tracked_files()
     if not files:
         pytest.skip("not a git checkout")
-    assert sum(path.stat().st_size for path in files) < 60e6
-    large = [path.name for path in (paths.ROOT / "figures").glob("*.png") if path.stat().st_size > 400e3]
-    assert not large
+    assert sum(path.stat().st_size for path in files) < 45e6
+    figures = [path.stat().st_size for path in (paths.ROOT / "figures").glob("*.png") if path in files]
+    assert max(figures) < 400e3 and sum(figures) < 6e6
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < 12e6
     assert sum(path.stat().st_size for path in (paths.ROOT / "weights").glob("kitchen_cnn*")) < 12e6
 
 
