@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from helpers.plots.style import in_256_colours
+from helpers.plots.style import compact
 
 NOTEBOOKS, COPIES, FIGURES = ROOT / "notebooks", ROOT / "build" / "notebooks", ROOT / "figures"
 
@@ -44,7 +44,7 @@ def main():
         with ThreadPoolExecutor(2) as pool:
             results = list(pool.map(run, chosen))
     failed = [path.name for path, ran in zip(chosen, results, strict=True) if not ran]
-    written = sorted(path.name for path in FIGURES.glob("*.png") if path.stat().st_mtime >= before)
+    written = sorted(path.name for path in FIGURES.glob("[0-9]*.*") if path.stat().st_mtime >= before)
     print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks ran in {(time.time() - before) / 60:.1f} minutes.")
     if written:
         print(f"Look at the {len(written)} pictures in figures/: " + ", ".join(written))
@@ -91,10 +91,11 @@ def run(path, inplace=False):
 
 
 def shrink(notebook):
-    """Bring a notebook's stored pictures to 256 colours, as `plots.save_figure` does: a third of the bytes."""
+    """Store a notebook's pictures as `plots.save_figure` stores figures: a third of the bytes."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     for data in (output.data for output in outputs if "image/png" in output.get("data", {})):
-        data["image/png"] = base64.b64encode(in_256_colours(base64.b64decode(data["image/png"]))).decode()
+        suffix, picture = compact(base64.b64decode(data.pop("image/png")))
+        data[{".png": "image/png", ".jpg": "image/jpeg"}[suffix]] = base64.b64encode(picture).decode()
 
 
 if __name__ == "__main__":
