@@ -7,6 +7,7 @@ python scripts/run_notebooks.py --inplace   the stored notebooks themselves
 
 import argparse
 import base64
+import io
 import os
 import sys
 import time
@@ -16,11 +17,12 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from helpers.plots.style import compact
+from helpers.plots.style import in_256_colours
 
 NOTEBOOKS, COPIES, FIGURES = ROOT / "notebooks", ROOT / "build" / "notebooks", ROOT / "figures"
 
@@ -44,7 +46,7 @@ def main():
         with ThreadPoolExecutor(2) as pool:
             results = list(pool.map(run, chosen))
     failed = [path.name for path, ran in zip(chosen, results, strict=True) if not ran]
-    written = sorted(path.name for path in FIGURES.glob("[0-9]*.*") if path.stat().st_mtime >= before)
+    written = sorted(path.name for path in FIGURES.glob("*.png") if path.stat().st_mtime >= before)
     print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks ran in {(time.time() - before) / 60:.1f} minutes.")
     if written:
         print(f"Look at the {len(written)} pictures in figures/: " + ", ".join(written))
@@ -91,11 +93,14 @@ def run(path, inplace=False):
 
 
 def shrink(notebook):
-    """Store a notebook's pictures as `plots.save_figure` stores figures: a third of the bytes."""
+    """Store each of a notebook's pictures in 256 colours, as figures are, or as JPEG where that is smaller."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     for data in (output.data for output in outputs if "image/png" in output.get("data", {})):
-        suffix, picture = compact(base64.b64decode(data.pop("image/png")))
-        data[{".png": "image/png", ".jpg": "image/jpeg"}[suffix]] = base64.b64encode(picture).decode()
+        png, jpeg = base64.b64decode(data.pop("image/png")), io.BytesIO()
+        Image.open(io.BytesIO(png)).convert("RGB").save(jpeg, "JPEG", quality=85, subsampling=0, optimize=True)
+        kinds = {"image/png": in_256_colours(png), "image/jpeg": jpeg.getvalue()}
+        smaller = min(kinds, key=lambda kind: len(kinds[kind]))
+        data[smaller] = base64.b64encode(kinds[smaller]).decode()
 
 
 if __name__ == "__main__":

@@ -13,43 +13,45 @@ CLASS_COLOURS = {"okonomiyaki": "#7a4a2b", "takoyaki": "#7a4a2b", "pizza": "#c83
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
+PATTERN = 6 * (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16 - 15 / 32)  # Bayer's
 SAME = 10.0  # grey levels of 255: by less, a stored figure is not written anew
 
 plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "figure.titlesize": 13})
-plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 110, "figure.constrained_layout.use": True})
+plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True})
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "image.interpolation": "nearest"})
 
 
 def save_figure(name, figure=None):
-    """Write `figure` (default: the current one) to figures/<name>.png, or .jpg for photographs, and return it.
+    """Write `figure` (default: the current one) to figures/<name>.png, in 256 colours, and return it.
 
     A stored figure is left as it is where it shows the same, as `shows` says: rounding, which is another on another
     machine, rewrites no file.
     """
     figure, drawn = figure or plt.gcf(), io.BytesIO()
     figure.savefig(drawn, format="png")
-    suffix, data = compact(drawn.getvalue())
-    path, other = (paths.FIGURES / f"{name}{end}" for end in (suffix, *({".png", ".jpg"} - {suffix})))
+    path, data = paths.FIGURES / f"{name}.png", in_256_colours(drawn.getvalue())
     if not (path.exists() and shows(path.read_bytes(), data)):
         paths.FIGURES.mkdir(exist_ok=True)
         with paths.whole(path) as part:
             part.write_bytes(data)
-    other.unlink(missing_ok=True)
     return figure
 
 
-def compact(png):
-    """The bytes of a PNG picture in a third of the room: (".png", in 256 colours) where that is enough, else a JPEG.
+def in_256_colours(png):
+    """The bytes of a PNG picture as those of one in 256 colours, less than half of them; white stays white.
 
-    It is enough for drawings, whose colours are on average (root mean square) less than one grey level off then.
+    Where that puts colours on average (root mean square) more than a grey level off, as in photographs, a fine ordered
+    pattern is added first: smooth shades stay smooth.
     """
     picture, file = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
-    few = picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
-    if np.sqrt(np.mean((_pixels(few) - _pixels(picture)) ** 2)) < 1:
-        few.save(file, "PNG", optimize=True)
-        return ".png", file.getvalue()
-    picture.save(file, "JPEG", quality=85, subsampling=0, optimize=True)
-    return ".jpg", file.getvalue()
+    pixels, few = _pixels(picture), _quantised(picture)
+    if np.sqrt(np.mean((_pixels(few) - pixels) ** 2)) > 1:
+        height, width = pixels.shape[:2]
+        pattern = np.tile(PATTERN, (height // 4 + 1, width // 4 + 1))[:height, :width, None]
+        pixels = np.where((pixels == 255).all(-1, keepdims=True), pixels, np.clip(pixels + pattern, 0, 255))
+        few = _quantised(Image.fromarray(pixels.round().astype(np.uint8)))
+    few.save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def shows(stored, new):
@@ -57,8 +59,11 @@ def shows(stored, new):
     stored, new = (_pixels(Image.open(io.BytesIO(data))) for data in (stored, new))
     if stored.shape != new.shape:
         return False
-    means = ndimage.uniform_filter(stored - new, (4, 4, 0))
-    return bool(np.abs(means).max() <= SAME)
+    return bool(np.abs(ndimage.uniform_filter(stored - new, (4, 4, 0))).max() <= SAME)
+
+
+def _quantised(picture):
+    return picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
 
 
 def _pixels(picture):
