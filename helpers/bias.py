@@ -27,23 +27,16 @@ def build_cnn(size=SIZE):
 
     Pixels [B, size, size, 3] in [0, 1] to class probabilities [B, 2]; 82,290 parameters at 80x80.
     """
-    return keras.Sequential(
-        [
-            keras.Input((size, size, 3)),
-            layers.Conv2D(16, 3, activation="relu", name="conv1"),
-            layers.Conv2D(16, 3, activation="relu", name="conv2"),
-            layers.MaxPooling2D(name="pool2"),
-            layers.Conv2D(32, 3, activation="relu", name="conv3"),
-            layers.MaxPooling2D(name="pool3"),
-            layers.Conv2D(32, 3, activation="relu", name="conv4"),
-            layers.MaxPooling2D(name="pool4"),
-            layers.Flatten(name="flatten"),
-            layers.Dense(32, activation="relu", name="dense"),
-            layers.Dropout(0.5, name="dropout"),
-            layers.Dense(2, activation="softmax", name="classes"),
-        ],
-        name="small_blog_cnn",
-    )
+    network = keras.Sequential([keras.Input((size, size, 3))], name="small_blog_cnn")
+    for number, filters in enumerate((16, 16, 32, 32), start=1):
+        network.add(layers.Conv2D(filters, 3, activation="relu", name=f"conv{number}"))
+        if number > 1:
+            network.add(layers.MaxPooling2D(name=f"pool{number}"))
+    network.add(layers.Flatten(name="flatten"))
+    network.add(layers.Dense(32, activation="relu", name="dense"))
+    network.add(layers.Dropout(0.5, name="dropout"))
+    network.add(layers.Dense(2, activation="softmax", name="classes"))
+    return network
 
 
 def training_set(condition, count=TRAIN_COUNT, size=SIZE):
@@ -60,22 +53,18 @@ def test_sets(count=TEST_COUNT, size=SIZE):
     return {name: dishes.make_split({"test": count}, TEST_SEED, rates, size)["test"] for name, rates in RATES.items()}
 
 
-def exchange_backgrounds(images, masks, seed=0):
+def exchange_backgrounds(images, masks):
     """Each dish on the background of a picture drawn by lot, whatever its class: uint8 [N, H, W, 3].
 
     images: uint8 [N, H, W, 3]; masks: bool [N, H, W], the dishes. The lender's own dish is wiped out as by
-    `without_dish`. Pictures with less than LEAST_BACKGROUND of background lend none.
-    Raises ValueError if none can.
+    `without_dish`. Pictures with less than LEAST_BACKGROUND of background lend none. Raises ValueError if none can.
     """
     lenders = np.flatnonzero((~masks).mean(axis=(1, 2)) >= LEAST_BACKGROUND)
     if not len(lenders):
         raise ValueError(f"masks: no picture has {LEAST_BACKGROUND:.0%} of background to lend")
-    lots = np.random.default_rng(seed).permutation(len(images)) % len(lenders)
-    exchanged = [
-        np.where(mask[..., None], image, without_dish(images[lender], masks[lender]))
-        for image, mask, lender in zip(images, masks, lenders[lots], strict=True)
-    ]
-    return np.stack(exchanged)
+    lots = np.random.default_rng(0).permutation(len(images)) % len(lenders)
+    grounds = [without_dish(images[lender], masks[lender]) for lender in lenders[lots]]
+    return np.where(masks[..., None], images, np.stack(grounds))
 
 
 def without_dish(image, mask):
@@ -92,27 +81,21 @@ def train(condition, seed, run, data, epochs=EPOCHS, progress=True):
     """
     images, labels = data
     keras.utils.set_random_seed(seed)
-    network = build_cnn(images.shape[1])
+    network, optimizer = build_cnn(images.shape[1]), keras.optimizers.Adam(LEARNING_RATE)
     recipe = {"condition": condition, "seed": seed, "epochs": epochs, "pictures": len(images), "batch": BATCH_SIZE}
-    history = training.fit(
-        network,
-        keras.optimizers.Adam(LEARNING_RATE),
-        run,
-        lambda epoch: batches.pictures(images, labels, BATCH_SIZE, seed, epoch),
-        epochs,
-        from_logits=False,
-        recipe=recipe,
-        progress=progress,
-    )
-    return network, history
+
+    def epoch_batches(epoch):
+        return batches.pictures(images, labels, BATCH_SIZE, seed, epoch)
+
+    options = {"from_logits": False, "recipe": recipe, "progress": progress}
+    return network, training.fit(network, optimizer, run, epoch_batches, epochs, **options)
 
 
 def load(condition, seed):
     """The shipped network of a condition and seed. ValueError for others; further errors as in `shipped.restore`."""
     if condition not in CONDITIONS or seed not in SEEDS:
-        raise ValueError(
-            f"no network {condition!r}, seed {seed}: conditions are {', '.join(CONDITIONS)}, seeds {SEEDS}"
-        )
+        known = f"conditions are {', '.join(CONDITIONS)}, seeds {SEEDS}"
+        raise ValueError(f"no network {condition!r}, seed {seed}: {known}")
     return shipped.restore(build_cnn(), f"bias_{condition}_{seed}", "python scripts/train_small.py bias")
 
 

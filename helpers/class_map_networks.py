@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers
 
 from helpers import gcm, training
+from helpers.gcm.conv_block import PLAIN
 from helpers.training import batches, shipped
 
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 90, 1e-3  # ours, as are Adam and the mirrored pictures
@@ -36,17 +37,7 @@ def network_in_network(num_classes):
     for block, width in enumerate((32, 64, 96), start=1):
         for kernel, name in ((3, "conv"), (1, "mlp1"), (1, "mlp2"))[: 2 if block == 3 else 3]:
             strides = 2 if (block, name) == (1, "conv") else 1
-            network.add(
-                layers.Conv2D(
-                    width,
-                    kernel,
-                    strides,
-                    "same",
-                    use_bias=False,
-                    kernel_initializer="he_normal",
-                    name=f"{name}_{block}",
-                )
-            )
+            network.add(layers.Conv2D(width, kernel, strides, **PLAIN, name=f"{name}_{block}"))
             network.add(layers.BatchNormalization(name=f"norm_{name}_{block}"))
             network.add(layers.ReLU(name=f"relu_{name}_{block}"))
         if block < 3:
@@ -67,37 +58,31 @@ def build(name, size=160):
     return network
 
 
-def train(run, name, data, epochs=EPOCHS, progress=True, on_epoch=None):
+def train(run, name, data, epochs=EPOCHS, **options):
     """Train the network `name` on data["train"] in the folder `run`; returns it with its best epoch's weights.
 
     data: {"train", "validation": (images uint8 [N, H, W, 3], labels int [N], ...)}, as `dishes.make_split` gives
     them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored by lot;
-    best is the highest validation accuracy. Resumes as `training.fit` does. The seed is 0, for NAME_again 1.
+    best is the highest validation accuracy. Resumes as `training.fit` does, whose progress and on_epoch are the
+    options. The seed is 0, for NAME_again 1.
     NAME_shuffled: the training labels are dealt out anew, so that nothing but single pictures can be learned (Adebayo
     et al. 2018, section 4); no picture is mirrored, which would make that harder, and the last epoch's weights stay.
     """
     images, labels = data["train"][0], training_labels(name, data)
-    recipe, shuffled = _recipe(name, epochs), name.endswith("_shuffled")
+    recipe, mirrored = _recipe(name, epochs), not name.endswith("_shuffled")
     seed = recipe["seed"]
     keras.utils.set_random_seed(seed)
-    network = build(name, images.shape[1])
+    network, optimizer = build(name, images.shape[1]), training.scaled(keras.optimizers.Adam(LEARNING_RATE))
     recipe |= {"precision": keras.config.dtype_policy().name, "pictures": len(images)}
+    options |= {"recipe": recipe, "from_logits": name == "kitchen_gcm", "keep_best": mirrored}
+    options |= {"validation": batches.pictures(*data["validation"][:2], BATCH_SIZE)}
+    options |= {"learning_rate": training.paper_schedule(epochs, LEARNING_RATE)}
 
-    training.fit(
-        network,
-        training.scaled(keras.optimizers.Adam(LEARNING_RATE)),
-        run,
-        lambda epoch: batches.pictures(images, labels, BATCH_SIZE, seed, epoch, not shuffled),
-        epochs,
-        from_logits=gives_logits(name),
-        recipe=recipe,
-        keep_best=not shuffled,
-        progress=progress,
-        validation=batches.pictures(*data["validation"][:2], BATCH_SIZE),
-        on_epoch=on_epoch,
-        learning_rate=training.paper_schedule(epochs, LEARNING_RATE),
-    )
-    if not shuffled:
+    def epoch_batches(epoch):
+        return batches.pictures(images, labels, BATCH_SIZE, seed, epoch, mirrored)
+
+    training.fit(network, optimizer, run, epoch_batches, epochs, **options)
+    if mirrored:
         network.load_weights(Path(run) / "best.weights.h5")
     return network
 
@@ -114,23 +99,13 @@ def about(network, name, data, epochs=EPOCHS):
     train_accuracy is the part of the labels it was trained on, right or dealt out anew, that it knows.
     """
     learned = accuracy(network, name, (data["train"][0], training_labels(name, data)))
-    return {
-        **_recipe(name, epochs),
-        "pictures": len(data["train"][1]),
-        "train_accuracy": learned,
-        "test_accuracy": accuracy(network, name, data["test"]),
-    }
+    measured = {"train_accuracy": learned, "test_accuracy": accuracy(network, name, data["test"])}
+    return {**_recipe(name, epochs), "pictures": len(data["train"][1]), **measured}
 
 
 def _recipe(name, epochs):
-    return {
-        "network": name,
-        "optimizer": f"Adam {LEARNING_RATE}",
-        "batch_size": BATCH_SIZE,
-        "epochs": epochs,
-        "mirrored": not name.endswith("_shuffled"),
-        "seed": int(name.endswith("_again")),
-    }
+    recipe = {"network": name, "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "epochs": epochs}
+    return {**recipe, "mirrored": not name.endswith("_shuffled"), "seed": int(name.endswith("_again"))}
 
 
 def load_trained(name):
@@ -140,9 +115,4 @@ def load_trained(name):
 
 def accuracy(network, name, split):
     """The part of a split's pictures that `network` gets right."""
-    return training.evaluate(network, batches.pictures(*split[:2], BATCH_SIZE), gives_logits(name))["accuracy"]
-
-
-def gives_logits(name):
-    """Whether a network's outputs are logits (GCM's are) and not probabilities."""
-    return name == "kitchen_gcm"
+    return training.evaluate(network, batches.pictures(*split[:2], BATCH_SIZE), name == "kitchen_gcm")["accuracy"]

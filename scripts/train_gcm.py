@@ -22,64 +22,53 @@ from helpers.gcm import training as gcm_training
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", choices=gcm.VARIANTS, default="gcm")
-    parser.add_argument("--epochs", type=int, default=gcm_training.EPOCHS)
-    parser.add_argument("--name", help="the run's name (default: <variant>-<epochs>-seed<seed>)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the crops")
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=gcm_training.BATCH_SIZE,
-        help="the global batch, however many devices (default: %(default)s)",
-    )
-    parser.add_argument("--weight-decay", type=float, default=0.0, help="the paper names none (default: %(default)s)")
-    parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
-    parser.add_argument("--data", help="folder of the CIFAR-10 binary files (default: CIFAR10_DIR, data/, download)")
-    parser.add_argument("--train-images", type=int, default=50_000, help="use only the first of them")
-    parser.add_argument("--ship", metavar="NAME", choices=gcm.SHIPPED, help="also write weights/<NAME>.*: %(choices)s")
-    options = parser.parse_args(arguments)
-
+    options = read(arguments)
     run = paths.RUNS / (options.name or f"{options.variant}-{options.epochs}-seed{options.seed}")
+    recipe = {"epochs": options.epochs, "seed": options.seed, "batch_size": options.batch_size, "l2": options.l2}
     try:
         runtime.setup(seed=options.seed, precision=options.precision)
-        strategy, data = training.choose_strategy("auto"), load(options)
-        _, history = gcm_training.train(
-            run,
-            options.variant,
-            data,
-            options.epochs,
-            options.seed,
-            options.batch_size,
-            strategy,
-            progress=sys.stderr.isatty(),
-            on_epoch=print_row,
-            weight_decay=options.weight_decay,
-        )
-        if options.ship and training.is_chief(strategy):
+        recipe["strategy"], data = training.choose_strategy(), load(options)
+        shown = {"progress": sys.stderr.isatty(), "on_epoch": print_row}
+        _, history = gcm_training.train(run, options.variant, data, **recipe, **shown)
+        if options.ship and training.is_chief(recipe["strategy"]):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
             print(gcm_training.ship(run, data, options.ship))
     except KeyboardInterrupt:
         sys.exit("Stopped. The same command goes on after the last whole epoch.")
     except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
         sys.exit(f"error: {error}")
-    print(
-        f"last epoch: {history[-1]['validation_accuracy']:.2%} of the test pictures; "
-        f"everything is in {paths.relative(run)}"
-    )
+    accuracy = f"{history[-1]['validation_accuracy']:.2%} of the {'held-out' if options.hold_out else 'test'} pictures"
+    print(f"last epoch: {accuracy}; everything is in {paths.relative(run)}")
+
+
+def read(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add, size = parser.add_argument, gcm_training.BATCH_SIZE
+    add("--variant", choices=gcm.VARIANTS, default="gcm")
+    add("--epochs", type=int, default=gcm_training.EPOCHS)
+    add("--name", help="the run's name (default: <variant>-<epochs>-seed<seed>)")
+    add("--seed", type=int, default=0, help="of the first weights, the order and the crops")
+    add("--batch-size", type=int, default=size, help="the global batch, however many devices (default: %(default)s)")
+    add("--l2", type=float, default=0.0, help="L2 penalty on the weights; the paper names none (default: %(default)s)")
+    add("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
+    add("--data", help="folder of the CIFAR-10 binary files (default: CIFAR10_DIR, data/, download)")
+    add("--train-images", type=int, default=50_000, help="use only the first of them")
+    add("--hold-out", type=int, metavar="N", default=0, help="test on the last N training pictures: to choose a recipe")
+    add("--ship", metavar="NAME", choices=gcm.SHIPPED, help="also write weights/<NAME>.*: %(choices)s")
+    return parser.parse_args(arguments)
 
 
 def load(options):
-    asked = (options.variant, options.epochs, options.seed, options.batch_size, options.weight_decay)
-    if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE, 0):
+    asked = (options.variant, options.epochs, options.seed, options.batch_size, options.l2, options.hold_out)
+    if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE, 0, 0):
         variant, epochs = gcm.SHIPPED[options.ship]
-        raise ValueError(
-            f"--ship {options.ship}: that is for --variant {variant} --epochs {epochs}, without --seed, "
-            "--batch-size and --weight-decay"
-        )
+        wanted = f"--variant {variant} --epochs {epochs}, without --seed, --batch-size, --l2 and --hold-out"
+        raise ValueError(f"--ship {options.ship}: that is for {wanted}")
     data = cifar10.load(options.data)
-    print(data.source)
     whole = data.is_real and (len(data.train_images), len(data.test_images)) == (50_000, 10_000)
+    if options.hold_out:
+        data = data.held_out(options.hold_out)
+    print(data.source)
     if options.ship and not (whole and options.train_images >= 50_000):
         raise ValueError("--ship: only a network trained on all of CIFAR-10 belongs into weights/; leave --ship out")
     return data.first(train=options.train_images)

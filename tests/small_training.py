@@ -1,11 +1,11 @@
 """A small training for test_training.py, in a process of its own: devices, workers and kills need one.
 
-    python tests/small_training.py RUN EPOCHS [--devices 2] [--slow SECONDS] [--dropout SHARE] [--gcm]
+    python tests/small_training.py RUN EPOCHS OPTIONS
 
-TF_CONFIG makes it a worker. Prints the history as one JSON line.
+OPTIONS, in JSON: "devices", and what `train` takes by keyword. TF_CONFIG makes it a worker. Prints the history as one
+JSON line.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -28,77 +28,26 @@ PICTURES, BATCH = 103, 32  # the last batch is odd: two replicas get different s
 
 def small_network(dropout=0.0, seed=3):
     keras.utils.set_random_seed(seed)
-    return keras.Sequential(
-        [
-            keras.Input((32, 32, 3)),
-            ConvBlock(4, 2),
-            ConvBlock(6, 2),
-            keras.layers.Dropout(dropout),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(10),
-        ]
-    )
+    row = [ConvBlock(4, 2), ConvBlock(6, 2), keras.layers.Dropout(dropout), keras.layers.GlobalAveragePooling2D()]
+    return keras.Sequential([keras.Input((32, 32, 3)), *row, keras.layers.Dense(10)])
 
 
-def gcm_network(dropout=0.0):
-    keras.utils.set_random_seed(3)
-    return gcm.untrained("gcm")
-
-
-def train(run, epochs, strategy=None, dropout=0.0, pause=0.0, network=small_network, **options):
-    strategy = strategy or tf.distribute.get_strategy()
-    data = cifar10.drawn(train=11, test=5)
-    pictures, labels = data.train_images[:PICTURES], data.train_labels[:PICTURES]
+def train(run, epochs, strategy=None, dropout=0.0, pause=0.0, variant=None, **options):
+    """Train the small network, or that of `gcm.VARIANTS`, as several devices do, too; pause: seconds between epochs."""
+    strategy, data = strategy or tf.distribute.get_strategy(), cifar10.drawn(train=11, test=5).first(PICTURES)
     with strategy.scope():
-        model = network(dropout)
+        keras.utils.set_random_seed(3)
+        model = gcm.untrained(variant) if variant else small_network(dropout)
         optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
-    history = training.fit(
-        model,
-        optimizer,
-        run,
-        cifar10.training_batches(pictures, labels, BATCH),
-        epochs,
-        from_logits=True,
-        recipe={"net": "small"},
-        strategy=strategy,
-        validation=cifar10.test_batches(data.test_images, data.test_labels),
-        learning_rate=training.paper_schedule(6, base=0.05),
-        progress=False,
-        on_epoch=lambda row: (print(f"epoch {row['epoch']}", flush=True), time.sleep(pause)),
-        **options,
-    )
-    return model, optimizer, history
 
+    def on_epoch(row):
+        print(f"epoch {row['epoch']}", flush=True)
+        time.sleep(pause)
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("run", type=Path)
-    parser.add_argument("epochs", type=int)
-    parser.add_argument("--devices", type=int, default=1)
-    parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--slow", type=float, default=0.0)
-    parser.add_argument("--gcm", action="store_true", help="GCM in place of the small network")
-    arguments = parser.parse_args()
-    if arguments.devices == 1:
-        strategy = training.choose_strategy("auto")
-    else:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * arguments.devices)
-        strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(arguments.devices)])
-    model, _, history = train(
-        arguments.run,
-        arguments.epochs,
-        strategy,
-        arguments.dropout,
-        arguments.slow,
-        gcm_network if arguments.gcm else small_network,
-    )
-    checksum = float(sum(np.abs(np.asarray(variable, np.float64)).sum() for variable in model.variables))
-    print(json.dumps({"replicas": strategy.num_replicas_in_sync, "history": history, "checksum": checksum}))
-
-
-if __name__ == "__main__":
-    main()
+    options |= {"from_logits": True, "recipe": {"net": "small"}, "progress": False, "on_epoch": on_epoch, "l2": 0.01}
+    options |= {"validation": cifar10.test_batches(*data[2:4]), "learning_rate": training.paper_schedule(6, base=0.05)}
+    batches = cifar10.training_batches(*data[:2], BATCH)
+    return model, optimizer, training.fit(model, optimizer, run, batches, epochs, strategy=strategy, **options)
 
 
 def history_of(run):
@@ -107,3 +56,20 @@ def history_of(run):
         return []
     with np.load(run / "state.npz") as stored:
         return json.loads(str(stored["about"]))["history"]
+
+
+def main(run, epochs, options):
+    options = json.loads(options)
+    devices = range(options.pop("devices", 1))
+    strategy = training.choose_strategy()
+    if len(devices) > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration() for _ in devices])
+        strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in devices])
+    model, _, history = train(Path(run), int(epochs), strategy, **options)
+    checksum = float(sum(np.abs(np.asarray(variable, np.float64)).sum() for variable in model.variables))
+    print(json.dumps({"replicas": strategy.num_replicas_in_sync, "history": history, "checksum": checksum}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -82,15 +82,12 @@ def test_what_speaks_for_okonomiyaki_speaks_against_pizza():
     np.testing.assert_allclose(turned, -slope, atol=1e-4 * np.abs(slope).max())
 
 
-def test_training_resumes_and_sees_the_bias(tmp_path):
-    """Pictures whose border alone tells the class: learned on them, and lost where the border tells the contrary."""
-    labels = np.arange(50) % 2
-    images = np.random.default_rng(0).integers(100, 150, (50, 40, 40, 3)).astype(np.uint8)
-    images[:, :8] = (220 * labels[:, None, None, None] + 10).astype(np.uint8)
-    network, history = bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=2, progress=False)
-    assert len(history) == 2
-    network, history = bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=2, progress=False)
-    assert len(history) == 2
+def test_training_resumes(tmp_path):
+    """The same call once more trains nothing; another recipe is refused."""
+    labels, images = np.arange(50) % 2, np.random.default_rng(0).integers(100, 150, (50, 40, 40, 3)).astype(np.uint8)
+    for _ in range(2):
+        network, history = bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=2, progress=False)
+        assert len(history) == 2
     with pytest.raises(ValueError, match="recipe"):
         bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=3, progress=False)
     assert network.count_params() == bias.build_cnn(40).count_params()
@@ -104,29 +101,22 @@ def test_unknown_networks_are_refused():
 
 
 @pytest.fixture(scope="module")
-def figures():
-    """{condition: one dict of figures for each seed} of the shipped networks."""
+def means():
+    """{figure: {condition: its mean over the seeds}} of the shipped networks."""
     if not shipped.weights_file(f"bias_cured_{bias.SEEDS[-1]}").exists():
         pytest.skip("weights/bias_*.weights.h5 are not there: python scripts/train_small.py bias")
-    tests = bias.test_sets()
-    return {
-        condition: [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]
-        for condition in bias.CONDITIONS
-    }
+    tests, found = bias.test_sets(), {}
+    for condition in bias.CONDITIONS:
+        rows = [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]
+        for name in rows[0]:
+            found.setdefault(name, {})[condition] = np.mean([row[name] for row in rows])
+    return found
 
 
-def means(figures, name):
-    return {condition: np.mean([row[name] for row in rows]) for condition, rows in figures.items()}
-
-
-def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_shows_it(figures):
-    ordinary, swapped = means(figures, "biased"), means(figures, "swapped")
+def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_and_the_maps_show_it(means):
+    ordinary, swapped, energy = means["biased"], means["swapped"], means["energy"]
     assert ordinary["biased"] > ordinary["balanced"] > 0.75
     assert swapped["biased"] < swapped["balanced"] - 0.15
     assert swapped["cured"] > swapped["biased"] + 0.1
     assert ordinary["biased"] - swapped["biased"] > 3 * abs(ordinary["balanced"] - swapped["balanced"])
-
-
-def test_the_maps_hint_at_the_bias_beforehand(figures):
-    energy = means(figures, "energy")
     assert energy["biased"] > energy["balanced"] + 0.05 and energy["biased"] > energy["cured"] + 0.05

@@ -10,11 +10,11 @@ from helpers import paths
 from helpers.gcm import cifar10
 
 
-def write_batches(folder, records=3, label=None):
+def write_batches(folder, records=3):
     """Six small files in the official layout; returns their raw bytes [6, records, 3073]."""
     rng = np.random.default_rng(0)
     raw = rng.integers(0, 256, (6, records, cifar10.RECORD), dtype=np.uint8)
-    raw[:, :, 0] = rng.integers(0, 10, (6, records)) if label is None else label
+    raw[:, :, 0] = rng.integers(0, 10, (6, records))
     for content, name in zip(raw, (*cifar10.TRAIN_FILES, cifar10.TEST_FILE), strict=True):
         (folder / name).write_bytes(content.tobytes())
     return raw
@@ -47,7 +47,7 @@ def test_a_record_is_a_label_and_three_planes(tmp_path):
     np.testing.assert_array_equal(data.test_labels, raw[5, :, 0])
 
 
-def test_the_first_pictures_only():
+def test_the_first_pictures_only_and_the_last_held_out():
     data = cifar10.drawn(train=2, test=2)
     part = data.first(train=7)
     assert [len(array) for array in part[:4]] == [7, 7, 20, 20] and part.source == data.source
@@ -56,6 +56,14 @@ def test_the_first_pictures_only():
     assert len(data.first(train=0).train_images) == 0
     with pytest.raises(ValueError, match="train=-5"):
         data.first(train=-5)
+    held, many = data.held_out(6), data._replace(train_images=np.zeros(2000)).held_out(1234)
+    for kept, tested, whole in zip(held[:2], held[2:4], data[:2], strict=True):
+        np.testing.assert_array_equal(kept, whole[:14])
+        np.testing.assert_array_equal(tested, whole[14:])
+    assert many.source == f"{data.source}, the last 1,234 training pictures held out" and not held.is_real
+    for count in (-1, 0, 20):
+        with pytest.raises(ValueError, match=rf"held_out\({count}\): 1 to 19"):
+            data.held_out(count)
 
 
 def test_examples_are_found_by_their_looks():
@@ -68,13 +76,20 @@ def test_examples_are_found_by_their_looks():
     assert cifar10.find_examples(images) == places
 
 
-def test_where_it_is_looked_for(nothing_here, monkeypatch, tmp_path):
-    assert not cifar10.load().is_real
-    (nothing_here / "cifar-10-batches-bin").mkdir()
-    write_batches(nothing_here / "cifar-10-batches-bin", records=1)
+def test_where_it_is_looked_for(nothing_here, monkeypatch, tmp_path, capsys):
+    missing, printed = cifar10.load(), capsys.readouterr().out
+    assert not missing.is_real and missing.source.startswith("drawn stand-in")
+    assert "CIFAR10_DIR" in printed and "Keras download" in printed and "URL fetch failure" in printed
+    images, labels = np.arange(2 * 32 * 32 * 3, dtype="uint8").reshape(2, 32, 32, 3), np.array([[3], [9]], "uint8")
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: ((images, labels), (images[:1], labels[:1])))
+    data = cifar10.load()
+    assert data.is_real and "Keras" in data.source and data.train_labels.dtype == np.int32
+    np.testing.assert_array_equal(data.train_labels, [3, 9])
+    np.testing.assert_array_equal(data.test_images, images[:1])
+    for folder, records in ((nothing_here / "cifar-10-batches-bin", 1), (tmp_path / "elsewhere", 2)):
+        folder.mkdir()
+        write_batches(folder, records)
     assert len(cifar10.load().train_images) == 5
-    (tmp_path / "elsewhere").mkdir()
-    write_batches(tmp_path / "elsewhere", records=2)
     monkeypatch.setenv("CIFAR10_DIR", str(tmp_path / "elsewhere"))
     data = cifar10.load()
     assert len(data.train_images) == 10 and data.is_real and "elsewhere" in data.source
@@ -88,33 +103,11 @@ def test_where_it_is_looked_for(nothing_here, monkeypatch, tmp_path):
     assert cifar10.read_binary(".").source.endswith("in elsewhere")
 
 
-def test_keras_download_is_used_where_there_is_one(nothing_here, monkeypatch):
-    images = np.arange(2 * 32 * 32 * 3, dtype="uint8").reshape(2, 32, 32, 3)
-    labels = np.array([[3], [9]], "uint8")
-    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: ((images, labels), (images[:1], labels[:1])))
-    data = cifar10.load()
-    assert data.is_real and "Keras" in data.source and data.train_labels.dtype == np.int32
-    np.testing.assert_array_equal(data.train_labels, [3, 9])
-    np.testing.assert_array_equal(data.test_images, images[:1])
-
-
-def test_the_way_out_names_both_ways_and_the_reason(nothing_here, capsys):
-    assert cifar10.load().source.startswith("drawn stand-in")
-    printed = capsys.readouterr().out
-    assert "CIFAR10_DIR" in printed and "Keras download" in printed and "URL fetch failure" in printed
-
-
-# --- Faults ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_missing_batch_is_named(tmp_path):
+def test_a_missing_batch_is_named_and_no_fallback_taken(nothing_here, tmp_path):
     write_batches(tmp_path)
     (tmp_path / "data_batch_4.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"data_batch_4\.bin is missing"):
         cifar10.read_binary(tmp_path)
-
-
-def test_an_empty_folder_is_no_fallback(nothing_here):
     (nothing_here / "cifar-10-batches-bin").mkdir()
     with pytest.raises(FileNotFoundError, match="unpack the archive again"):
         cifar10.load()
@@ -123,23 +116,15 @@ def test_an_empty_folder_is_no_fallback(nothing_here):
 
 
 @pytest.mark.parametrize("name", ["data_batch_2.bin", "test_batch.bin"])
-@pytest.mark.parametrize("size", [0, 1, 3072, 3 * 3073 - 5, 3 * 3074])
-def test_wrong_sizes(tmp_path, name, size):
+def test_wrong_sizes_and_labels_out_of_range(tmp_path, name):
     write_batches(tmp_path)
-    (tmp_path / name).write_bytes(bytes(size))
-    with pytest.raises(ValueError, match=f"{name}: {size} bytes .*records of 3073"):
+    for size in (0, 1, 3072, 3 * 3073 - 5, 3 * 3074):
+        (tmp_path / name).write_bytes(bytes(size))
+        with pytest.raises(ValueError, match=f"{name}: {size} bytes .*records of 3073"):
+            cifar10.read_binary(tmp_path)
+    (tmp_path / name).write_bytes(bytes(2 * 3073) + bytes([10]) + bytes(3072))
+    with pytest.raises(ValueError, match=f"{name}: label 10; CIFAR-10 has the labels 0 to 9"):
         cifar10.read_binary(tmp_path)
-
-
-def test_labels_out_of_range(tmp_path):
-    raw = write_batches(tmp_path)
-    raw[3, 2, 0] = 10
-    (tmp_path / "data_batch_4.bin").write_bytes(raw[3].tobytes())
-    with pytest.raises(ValueError, match=r"data_batch_4\.bin: label 10; CIFAR-10 has the labels 0 to 9"):
-        cifar10.read_binary(tmp_path)
-
-
-# --- Augmentation ----------------------------------------------------------------------------------------------------
 
 
 def all_crops(image):
@@ -153,35 +138,36 @@ def test_augmentation_makes_the_papers_crops_and_all_of_them_equally_often():
     image = np.random.default_rng(0).integers(1, 256, (32, 32, 3), dtype=np.uint8)
     possible = {crop: number for number, crop in enumerate(all_crops(image))}
     assert len(possible) == 162
-    batch = cifar10.augment(tf.constant(np.repeat(image[None], 8100, axis=0)), (1, 2)).numpy()
+    images = tf.constant(np.repeat(image[None], 8100, axis=0))
+    batch, again, other = (cifar10.augment(images, seed).numpy() for seed in [(1, 2), (1, 2), (1, 3)])
     assert batch.dtype == np.uint8
     counts = np.bincount([possible[crop.tobytes()] for crop in batch], minlength=162)
     chi_squared = np.sum((counts - 50) ** 2 / 50)
     assert 100 < chi_squared < 240  # 161 degrees of freedom: mean 161, four deviations of 18
+    np.testing.assert_array_equal(batch, again)
+    assert np.any(batch != other, axis=(1, 2, 3)).mean() > 0.9
+    assert cifar10.augment(images[:1] / 255, (1, 2)).dtype == "float32"  # any dtype stays
 
 
-def test_augmentation_is_seeded():
-    images = np.random.default_rng(0).random((16, 32, 32, 3), dtype="float32")
-    first, again, other = (cifar10.augment(images, seed).numpy() for seed in [(3, 4), (3, 4), (3, 5)])
-    np.testing.assert_array_equal(first, again)
-    assert np.any(first != other, axis=(1, 2, 3)).mean() > 0.9
+def columns(batches):
+    """The pictures and the labels of all batches."""
+    return [np.concatenate(column) for column in zip(*batches.as_numpy_iterator(), strict=True)]
 
 
-def test_batches_are_a_pure_function_of_seed_and_epoch():
+def test_batches_are_a_pure_function_of_seed_and_epoch(monkeypatch):
     data = cifar10.drawn(train=4, test=1)
 
-    def epoch(number, **options):
-        made = cifar10.training_batches(data.train_images, data.train_labels, batch_size=16, **options)(number)
-        assert made.cardinality() == 3
-        pictures, labels = zip(*made.as_numpy_iterator(), strict=True)
-        assert [len(batch) for batch in labels] == [16, 16, 8]
-        return np.concatenate(pictures), np.concatenate(labels)
+    def epoch(number, seed=0):
+        made = cifar10.training_batches(data.train_images, data.train_labels, 16, seed)(number)
+        assert [len(labels) for _, labels in made] == [16, 16, 8] and made.cardinality() == 3
+        return columns(made)
 
     pictures, labels = epoch(0, seed=1)
     assert pictures.dtype == np.float32 and labels.dtype == np.int32 and 0 <= pictures.min() < pictures.max() <= 1
     np.testing.assert_array_equal(pictures, epoch(0, seed=1)[0])
     assert (pictures != epoch(1, seed=1)[0]).any() and (pictures != epoch(0, seed=2)[0]).any()
-    plain, plain_labels = epoch(3, augmented=False)
+    monkeypatch.setattr(cifar10, "augment", lambda images, seed: images)
+    plain, plain_labels = epoch(3)
     order = np.lexsort(plain.reshape(40, -1).T)
     wanted = data.train_images.astype("float32") / 255
     wanted_order = np.lexsort(wanted.reshape(40, -1).T)
@@ -190,26 +176,18 @@ def test_batches_are_a_pure_function_of_seed_and_epoch():
 
 
 def test_test_batches_keep_the_order():
-    data = cifar10.drawn(train=1, test=3)
-    batches = cifar10.test_batches(data.test_images, data.test_labels, 7)
-    pictures, labels = zip(*batches.as_numpy_iterator(), strict=True)
-    np.testing.assert_allclose(np.concatenate(pictures), data.test_images / np.float32(255), rtol=1e-6)
-    np.testing.assert_array_equal(np.concatenate(labels), data.test_labels)
+    data = cifar10.drawn(train=1, test=51)
+    pictures, labels = columns(cifar10.test_batches(data.test_images, data.test_labels))
+    np.testing.assert_allclose(pictures, data.test_images / np.float32(255), rtol=1e-6)
+    np.testing.assert_array_equal(labels, data.test_labels)
 
 
 def test_pictures_divided_by_255_already_and_columns_of_labels_are_refused():
-    data = cifar10.drawn(train=1, test=1)
-    for images, labels in [
-        (data.test_images / np.float32(255), data.test_labels),
-        (data.test_images, data.test_labels[:, None]),
-        (data.test_images, data.test_labels[:5]),
-    ]:
+    images, labels = cifar10.drawn(train=1, test=1)[2:4]
+    for wrong in [(images / np.float32(255), labels), (images, labels[:, None]), (images, labels[:5])]:
         for make in (cifar10.training_batches, cifar10.test_batches):
             with pytest.raises(ValueError, match=r"uint8 \[N,32,32,3\] in 0 to 255 and one label for each"):
-                make(images, labels)
-
-
-# --- The drawn stand-in ----------------------------------------------------------------------------------------------
+                make(*wrong)
 
 
 def test_drawn_pictures_are_balanced_repeatable_and_learnable():

@@ -16,39 +16,42 @@ from helpers.gcm import training as gcm_training
 DATA = cifar10.drawn(train=4, test=2)
 
 
+def train(run, variant="gcm", data=DATA, epochs=1, batch_size=40, **options):
+    return gcm_training.train(run, variant, data, epochs, batch_size=batch_size, progress=False, **options)
+
+
 @pytest.mark.parametrize("variant", ["gcm", "cnn"])
 def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path / "weights")
     paths.WEIGHTS.mkdir()
     run = tmp_path / f"{variant}-1-seed0"
-    model, history = gcm_training.train(run, variant, DATA, epochs=1, batch_size=20, progress=False)
+    with pytest.raises(FileNotFoundError, match="has not ended"):
+        gcm_training.ship(run, DATA, variant)
+    model, history = train(run, variant, batch_size=20)
     assert history_of(run) == history and history[0]["learning_rate"] == pytest.approx(0.1)
     about = gcm_training.ship(run, DATA, variant)
     shipped = (paths.WEIGHTS / f"{variant}.weights.h5").read_bytes()
     assert about["sha256"] == hashlib.sha256(shipped).hexdigest() and len(shipped) < 1e6
     assert about["test_accuracy"] == history[-1]["validation_accuracy"] and about["data"].startswith("drawn")
-    assert json.loads((paths.WEIGHTS / f"{variant}.json").read_text()) == about
+    assert json.loads((paths.WEIGHTS / f"{variant}.json").read_text()) == about and "l2" not in about
     log = np.genfromtxt(paths.WEIGHTS / f"{run.name}.csv", delimiter=",", names=True, ndmin=1)
     assert log["validation_accuracy"][-1] == pytest.approx(about["test_accuracy"])
     images = DATA.test_images[:3] / np.float32(255)
     np.testing.assert_array_equal(gcm.load_trained(variant)(images), model(images))
-    with pytest.raises(ValueError, match="was trained by the recipe"):
-        gcm_training.train(run, variant, DATA, epochs=2, batch_size=20, progress=False)
+    others = DATA._replace(train_images=255 - DATA.train_images)
+    for other in ({"epochs": 2}, {"data": others}, {"l2": 0.1}):
+        with pytest.raises(ValueError, match="was trained by the recipe"):
+            train(run, variant, **{"batch_size": 20, **other})
 
 
-def test_weight_decay_takes_its_part_of_every_weight(tmp_path):
+def test_an_l2_penalty_takes_its_part_of_every_weight(tmp_path):
     """One step from the same weights: rate 0.1 x 0.05 of each is gone, and nothing else has changed."""
     keras.utils.set_random_seed(0)
     first = gcm.untrained("gcm").trainable_variables
-    plain, decayed = (
-        gcm_training.train(
-            tmp_path / str(decay), "gcm", DATA, epochs=1, batch_size=40, progress=False, weight_decay=decay
-        )[0].trainable_variables
-        for decay in (0.0, 0.05)
-    )
-    for old, ours, theirs in zip(first, decayed, plain, strict=True):
+    plain, smaller = (train(tmp_path / str(l2), l2=l2)[0].trainable_variables for l2 in (0.0, 0.05))
+    for old, ours, theirs in zip(first, smaller, plain, strict=True):
         np.testing.assert_allclose(theirs - ours, 0.005 * old, rtol=1e-2, atol=2e-6, err_msg=old.path)
-    assert "weight_decay" in (tmp_path / "0.05" / "metrics.json").read_text()
+    assert json.loads((tmp_path / "0.05" / "metrics.json").read_text())["l2"] == 0.05
 
 
 class TwoDevices:
@@ -66,18 +69,8 @@ class TwoDevices:
 )
 def test_what_cannot_be_trained_is_refused_before_it_begins(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        gcm_training.train(tmp_path / "run", "gcm", **{"data": DATA, "epochs": 1, **options})
+        train(tmp_path / "run", **options)
     assert not list(tmp_path.iterdir())
-
-
-def test_variants_are_what_they_are_called():
-    assert gcm.untrained("gcm-clipped").clip and gcm.untrained("gcm-separate").decoder == "separate"
-    assert isinstance(gcm.untrained("cnn"), keras.Sequential) and gcm.untrained("cnn").built
-
-
-def test_an_unfinished_run_is_not_shipped(tmp_path):
-    with pytest.raises(FileNotFoundError, match="has not ended"):
-        gcm_training.ship(tmp_path / "gcm-60-seed0", DATA, "gcm")
 
 
 @pytest.fixture
@@ -87,42 +80,42 @@ def train_gcm():
 
 
 @pytest.mark.parametrize(
-    "other",
-    [["--epochs", "2"], ["--variant", "cnn"], ["--weight-decay", "0.005"], ["--seed", "1"], ["--batch-size", "32"]],
+    "other", ["--epochs 2", "--variant cnn", "--l2 0.005", "--seed 1", "--batch-size 32", "--hold-out 5000"]
 )
 def test_the_command_ships_nothing_under_another_networks_name(train_gcm, other):
     with pytest.raises(SystemExit, match="--ship gcm-180: that is for --variant gcm --epochs 180, without"):
-        train_gcm(["--ship", "gcm-180", "--precision", "float32", *other])
+        train_gcm(["--ship", "gcm-180", "--precision", "float32", *other.split()])
 
 
-def test_the_command_trains_and_says_where_everything_is(train_gcm, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "options, name, source, last",
+    [
+        ([], "gcm-1-seed0", "", "last epoch: 50.00% of the test pictures"),
+        (["--hold-out", "3", "--name", "held"], "held", ", the last 3 training pictures held out", "held-out pictures"),
+    ],
+)
+def test_the_command_trains_and_says_where_everything_is(
+    options, name, source, last, train_gcm, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
-    for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
-        (tmp_path / name).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
-    train_gcm(["--epochs", "1", "--data", str(tmp_path), "--train-images", "6", "--precision", "float32"])
-    history = history_of(tmp_path / "runs" / "gcm-1-seed0")
-    printed = capsys.readouterr().out
-    assert "CIFAR-10 binary files in" in printed and training.summary(history[0]) in printed
-    assert "last epoch: 50.00% of the test pictures" in printed and "gcm-1-seed0" in printed
-    about = json.loads((tmp_path / "runs" / "gcm-1-seed0" / "metrics.json").read_text())
-    assert about["train_images"] == 6 and about["batch_size"] == 128 and about["seed"] == 0
-
-
-def test_a_run_does_not_go_on_with_other_pictures(tmp_path):
-    gcm_training.train(tmp_path, "gcm", DATA, epochs=1, batch_size=40, progress=False)
-    others = DATA._replace(train_images=255 - DATA.train_images)
-    with pytest.raises(ValueError, match="was trained by the recipe"):
-        gcm_training.train(tmp_path, "gcm", others, epochs=1, batch_size=40, progress=False)
+    for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
+        (tmp_path / file).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
+    command = ["--epochs", "1", "--data", str(tmp_path), "--train-images", "6", "--precision", "float32"]
+    train_gcm([*command, *options])
+    history, printed = history_of(tmp_path / "runs" / name), capsys.readouterr().out
+    source = f"CIFAR-10 binary files in {tmp_path.name}{source}"
+    assert f"{source}\n" in printed and training.summary(history[0]) in printed
+    assert last in printed and f"{name}\n" in printed
+    about = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())
+    assert about["train_images"] == 6 and about["batch_size"] == 128 and about["seed"] == 0 and about["data"] == source
 
 
 def test_the_fast_twin_trains_as_the_comparison_cnn_does():
     plain, images, labels = gcm.untrained("cnn"), DATA.test_images / np.float32(255), DATA.test_labels
     twin = gcm_training.copy_weights(plain, gcm.comparison_cnn(10, widths=gcm_training.TWIN_WIDTHS))
     before = [np.asarray(variable) for variable in twin.variables]
-    steps = [
-        training.train_step(model, keras.optimizers.SGD(0.01, momentum=0.9), from_logits=False)
-        for model in (plain, twin)
-    ]
+    optimizers = [keras.optimizers.SGD(0.01, momentum=0.9) for _ in range(2)]
+    steps = [training.train_step(*pair, False, l2=0.01) for pair in zip((plain, twin), optimizers, strict=True)]
     for tolerance in (1e-6, 1e-3, 1e-3):
         losses = [float(step(images, labels)[0]) for step in steps]
         assert losses[1] == pytest.approx(losses[0], rel=tolerance)
@@ -137,6 +130,8 @@ def test_the_fast_twin_trains_as_the_comparison_cnn_does():
     assert gcm_training.TWIN_WIDTHS == [16, 32, 32, 32, 48, 48, 48, 80, 80, 80]
 
 
-def test_only_the_cnn_has_a_twin():
+def test_variants_are_what_they_are_called_and_only_the_cnn_has_a_twin():
+    assert gcm.untrained("gcm-clipped").clip and gcm.untrained("gcm-separate").decoder == "separate"
+    assert isinstance(gcm.untrained("cnn"), keras.Sequential) and gcm.untrained("cnn").built
     assert isinstance(gcm_training.fast_twin("gcm"), gcm.GCM)
     assert gcm_training.fast_twin("cnn").count_params() > gcm.untrained("cnn").count_params()

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from small_training import PICTURES, gcm_network, history_of, small_network, train
+from small_training import PICTURES, history_of, small_network, train
 
 from helpers import training
 from helpers.training import loop, machines
@@ -25,29 +25,32 @@ from helpers.training import loop, machines
 SCRIPT = str(Path(__file__).with_name("small_training.py"))
 
 
+def dense(inputs=3, **options):
+    return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(3, **options)])
+
+
+def pairs(inputs, labels, batch_size=2):
+    return tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(batch_size)
+
+
+def fit(model, run, data, epochs=1, optimizer=None, recipe=None):
+    """`training.fit` on the same data in every epoch."""
+    options = {"from_logits": True, "recipe": recipe or {}, "progress": False}
+    return training.fit(model, optimizer or keras.optimizers.SGD(0.1), run, lambda epoch: data, epochs, **options)
+
+
 def state(run):
     with np.load(run / "state.npz") as stored:
         return {name: stored[name] for name in stored.files if name != "about"}
-
-
-def assert_same_state(run, other):
-    ours, theirs = state(run), state(other)
-    assert ours.keys() == theirs.keys() and len(ours) > 15
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
 def curve(history):
     return [(row["loss"], row["accuracy"], row["validation_loss"], row["learning_rate"]) for row in history]
 
 
-# --- Schedules -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("epochs, first, second", [(180, 100, 150), (60, 33, 50), (24, 13, 20), (9, 5, 7), (3, 1, 2)])
 def test_schedule_drops_at_its_exact_epochs(epochs, first, second):
-    rate = training.paper_schedule(epochs)
-    rates = [rate(epoch) for epoch in range(epochs)]
+    rates = [training.paper_schedule(epochs)(epoch) for epoch in range(epochs)]
     np.testing.assert_allclose(rates, [0.1] * first + [0.01] * (second - first) + [0.001] * (epochs - second))
 
 
@@ -59,49 +62,40 @@ def test_schedule_never_rises_and_starts_at_its_base(epochs, base):
 
 
 def test_cosine_falls_from_its_base_to_nothing():
-    rate = training.cosine_schedule(8, base=0.2)
-    assert [rate(epoch) for epoch in (0, 4, 8)] == pytest.approx([0.2, 0.1, 0.0])
-
-
-def test_schedule_reaches_the_optimizer_and_the_history(tmp_path):
-    _, optimizer, history = train(tmp_path, 6)
-    rates = [row["learning_rate"] for row in history]
-    np.testing.assert_allclose(rates, [0.05] * 3 + [0.005] * 2 + [0.0005], rtol=1e-6)
-    assert float(optimizer.learning_rate.numpy()) == pytest.approx(0.0005)
-
-
-# --- Numbers ---------------------------------------------------------------------------------------------------------
+    assert [training.cosine_schedule(8, base=0.2)(epoch) for epoch in (0, 4, 8)] == pytest.approx([0.2, 0.1, 0.0])
 
 
 def test_one_epoch_is_what_gradient_descent_does(tmp_path):
     """Momentum SGD on the mean loss of each batch, redone with Keras' own train_on_batch."""
-    rng = np.random.default_rng(0)
-    pictures, labels = rng.random((10, 4, 4, 3), dtype="float32"), np.arange(10) % 3
-    networks = []
-    for _ in range(2):
-        keras.utils.set_random_seed(0)
-        networks.append(keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]))
-    data = tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(4)
-    history = training.fit(
-        networks[0],
-        keras.optimizers.SGD(0.1, momentum=0.9),
-        tmp_path,
-        lambda epoch: data,
-        3,
-        from_logits=True,
-        recipe={},
-        progress=False,
-    )
+    data = pairs(np.random.default_rng(0).random((10, 48), dtype="float32"), np.arange(10) % 3, 4)
+    ours, theirs = dense(48), dense(48)
+    theirs.set_weights(ours.get_weights())
+    history = fit(ours, tmp_path, data, 3, keras.optimizers.SGD(0.1, momentum=0.9))
     mean_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    networks[1].compile(keras.optimizers.SGD(0.1, momentum=0.9), mean_loss)
+    theirs.compile(keras.optimizers.SGD(0.1, momentum=0.9), mean_loss)
     for row in history:
         total = 0.0
         for batch, classes in data:
-            total += len(classes) * float(mean_loss(classes, networks[1](batch)))
-            networks[1].train_on_batch(batch, classes)
+            total += len(classes) * float(mean_loss(classes, theirs(batch)))
+            theirs.train_on_batch(batch, classes)
         assert row["loss"] == pytest.approx(total / 10, rel=1e-5)
-    for ours, theirs in zip(networks[0].get_weights(), networks[1].get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    for weights, wanted in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(weights, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrapped", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+def test_one_step_with_an_l2_penalty_by_hand(wrapped):
+    """Pictures of zeros: the kernel loses learning rate * l2 of itself; the bias follows the loss' gradient, too."""
+    model, labels, bias = dense(), np.array([0, 1, 1, 2]), np.array([1.0, 2.0, 3.0])
+    model.weights[1].assign(bias)
+    kernel = model.get_weights()[0]
+    step = training.train_step(model, wrapped(keras.optimizers.SGD(0.5)), from_logits=True, l2=0.2)
+    loss, _, _ = step(np.zeros((4, 3), "float32"), labels)
+    likelihood = np.exp(bias) / np.exp(bias).sum()
+    assert float(loss) == pytest.approx(-np.log(likelihood[labels]).sum())  # without the penalty
+    slope = likelihood - [1 / 4, 2 / 4, 1 / 4]
+    np.testing.assert_allclose(model.weights[0], kernel - 0.5 * 0.2 * kernel, rtol=1e-6)
+    np.testing.assert_allclose(model.weights[1], bias - 0.5 * (slope + 0.2 * bias), rtol=1e-6)
 
 
 class Slow(keras.layers.Layer):
@@ -114,19 +108,11 @@ class Slow(keras.layers.Layer):
 
 def test_an_epoch_takes_as_long_as_its_steps(tmp_path):
     """TensorFlow tunes data sets 2.55 and 5.11 seconds after their start; no epoch may wait for the next time."""
-    data = tf.data.Dataset.from_tensor_slices((np.ones((60, 2), "float32"), np.arange(60) % 3)).batch(1)
+    data = pairs(np.ones((60, 2), "float32"), np.arange(60) % 3, 1)
     data = data.map(lambda *pair: pair, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
     network = keras.Sequential([keras.Input((2,)), Slow(), keras.layers.Dense(3)])
-    history = training.fit(
-        network,
-        keras.optimizers.SGD(0.1),
-        tmp_path,
-        lambda epoch: data if epoch else data.take(1),
-        3,
-        from_logits=True,
-        recipe={},
-        progress=False,
-    )
+    fit(network, tmp_path, data.take(1), 1)
+    history = fit(network, tmp_path, data, 3)
     assert all(3 <= row["seconds"] < 4.5 for row in history[1:]), history
 
 
@@ -134,45 +120,48 @@ def test_evaluate_by_hand():
     """Identity network: the inputs are the scores."""
     scores = np.array([[2.0, 0, 0], [0, 1, 0], [0, 0, 3], [5, 0, 0], [0, 1, 0]], "float32")
     labels = np.array([0, 1, 2, 1, 0])
-    data = tf.data.Dataset.from_tensor_slices((scores, labels)).batch(2)
     network = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
-    found = training.evaluate(network, data, from_logits=True)
+    found = training.evaluate(network, pairs(scores, labels), from_logits=True)
     likelihood = np.exp(scores[range(5), labels]) / np.exp(scores).sum(axis=1)
     assert found["accuracy"] == 3 / 5
     assert found["loss"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-6)
     network.add(keras.layers.Softmax())
-    assert training.evaluate(network, data, from_logits=False) == pytest.approx(found, rel=1e-6)
+    assert training.evaluate(network, pairs(scores, labels), from_logits=False) == pytest.approx(found, rel=1e-6)
 
 
-@pytest.mark.parametrize("labels", [[[0], [1]], [0.0, 1.0]])
-def test_labels_of_another_form_are_refused(labels, tmp_path):
-    """[B,1] would be compared with every answer, and 2.7 with 2."""
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
-    data = tf.data.Dataset.from_tensors((tf.zeros([2, 3]), tf.constant(labels)))
-    with pytest.raises(ValueError, match=r"integers \[B\] are wanted"):
-        training.evaluate(model, data, from_logits=True)
-    with pytest.raises(ValueError, match=r"integers \[B\] are wanted"):
-        training.fit(
-            model,
-            keras.optimizers.SGD(0.1),
-            tmp_path,
-            lambda epoch: data,
-            1,
-            from_logits=True,
-            recipe={},
-            progress=False,
-        )
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (pairs(np.zeros((2, 3)), [[0], [1]]), r"integers \[B\] are wanted"),  # would be compared with every answer
+        (pairs(np.zeros((2, 3)), [0.0, 2.7]), r"integers \[B\] are wanted"),  # 2.7 would be compared with 2
+        (pairs(np.zeros((2, 3)), [0, 1]).take(0), "at least one picture is wanted"),
+    ],
+)
+def test_labels_of_another_form_and_no_pictures_are_refused(data, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        training.evaluate(dense(), data, from_logits=True)
+    with pytest.raises(ValueError, match=message):
+        fit(dense(), tmp_path, data)
 
 
-def test_history_and_its_csv(tmp_path):
-    _, _, history = train(tmp_path, 2)
+def test_history_its_csv_and_a_finished_run(tmp_path):
+    """Trained once more nothing changes, even where a kill came between the state and its log."""
+    _, optimizer, history = train(tmp_path, 6)
     assert history_of(tmp_path) == history and history_of(tmp_path / "nothing") == []
-    lines = (tmp_path / "log.csv").read_text().splitlines()
+    rates = [row["learning_rate"] for row in history]
+    np.testing.assert_allclose(rates, [0.05] * 3 + [0.005] * 2 + [0.0005], rtol=1e-6)
+    assert float(optimizer.learning_rate.numpy()) == pytest.approx(0.0005)
+    log, before = (tmp_path / "log.csv").read_text(), state(tmp_path)
+    lines = log.splitlines()
     assert lines[0] == "epoch,loss,accuracy,validation_loss,validation_accuracy,learning_rate,seconds"
     for line, row in zip(lines[1:], history, strict=True):
         cells = dict(zip(lines[0].split(","), line.split(","), strict=True))
         assert float(cells["loss"]) == pytest.approx(row["loss"], rel=1e-5) and cells["epoch"] == str(row["epoch"])
         assert float(cells["accuracy"]) * PICTURES == pytest.approx(round(row["accuracy"] * PICTURES), abs=1e-3)
+    (tmp_path / "log.csv").write_text(log.rsplit("\n", 2)[0] + "\n")
+    model, _, again = train(tmp_path, 6)
+    assert again == history and (tmp_path / "log.csv").read_text() == log
+    np.testing.assert_array_equal(model.variables[0], before["v0000"])
 
 
 def test_best_weights_are_those_of_the_best_epoch(tmp_path):
@@ -181,8 +170,7 @@ def test_best_weights_are_those_of_the_best_epoch(tmp_path):
     train(tmp_path / "short", best)
     network = small_network(seed=9)
     network.load_weights(tmp_path / "best.weights.h5")
-    arrays = list(state(tmp_path / "short").values())
-    for ours, wanted in zip(network.variables, arrays, strict=False):
+    for ours, wanted in zip(network.variables, state(tmp_path / "short").values(), strict=False):
         if "seed_generator" not in ours.path:
             np.testing.assert_array_equal(ours, wanted, err_msg=ours.path)
 
@@ -194,79 +182,47 @@ def test_mixed_float16_with_loss_scaling(tmp_path):
         network = small_network()
     finally:
         keras.config.set_dtype_policy(before)
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05))
-    pictures, labels = np.random.default_rng(0).random((24, 32, 32, 3), dtype="float32"), np.arange(24) % 10
-    data = tf.data.Dataset.from_tensor_slices((pictures, labels)).batch(8)
-    start = [np.array(w) for w in network.get_weights()]
-    history = training.fit(
-        network, optimizer, tmp_path, lambda epoch: data, 2, from_logits=True, recipe={}, progress=False
-    )
+    data = pairs(np.random.default_rng(0).random((24, 32, 32, 3), dtype="float32"), np.arange(24) % 10, 8)
+    start = np.array(network.get_weights()[0])
+    history = fit(network, tmp_path, data, 2, keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05)))
     assert np.isfinite(history[-1]["loss"])
-    moved = [np.abs(ours - old).max() for ours, old in zip(network.get_weights(), start, strict=True)]
-    assert 0 < max(moved[:1]) < 1  # unscaled again before it is applied
+    assert 0 < np.abs(network.get_weights()[0] - start).max() < 1  # unscaled again before it is applied
 
 
 def test_pure_bfloat16_goes_on_where_it_was(tmp_path):
-    def network():
-        keras.utils.set_random_seed(3)
-        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype="bfloat16")])
-
     def go_on(run, epochs):
-        model = network()
-        data = tf.data.Dataset.from_tensor_slices((np.eye(4, dtype="float32"), np.arange(4) % 3)).batch(2)
-        training.fit(
-            model,
-            keras.optimizers.SGD(0.5, momentum=0.9),
-            run,
-            lambda epoch: data,
-            epochs,
-            from_logits=True,
-            recipe={},
-            progress=False,
-        )
+        keras.utils.set_random_seed(3)
+        model, data = dense(4, dtype="bfloat16"), pairs(np.eye(4, dtype="float32"), np.arange(4) % 3)
+        fit(model, run, data, epochs, keras.optimizers.SGD(0.5, momentum=0.9))
         return np.asarray(model.weights[0], np.float32)
 
     go_on(tmp_path / "twice", 1)
     np.testing.assert_array_equal(go_on(tmp_path / "twice", 3), go_on(tmp_path / "once", 3))
 
 
-# --- Resuming --------------------------------------------------------------------------------------------------------
-
-
-def test_resumed_training_is_the_same_bit_for_bit(tmp_path, dropout=0.5):
-    _, _, whole = train(tmp_path / "whole", 4, dropout=dropout)
-    train(tmp_path / "cut", 1, dropout=dropout)
-    keras.utils.set_random_seed(77)  # a new process knows nothing of the old one's generators
-    train(tmp_path / "cut", 3, dropout=dropout)
-    _, _, resumed = train(tmp_path / "cut", 4, dropout=dropout)
-    assert curve(resumed) == curve(whole)
-    assert_same_state(tmp_path / "cut", tmp_path / "whole")
-
-
-def test_a_finished_run_is_not_trained_again(tmp_path):
-    train(tmp_path, 2)
-    before = state(tmp_path)
-    model, _, history = train(tmp_path, 2)
-    assert len(history) == 2
-    np.testing.assert_array_equal(model.variables[0], before["v0000"])
+def in_a_process(run, epochs, output=subprocess.PIPE, config="{}", **options):
+    """small_training.py as a process; config: its TF_CONFIG."""
+    command = [sys.executable, SCRIPT, str(run), str(epochs), json.dumps(options)]
+    environment = {**os.environ, "TF_CONFIG": config}
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def test_killed_at_random_points_it_goes_on_bit_for_bit(tmp_path):
-    command = [sys.executable, SCRIPT, str(tmp_path / "killed"), "6", "--dropout", "0.3", "--slow", "0.05"]
     rng = random.Random(time.time_ns())
     for wanted in ("epoch 1", "epoch 3"):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        for line in process.stdout:
-            if line.strip() == wanted:
-                break
-        time.sleep(rng.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(timeout=60) == -signal.SIGKILL
-        process.stdout.close()
+        with in_a_process(tmp_path / "killed", 6, dropout=0.3, pause=0.05) as process:
+            assert wanted in map(str.strip, process.stdout)
+            time.sleep(rng.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+            assert process.wait(timeout=60) == -signal.SIGKILL
         assert history_of(tmp_path / "killed")[-1]["epoch"] >= int(wanted[-1])
-    train(tmp_path / "killed", 6, dropout=0.3)
-    train(tmp_path / "whole", 6, dropout=0.3)
-    assert_same_state(tmp_path / "killed", tmp_path / "whole")
+    _, _, resumed = train(tmp_path / "killed", 6, dropout=0.3)
+    _, _, whole = train(tmp_path / "whole", 6, dropout=0.3)
+    assert curve(resumed) == curve(whole)
+    ours, theirs = state(tmp_path / "killed"), state(tmp_path / "whole")
+    assert ours.keys() == theirs.keys() and len(ours) > 15
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
 def test_a_write_that_fails_leaves_the_last_good_state(tmp_path, monkeypatch):
@@ -283,46 +239,35 @@ def test_a_write_that_fails_leaves_the_last_good_state(tmp_path, monkeypatch):
     monkeypatch.undo()
     after = state(tmp_path)
     assert all((before[name] == after[name]).all() for name in before)
-    _, _, history = train(tmp_path, 2)
-    assert len(history) == 2
+    assert len(train(tmp_path, 2)[2]) == 2
 
 
-def test_another_recipe_or_network_is_refused(tmp_path):
+def test_what_cannot_go_on_is_refused_and_stays(tmp_path):
+    """No epochs, another recipe or network, a loss that explodes, damaged states."""
+    with pytest.raises(ValueError, match="at least 1"):
+        train(tmp_path, 0)
     model, optimizer, _ = train(tmp_path, 1)
-    empty = tf.data.Dataset.from_tensors((np.zeros((1, 32, 32, 3), "float32"), [0]))
+    broken, small = pairs(np.full((2, 32, 32, 3), np.nan, "float32"), [0, 1]), {"net": "small"}
     with pytest.raises(ValueError, match=r"recipe \{'net': 'small'\}, asked for is \{'net': 'large'\}"):
-        training.fit(model, optimizer, tmp_path, lambda epoch: empty, 2, from_logits=True, recipe={"net": "large"})
-    other = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)])
+        fit(model, tmp_path, broken, 2, optimizer, {"net": "large"})
     with pytest.raises(ValueError, match="holds another network"):
-        training.fit(
-            other, keras.optimizers.SGD(), tmp_path, lambda epoch: empty, 2, from_logits=True, recipe={"net": "small"}
-        )
-
-
-@pytest.mark.parametrize("damage", [lambda raw: raw[:-200], lambda raw: b"", lambda raw: b"not a zip file"])
-def test_a_damaged_state_says_what_to_do(tmp_path, damage):
-    train(tmp_path, 1)
-    (tmp_path / "state.npz").write_bytes(damage((tmp_path / "state.npz").read_bytes()))
-    with pytest.raises(ValueError, match=r"state\.npz cannot be read .*delete .* to start anew"):
-        train(tmp_path, 2)
-
-
-def test_a_loss_that_explodes_stops_and_keeps_the_last_good_epoch(tmp_path):
-    model, optimizer, _ = train(tmp_path, 1)
-    broken = tf.data.Dataset.from_tensors((np.full((2, 32, 32, 3), np.nan, "float32"), [0, 1]))
+        fit(dense(), tmp_path, broken, 2, recipe=small)
     with pytest.raises(FloatingPointError, match="epoch 2/3: the loss or a weight is no longer finite"):
-        training.fit(
-            model,
-            optimizer,
-            tmp_path,
-            lambda epoch: broken,
-            3,
-            from_logits=True,
-            recipe={"net": "small"},
-            progress=False,
-        )
+        fit(model, tmp_path, broken, 3, optimizer, small)
     assert len(history_of(tmp_path)) == 1
     assert all(np.isfinite(array).all() for array in state(tmp_path).values())
+    whole = (tmp_path / "state.npz").read_bytes()
+    for damaged in (whole[:-200], b"", b"not a zip file"):
+        (tmp_path / "state.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"state\.npz cannot be read .*delete .* to start anew"):
+            train(tmp_path, 2)
+
+
+def test_weights_that_explode_in_the_last_step_are_not_kept(tmp_path):
+    """Its loss is still finite: it was taken before the step."""
+    with pytest.raises(FloatingPointError, match="a weight is no longer finite"):
+        fit(dense(1), tmp_path, pairs([[1e30], [1e30]], [0, 1]), optimizer=keras.optimizers.SGD(1e30))
+    assert history_of(tmp_path) == []
 
 
 # --- Several devices, several workers --------------------------------------------------------------------------------
@@ -337,58 +282,40 @@ def assert_same_curve(history, wanted):
         assert row["learning_rate"] == one["learning_rate"]
 
 
+def result(process, timeout):
+    """What a process that ended well printed last."""
+    printed, _ = process.communicate(timeout=timeout)
+    assert process.returncode == 0, printed
+    return json.loads(printed.splitlines()[-1])
+
+
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
     return train(tmp_path_factory.mktemp("one"), 4)[2]
 
 
 def test_two_virtual_devices_learn_as_one(tmp_path, one_device):
-    done = subprocess.run(
-        [sys.executable, SCRIPT, str(tmp_path), "4", "--devices", "2"], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["replicas"] == 2
-    assert_same_curve(result["history"], one_device)
+    found = result(in_a_process(tmp_path, 4, devices=2), timeout=300)
+    assert found["replicas"] == 2
+    assert_same_curve(found["history"], one_device)
 
 
 def test_gcm_learns_on_two_virtual_devices_as_on_one(tmp_path):
-    done = subprocess.run(
-        [sys.executable, SCRIPT, str(tmp_path / "two"), "1", "--devices", "2", "--gcm"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    (one,) = train(tmp_path / "one", 1, network=gcm_network)[2]
-    (two,) = json.loads(done.stdout.splitlines()[-1])["history"]
+    (two,) = result(in_a_process(tmp_path / "two", 1, devices=2, variant="gcm"), timeout=300)["history"]
+    (one,) = train(tmp_path / "one", 1, variant="gcm")[2]
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)  # 15 layers amplify what the order of sums changes
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def start_workers(run, epochs, folder):
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    with socket.socket() as one, socket.socket() as other:
+        for bound in (one, other):
+            bound.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{bound.getsockname()[1]}" for bound in (one, other)]
     workers = []
     for index in range(2):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         with open(folder / f"worker{index}.txt", "w") as output:
-            workers.append(
-                subprocess.Popen(
-                    [sys.executable, SCRIPT, str(run), str(epochs)],
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, "TF_CONFIG": json.dumps(config)},
-                )
-            )
+            workers.append(in_a_process(run, epochs, output, json.dumps(config)))
     return workers
 
 
@@ -417,7 +344,7 @@ def test_two_workers_learn_as_one_and_survive_a_kill(tmp_path, one_device):
     assert curve(results[0]["history"])[:-1] == curve(finished)
 
 
-def test_workers_that_do_not_share_a_disk_are_found_out(monkeypatch):
+def test_workers_that_do_not_share_a_disk_are_found_out():
     class Two:
         num_replicas_in_sync = 2
         run = staticmethod(lambda function: tf.constant(3.0))  # 3 epochs here, none there
@@ -428,101 +355,34 @@ def test_workers_that_do_not_share_a_disk_are_found_out(monkeypatch):
 
 
 def test_choose_strategy(monkeypatch):
-    assert training.choose_strategy("one") is training.choose_strategy("auto") is tf.distribute.get_strategy()
-    with pytest.raises(ValueError, match='"auto" or "one"'):
-        training.choose_strategy("both")
-    config = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    assert training.choose_strategy("auto") is tf.distribute.get_strategy()  # a cluster of one
+    assert training.choose_strategy() is tf.distribute.get_strategy()
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: "several machines")
-    monkeypatch.setenv(
-        "TF_CONFIG",
-        json.dumps(
-            {"cluster": {"chief": ["127.0.0.1:1"], "worker": ["127.0.0.1:2"]}, "task": {"type": "worker", "index": 0}}
-        ),
-    )
-    assert training.choose_strategy("auto") == "several machines"
+    alone, several = {"worker": ["127.0.0.1:1"]}, {"chief": ["127.0.0.1:1"], "worker": ["127.0.0.1:2"]}
+    for cluster, strategy in ((alone, tf.distribute.get_strategy()), (several, "several machines")):
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}}))
+        assert training.choose_strategy() is strategy
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "one machine", '{"cluster": 3}', '{"cluster": {"worker": 3}}'])
 def test_a_tf_config_that_cannot_be_read_says_what_to_do(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    assert training.choose_strategy("one") is tf.distribute.get_strategy()  # which needs none
     with pytest.raises(ValueError, match=r"TF_CONFIG.*unset it"):
-        training.choose_strategy("auto")
+        training.choose_strategy()
     monkeypatch.setenv("TF_CONFIG", "")
-    assert training.choose_strategy("auto") is tf.distribute.get_strategy()
+    assert training.choose_strategy() is tf.distribute.get_strategy()
 
 
-@pytest.mark.parametrize(
-    "machines, writer",
-    [
-        ({"chief": 1, "worker": 2}, ("chief", 0)),
-        ({"worker": 2}, ("worker", 0)),
-        ({"chief": 1, "worker": 1}, ("chief", 0)),
-    ],
-)
-def test_one_machine_writes(machines, writer):
+@pytest.mark.parametrize("machines", [{"chief": 1, "worker": 2}, {"worker": 2}, {"chief": 1, "worker": 1}])
+def test_one_machine_writes(machines):
     cluster = tf.train.ClusterSpec({kind: [f"127.0.0.1:{i}" for i in range(n)] for kind, n in machines.items()})
-    for kind, count in machines.items():
-        for index in range(count):
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver
+    for kind, index in [(kind, index) for kind, count in machines.items() for index in range(count)]:
 
-            class Strategy:
-                cluster_resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-                    cluster, task_type=kind, task_id=index
-                )
+        class Strategy:
+            cluster_resolver = resolver(cluster, task_type=kind, task_id=index)
 
-            assert training.is_chief(Strategy) == ((kind, index) == writer)
+        assert training.is_chief(Strategy) == ((kind, index) == (next(iter(machines)), 0))
     assert training.is_chief(tf.distribute.get_strategy())
-
-
-def test_a_kill_between_state_and_log_loses_no_row(tmp_path):
-    train(tmp_path, 2)
-    whole = (tmp_path / "log.csv").read_text()
-    (tmp_path / "log.csv").write_text(whole.rsplit("\n", 2)[0] + "\n")
-    train(tmp_path, 2)
-    assert (tmp_path / "log.csv").read_text() == whole
-
-
-def test_weights_that_explode_in_the_last_step_are_not_kept(tmp_path):
-    """Its loss is still finite: it was taken before the step."""
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
-    data = tf.data.Dataset.from_tensors((tf.constant([[1e30], [1e30]]), tf.constant([0, 1])))
-    with pytest.raises(FloatingPointError, match="a weight is no longer finite"):
-        training.fit(
-            model,
-            keras.optimizers.SGD(1e30),
-            tmp_path,
-            lambda epoch: data,
-            1,
-            from_logits=True,
-            recipe={},
-            progress=False,
-        )
-    assert history_of(tmp_path) == []
-
-
-def test_no_epochs_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="at least 1"):
-        train(tmp_path, 0)
-
-
-def test_no_pictures_are_refused(tmp_path):
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
-    data = tf.data.Dataset.from_tensors((tf.zeros([2, 3]), tf.constant([0, 1]))).take(0)
-    with pytest.raises(ValueError, match="at least one picture is wanted"):
-        training.evaluate(model, data, from_logits=True)
-    with pytest.raises(ValueError, match="at least one picture is wanted"):
-        training.fit(
-            model,
-            keras.optimizers.SGD(0.1),
-            tmp_path,
-            lambda epoch: data,
-            1,
-            from_logits=True,
-            recipe={},
-            progress=False,
-        )
 
 
 def test_the_bar_says_how_much_is_left_for_all_epochs():

@@ -36,12 +36,19 @@ class Cifar10(NamedTuple):
         """The same data with only the first pictures of each part (None: all of them). ValueError below zero."""
         if min(train or 0, test or 0) < 0:
             raise ValueError(f"first(train={train}, test={test}): a number of pictures is at least 0")
-        return self._replace(
-            train_images=self.train_images[:train],
-            train_labels=self.train_labels[:train],
-            test_images=self.test_images[:test],
-            test_labels=self.test_labels[:test],
-        )
+        training = self.train_images[:train], self.train_labels[:train]
+        return Cifar10(*training, self.test_images[:test], self.test_labels[:test], self.source)
+
+    def held_out(self, count):
+        """The last `count` training pictures in place of the test pictures, for choosing a recipe.
+
+        ValueError unless 1 <= count < the number of training pictures.
+        """
+        images, labels = self.train_images, self.train_labels
+        if not 1 <= count < len(images):
+            raise ValueError(f"held_out({count}): 1 to {len(images) - 1} of the {len(images)} training pictures can be")
+        source = f"{self.source}, the last {count:,} training pictures held out"
+        return Cifar10(images[:-count], labels[:-count], images[-count:], labels[-count:], source)
 
 
 def load(folder=None):
@@ -60,13 +67,8 @@ def load(folder=None):
     except Exception as error:  # Keras raises a bare Exception when the network or the server is away
         print(f"{HOW_TO_GET_IT} (Keras' download: {error})")
         return drawn()
-    return Cifar10(
-        train_images,
-        train_labels[:, 0].astype("int32"),
-        test_images,
-        test_labels[:, 0].astype("int32"),
-        "CIFAR-10 by Keras' download",
-    )
+    train_labels, test_labels = (column[:, 0].astype("int32") for column in (train_labels, test_labels))
+    return Cifar10(train_images, train_labels, test_images, test_labels, "CIFAR-10 by Keras' download")
 
 
 HOW_TO_GET_IT = (
@@ -79,20 +81,18 @@ HOW_TO_GET_IT = (
 def read_binary(folder):
     """CIFAR-10 from a folder in the official binary layout (no pickle is read). Errors as in `load`."""
     folder = paths.given(folder).resolve()
-    train = np.concatenate([_records(folder / name) for name in TRAIN_FILES])
-    test = _records(folder / TEST_FILE)
-    return Cifar10(*_split_records(train), *_split_records(test), f"CIFAR-10 binary files in {folder.name}")
+    train = [_records(folder / name) for name in TRAIN_FILES]
+    train = [np.concatenate(arrays) for arrays in zip(*train, strict=True)]
+    return Cifar10(*train, *_records(folder / TEST_FILE), f"CIFAR-10 binary files in {folder.name}")
 
 
-def drawn(train=500, test=100, seed=10):
+def drawn(train=500, test=100):
     """A drawn stand-in with ten classes (a shape and a colour each), so that everything runs without CIFAR-10.
 
     train, test: pictures a class. It says nothing about CIFAR-10 and is labelled so in `source`.
     """
-    rng = np.random.default_rng(seed)
-    train_images, train_labels = _draw(rng, train)
-    test_images, test_labels = _draw(rng, test)
-    return Cifar10(train_images, train_labels, test_images, test_labels, "drawn stand-in (no CIFAR-10 here)")
+    rng = np.random.default_rng(10)
+    return Cifar10(*_draw(rng, train), *_draw(rng, test), "drawn stand-in (no CIFAR-10 here)")
 
 
 def find_examples(images):
@@ -119,7 +119,7 @@ def augment(images, seed):
     return tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def training_batches(images, labels, batch_size=128, seed=0, augmented=True):
+def training_batches(images, labels, batch_size=128, seed=0):
     """The function epoch -> tf.data of (float32 [B,32,32,3] in [0,1], int32 [B]), a pure function of (seed, epoch).
 
     images: uint8 [N,32,32,3]; labels: int [N]. Raises ValueError for others.
@@ -129,7 +129,7 @@ def training_batches(images, labels, batch_size=128, seed=0, augmented=True):
 
     def epoch_batches(epoch):
         def prepare(step, images, labels):
-            return batches.unit(augment(images, batches.lots(seed, epoch, step)) if augmented else images), labels
+            return batches.unit(augment(images, batches.lots(seed, epoch, step))), labels
 
         order = np.random.default_rng([seed, epoch]).permutation(len(images))
         return batches.batches(arrays, batch_size, order, prepare)
@@ -137,44 +137,32 @@ def training_batches(images, labels, batch_size=128, seed=0, augmented=True):
     return epoch_batches
 
 
-def test_batches(images, labels, batch_size=500):
+def test_batches(images, labels):
     """tf.data of (float32 [B,32,32,3] in [0,1], int32 [B]) in the given order; images and labels as above."""
     _check(images, labels)
-    return batches.batches((images, labels), batch_size, prepare=lambda _, *rows: (batches.unit(rows[0]), rows[1]))
+    return batches.batches((images, labels), 500, prepare=lambda _, *rows: (batches.unit(rows[0]), rows[1]))
 
 
 def _check(images, labels):
     if images.dtype != np.uint8 or labels.shape != (len(images),):
-        raise ValueError(
-            f"images: {images.dtype} {images.shape}, labels: {labels.shape}; "
-            "uint8 [N,32,32,3] in 0 to 255 and one label for each are wanted"
-        )
+        given = f"images: {images.dtype} {images.shape}, labels: {labels.shape}"
+        raise ValueError(f"{given}; uint8 [N,32,32,3] in 0 to 255 and one label for each are wanted")
 
 
 def _records(path):
+    """The pictures uint8 [N,32,32,3] and labels int32 [N] of one file."""
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path.name} is missing in {path.parent}: the binary version has "
-            f"{', '.join(TRAIN_FILES)} and {TEST_FILE}; unpack the archive again"
-        )
+        wanted = f"the binary version has {', '.join(TRAIN_FILES)} and {TEST_FILE}"
+        raise FileNotFoundError(f"{path.name} is missing in {path.parent}: {wanted}; unpack the archive again")
     raw = np.fromfile(path, dtype=np.uint8)
     if raw.size == 0 or raw.size % RECORD:
-        raise ValueError(
-            f"{path.name}: {raw.size} bytes is not a whole number of records of {RECORD} bytes; "
-            "is this the *binary* version, and was the download complete?"
-        )
-    records = raw.reshape(-1, RECORD)
-    if records[:, 0].max() >= len(CLASSES):
-        raise ValueError(
-            f"{path.name}: label {records[:, 0].max()}; CIFAR-10 has the labels 0 to 9 "
-            "(CIFAR-100 files have two label bytes)"
-        )
-    return records
-
-
-def _split_records(records):
-    pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(pixels), records[:, 0].astype("int32")
+        size = f"{raw.size} bytes is not a whole number of records of {RECORD} bytes"
+        raise ValueError(f"{path.name}: {size}; is this the *binary* version, and was the download complete?")
+    labels, pixels = raw.reshape(-1, RECORD)[:, 0], raw.reshape(-1, RECORD)[:, 1:]
+    if labels.max() >= len(CLASSES):
+        known = "CIFAR-10 has the labels 0 to 9 (CIFAR-100 files have two label bytes)"
+        raise ValueError(f"{path.name}: label {labels.max()}; {known}")
+    return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels.astype("int32")
 
 
 def _draw(rng, per_class):

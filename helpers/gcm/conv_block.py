@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+PLAIN = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}  # every convolution of Table 1
+
 
 @keras.saving.register_keras_serializable("gcm")
 class FusedBatchNormalization(layers.BatchNormalization):
@@ -22,15 +24,9 @@ class FusedBatchNormalization(layers.BatchNormalization):
         several = training and tf.distribute.get_strategy().num_replicas_in_sync > 1
         if several or self.variable_dtype != "float32":  # the kernel's parameters are float32
             return super().call(inputs, training=training)
-        none = tf.zeros([0])
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=self.gamma,
-            offset=self.beta,
-            epsilon=self.epsilon,
-            is_training=bool(training),
-            mean=none if training else self.moving_mean,
-            variance=none if training else self.moving_variance,
+        moments = (None, None) if training else (self.moving_mean, self.moving_variance)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs, self.gamma, self.beta, *moments, self.epsilon, is_training=bool(training)
         )
         if training:
             self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
@@ -49,16 +45,7 @@ class ConvBlock(layers.Layer):
         super().__init__(**kwargs)
         self.filters, self.strides, self.transposed = filters, strides, transposed
         convolution = layers.Conv2DTranspose if transposed else layers.Conv2D
-        self.conv = convolution(
-            filters,
-            3,
-            strides,
-            "same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            dtype=self.dtype_policy,
-            name="conv",
-        )
+        self.conv = convolution(filters, 3, strides, **PLAIN, dtype=self.dtype_policy, name="conv")
         self.norm = FusedBatchNormalization(dtype=self.dtype_policy, name="norm")
         self.relu = layers.ReLU(dtype=self.dtype_policy, name="relu")
 

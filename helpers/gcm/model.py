@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from helpers.gcm.conv_block import ConvBlock
+from helpers.gcm.conv_block import PLAIN, ConvBlock
 
 ENCODER = [(16, 1), (16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1)]  # Table 1
 DECODER = [(32, 2), (32, 1), (16, 2), (16, 1)]  # layers 11-14
@@ -36,9 +36,7 @@ class GCM(keras.Model):
             raise ValueError(f'decoder {decoder!r}: choose "shared" (section 3.3) or "separate" (section 3.2)')
         self.num_classes, self.decoder, self.clip = checked_count(num_classes), decoder, clip
         policy = self.dtype_policy
-        self.encoder_layers = [
-            block(number, filters, strides, policy) for number, (filters, strides) in enumerate(ENCODER, start=1)
-        ]
+        self.encoder_layers = [block(number, *row, policy) for number, row in enumerate(ENCODER, start=1)]
         if decoder == "shared":
             self.decoder_layers = [_decoder(num_classes, policy)]
         else:
@@ -51,29 +49,15 @@ class GCM(keras.Model):
         if input_shape[-1] is None:
             raise ValueError(f"images: shape {tuple(input_shape)}; GCM must know the number of channels")
         if self.built:
-            self._check_channels(input_shape)
             return
-        self.channels, shape = input_shape[-1], input_shape
-        for layer in self.encoder_layers:
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
+        self.channels, encoded = input_shape[-1], _build(self.encoder_layers, input_shape)
         for decoder in self.decoder_layers:
-            decoded = shape
-            for layer in decoder:
-                layer.build(decoded)
-                decoded = layer.compute_output_shape(decoded)
+            _build(decoder, encoded)
 
     def weight_maps(self, images, training=None):
         """Class Weight Maps (equation 1): images [B,H,W,D] -> [B,H,W,num_classes], float32; >= 0 where `clip`."""
-        features = self._checked(images)
-        for layer in self.encoder_layers:
-            features = layer(features, training=training)
-        decoded = []
-        for decoder in self.decoder_layers:
-            maps = features
-            for layer in decoder:
-                maps = layer(maps) if layer is decoder[-1] else layer(maps, training=training)
-            decoded.append(maps)
+        features = _run(self.encoder_layers, self._checked(images), training)
+        decoded = [_run(decoder, features, training) for decoder in self.decoder_layers]
         weights = ops.cast(ops.concatenate(decoded, axis=-1), "float32")
         return self.clip_layer(weights) if self.clip else weights
 
@@ -100,17 +84,13 @@ class GCM(keras.Model):
         else:
             self._check_classes(classes, images.shape[0])
         chosen = ops.broadcast_to(ops.cast(classes, "int32"), ops.shape(images)[:1])
-        chosen_weights = ops.take_along_axis(weights, chosen[:, None, None, None], axis=-1)  # [B,H,W,1]
-        return chosen_weights * images  # Tile by broadcasting
+        return ops.take_along_axis(weights, chosen[:, None, None, None], axis=-1) * images  # [B,H,W,1] * [B,H,W,D]
 
     def _checked(self, images):
         """`images` as a float32 tensor this network can take, and the network built."""
         images = ops.convert_to_tensor(images)
-        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
-            raise ValueError(
-                f"images: {keras.backend.standardize_dtype(images.dtype)}; GCM takes floats in [0, 1]: "
-                "divide 8-bit pixels by 255"
-            )
+        if not images.dtype.is_floating:
+            raise ValueError(f"images: {images.dtype.name}; GCM takes floats in [0, 1]: divide 8-bit pixels by 255")
         _check_size(images.shape)
         if images.shape[0] == 0:
             raise ValueError("images: an empty batch; at least one picture is wanted")
@@ -118,12 +98,9 @@ class GCM(keras.Model):
             tf.debugging.assert_equal(tf.shape(images)[1:3] % 4, 0, message=f"images: {SIZES}")
         if not self.built:
             self.build(images.shape)
-        self._check_channels(images.shape)
+        if images.shape[-1] != self.channels:
+            raise ValueError(f"images: {images.shape[-1]} channels; this GCM was built for {self.channels}")
         return ops.cast(images, "float32")
-
-    def _check_channels(self, shape):
-        if shape[-1] != self.channels:
-            raise ValueError(f"images: {shape[-1]} channels; this GCM was built for {self.channels}")
 
     def _check_classes(self, classes, batch):
         known = f"this network has the classes 0 to {self.num_classes - 1}"
@@ -134,10 +111,9 @@ class GCM(keras.Model):
         inside = (ops.cast(given, "int64") >= 0) & (ops.cast(given, "int64") < self.num_classes)
         if late:
             tf.debugging.assert_equal(inside, True, message=f"classes: {known}")
-            return
-        if not np.all(inside):
+        elif not np.all(inside):
             raise ValueError(f"classes {classes}: {known}")
-        if given.shape not in ((), (batch or given.size,)):
+        elif given.shape not in ((), (batch or given.size,)):
             raise ValueError(f"classes: shape {given.shape} for {batch} images; one class, or one for each, is wanted")
 
     def get_config(self):
@@ -157,30 +133,29 @@ def class_scores(weights, images, dtype="float64"):
 
 def block(number, filters, strides, policy=None, transposed=False, suffix=""):
     """A row of Table 1 whose name reads like the table: layer_5_conv_3x3_c32_s2."""
-    kind = "deconv" if transposed else "conv"
-    return ConvBlock(
-        filters, strides, transposed, dtype=policy, name=f"layer_{number}_{kind}_3x3_c{filters}_s{strides}{suffix}"
-    )
+    name = f"layer_{number}_{'deconv' if transposed else 'conv'}_3x3_c{filters}_s{strides}{suffix}"
+    return ConvBlock(filters, strides, transposed, dtype=policy, name=name)
 
 
 def _decoder(num_classes, policy, suffix=""):
     """Layers 11-15 of Table 1, ending in one map a class."""
-    blocks = [
-        block(number, filters, strides, policy, transposed=strides == 2, suffix=suffix)
-        for number, (filters, strides) in enumerate(DECODER, start=11)
-    ]
-    return [
-        *blocks,
-        layers.Conv2D(
-            num_classes,
-            5,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            dtype=policy,
-            name=f"layer_15_conv_5x5_c1_x{num_classes}{suffix}",
-        ),
-    ]
+    blocks = [block(number, *row, policy, row[1] == 2, suffix) for number, row in enumerate(DECODER, start=11)]
+    name = f"layer_15_conv_5x5_c1_x{num_classes}{suffix}"
+    return [*blocks, layers.Conv2D(num_classes, 5, **PLAIN, dtype=policy, name=name)]
+
+
+def _build(row, shape):
+    """Build layers one after another; returns the shape that comes out of the last."""
+    for layer in row:
+        layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+    return shape
+
+
+def _run(row, features, training):
+    for layer in row:
+        features = layer(features, training=training)
+    return features
 
 
 def checked_count(num_classes):
@@ -192,6 +167,5 @@ def checked_count(num_classes):
 def _check_size(shape):
     if len(shape) != 4:
         raise ValueError(f"images: shape {tuple(shape)}; GCM takes a batch [B,H,W,D]: add the batch axis")
-    height, width = shape[1], shape[2]
-    if any(side is not None and (side % 4 or not side) for side in (height, width)):
-        raise ValueError(f"images: {height}x{width}; {SIZES}")
+    if any(side is not None and (side % 4 or not side) for side in shape[1:3]):
+        raise ValueError(f"images: {shape[1]}x{shape[2]}; {SIZES}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from helpers import gcm, paths, training
 from helpers.gcm import cifar10
@@ -15,72 +16,47 @@ EPOCHS, BATCH_SIZE = 180, 128  # Table 2
 TWIN_WIDTHS = [-(-width // 16) * 16 for width in gcm.CNN_WIDTHS]
 
 
-def train(
-    run,
-    variant,
-    data,
-    epochs=EPOCHS,
-    seed=0,
-    batch_size=BATCH_SIZE,
-    strategy=None,
-    progress=True,
-    on_epoch=None,
-    weight_decay=0.0,
-):
+def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, strategy=None, l2=0.0, **options):
     """Train a network of `gcm.VARIANTS` on `data.train_*` in the folder `run`; returns (model, history).
 
     data: a `cifar10.Cifar10`; after each epoch the network is measured on `data.test_*`, and nothing is chosen by it.
-    The precision is Keras' global dtype policy; strategy, progress and on_epoch are those of `training.fit`, and so
-    are its errors and its going on after a kill. At the end run/last.weights.h5 and run/metrics.json are written.
-    weight_decay: *ours*, not in the paper: each step also takes learning rate * weight_decay of every weight away.
+    The precision is Keras' global dtype policy; strategy and the options progress and on_epoch are those of
+    `training.fit`, and so are its errors and its going on after a kill. At the end run/last.weights.h5 and
+    run/metrics.json are written.
+    l2: ours, not in the paper: an L2 penalty on every trainable weight.
     Source: section 4.1. He normal initial weights are ours (the paper names none).
     """
-    pictures = len(data.train_images)
-    if min(batch_size, pictures, len(data.test_images)) < 1:
-        raise ValueError(
-            f"batch_size {batch_size}, {pictures} training and {len(data.test_images)} test pictures: "
-            "at least 1 of each is wanted"
-        )
-    strategy, precision = strategy or training.choose_strategy("one"), keras.config.dtype_policy().name
-    if 0 < pictures % batch_size < strategy.num_replicas_in_sync:
-        raise ValueError(
-            f"the last batch has {pictures % batch_size} of {pictures} pictures, fewer than there are "
-            f"devices ({strategy.num_replicas_in_sync}): choose another batch_size"
-        )
+    strategy, precision = strategy or tf.distribute.get_strategy(), keras.config.dtype_policy().name
+    _check(data, batch_size, strategy.num_replicas_in_sync)
     keras.utils.set_random_seed(seed)
     with strategy.scope():
         model = fast_twin(variant)
-        optimizer = training.scaled(keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=weight_decay or None))
-    recipe = {
-        "variant": variant,
-        "epochs": epochs,
-        "seed": seed,
-        "batch_size": batch_size,
-        "precision": precision,
-        "data": data.source,
-        "train_images": pictures,
-        "pictures": runs.digest(*data[:4]),
-    }
-    if weight_decay:
-        recipe["weight_decay"] = weight_decay
-    history = training.fit(
-        model,
-        optimizer,
-        run,
-        cifar10.training_batches(data.train_images, data.train_labels, batch_size, seed),
-        epochs,
-        from_logits=variant != "cnn",
-        recipe=recipe,
-        strategy=strategy,
-        validation=cifar10.test_batches(data.test_images, data.test_labels),
-        learning_rate=training.paper_schedule(epochs),
-        progress=progress,
-        on_epoch=on_epoch,
-    )
+        optimizer = training.scaled(keras.optimizers.SGD(0.1, momentum=0.9))
+    recipe = {"variant": variant, "epochs": epochs, "seed": seed, "batch_size": batch_size, "precision": precision}
+    recipe |= {"data": data.source, "train_images": len(data.train_images), "pictures": runs.digest(*data[:4])}
+    recipe |= {"l2": l2} if l2 else {}
+    batches = cifar10.training_batches(data.train_images, data.train_labels, batch_size, seed)
+    options |= {"validation": cifar10.test_batches(data.test_images, data.test_labels), "strategy": strategy, "l2": l2}
+    options |= {"learning_rate": training.paper_schedule(epochs), "from_logits": variant != "cnn", "recipe": recipe}
+    history = training.fit(model, optimizer, run, batches, epochs, **options)
     model = copy_weights(model, gcm.untrained(variant))
     if training.is_chief(strategy):
-        _write_result(Path(run), model, recipe, history)
+        shipped.save_weights(model, Path(run) / "last.weights.h5")
+        seconds = round(sum(row["seconds"] for row in history), 1)
+        result = {**recipe, "test_accuracy": history[-1]["validation_accuracy"], "seconds": seconds}
+        paths.write_json(result, Path(run) / "metrics.json")
     return model, history
+
+
+def _check(data, batch_size, devices):
+    """Raise ValueError for pictures that cannot be cut into batches."""
+    pictures, tested = len(data.train_images), len(data.test_images)
+    if min(batch_size, pictures, tested) < 1:
+        counts = f"batch_size {batch_size}, {pictures} training and {tested} test pictures"
+        raise ValueError(f"{counts}: at least 1 of each is wanted")
+    if 0 < (left := pictures % batch_size) < devices:
+        last = f"the last batch has {left} of {pictures} pictures, fewer than there are devices ({devices})"
+        raise ValueError(f"{last}: choose another batch_size")
 
 
 def fast_twin(variant):
@@ -117,21 +93,6 @@ def ship(run, data, name):
     model = gcm.untrained(about["variant"])
     model.load_weights(run / "last.weights.h5")
     shutil.copyfile(run / "log.csv", paths.WEIGHTS / f"{run.name}.csv")
-    about["test_accuracy"] = accuracy(model, about["variant"], data)
-    return shipped.ship(model, name, about)
-
-
-def accuracy(model, variant, data):
-    """The part of `data.test_*` that a network of `gcm.VARIANTS` gets right, in [0, 1]."""
     batches = cifar10.test_batches(data.test_images, data.test_labels)
-    return training.evaluate(model, batches, from_logits=variant != "cnn")["accuracy"]
-
-
-def _write_result(run, model, recipe, history):
-    shipped.save_weights(model, run / "last.weights.h5")
-    result = {
-        **recipe,
-        "test_accuracy": history[-1]["validation_accuracy"],
-        "seconds": round(sum(row["seconds"] for row in history), 1),
-    }
-    paths.write_json(result, run / "metrics.json")
+    about["test_accuracy"] = training.evaluate(model, batches, from_logits=about["variant"] != "cnn")["accuracy"]
+    return shipped.ship(model, name, about)

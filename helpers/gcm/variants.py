@@ -13,13 +13,8 @@ VARIANTS = {
     "gcm-separate": lambda: GCM(10, decoder="separate"),
     "cnn": lambda: comparison_cnn(10),
 }
-SHIPPED = {
-    "gcm": ("gcm", 60),
-    "gcm-clipped": ("gcm-clipped", 60),
-    "cnn": ("cnn", 60),
-    "gcm-180": ("gcm", 180),
-    "cnn-180": ("cnn", 180),
-}
+SHIPPED = {name: (name, 60) for name in ("gcm", "gcm-clipped", "cnn")}
+SHIPPED |= {"gcm-180": ("gcm", 180), "cnn-180": ("cnn", 180)}
 
 
 def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS):
@@ -29,21 +24,13 @@ def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS
     Centring ("the CNN alone gets centred pixels") is its first layer: `mean` is the training set's mean colour.
     widths: channels of layers 1 to 10. Raises ValueError for less than one class.
     """
-    blocks = [
-        block(number, width, strides)
-        for number, (width, (_, strides)) in enumerate(zip(widths, ENCODER, strict=True), start=1)
-    ]
-    return keras.Sequential(
-        [
-            keras.Input((None, None, 3)),
-            layers.Normalization(mean=mean, variance=(1.0, 1.0, 1.0), dtype="float32", name="centring"),
-            *blocks,
-            layers.GlobalAveragePooling2D(name="gap"),
-            layers.Dense(checked_count(num_classes), name="dense"),
-            layers.Activation("softmax", dtype="float32", name="softmax"),
-        ],
-        name="comparison_cnn",
-    )
+    strides = [stride for _, stride in ENCODER]
+    blocks = [block(*row) for row in zip(range(1, 11), widths, strides, strict=True)]
+    centring = layers.Normalization(mean=mean, variance=(1.0, 1.0, 1.0), dtype="float32", name="centring")
+    dense = layers.Dense(checked_count(num_classes), name="dense")
+    softmax = layers.Activation("softmax", dtype="float32", name="softmax")
+    row = [centring, *blocks, layers.GlobalAveragePooling2D(name="gap"), dense, softmax]
+    return keras.Sequential([keras.Input((None, None, 3)), *row], name="comparison_cnn")
 
 
 def untrained(name):

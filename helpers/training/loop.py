@@ -1,7 +1,9 @@
 """Training that can be killed and goes on: one loop for every distribution strategy."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -12,32 +14,25 @@ from helpers.training import runs
 from helpers.training.machines import check_workers_agree, is_chief, lost_workers_named
 
 
-def fit(
-    model,
-    optimizer,
-    run,
-    batches,
-    epochs,
-    *,
-    from_logits,
-    recipe,
-    validation=None,
-    keep_best=False,
-    learning_rate=None,
-    strategy=None,
-    progress=True,
-    on_epoch=None,
-):
+class Options(NamedTuple):
+    """What `fit` takes by keyword beside `from_logits` and `recipe`."""
+
+    validation: tf.data.Dataset | None = None  # of the same form as `batches`, evaluated after each epoch
+    keep_best: bool = False  # keep the weights of the best validation accuracy in run/best.weights.h5
+    learning_rate: Callable | None = None  # the function epoch -> learning rate; None leaves the optimizer's own
+    strategy: tf.distribute.Strategy | None = None  # the one in whose scope model and optimizer were made
+    progress: bool = True  # whether a bar is shown
+    on_epoch: Callable | None = None  # called with each finished row of the history
+    l2: float = 0.0  # as for `train_step`
+
+
+def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, **options):
     """Train `model`, keeping everything needed to go on in the folder `run`; returns the history, a list of dicts.
 
-    batches: the function epoch -> tf.data of (inputs, int labels [B]), the same for the same epoch.
-    validation: tf.data of the same form, evaluated after each epoch.
-    keep_best: keep the weights of the epoch with the best validation accuracy in run/best.weights.h5.
-    learning_rate: the function epoch -> learning rate, or None to leave the optimizer's own.
+    batches: the function epoch -> tf.data of (inputs, int labels [B]), the same for the same epoch; global batches
+    where `strategy` has several devices. Several machines need `run` on a disk they share.
     recipe: what a resumed run must agree in (a dict of plain values); it is compared with the stored one.
-    strategy: the one in whose scope model and optimizer were made; `batches` gives global batches. Several machines
-    need `run` on a disk they share: the first worker writes it, all read it.
-    on_epoch: called with each finished row of the history.
+    options: those of `Options`. A history's loss is without the L2 penalty.
 
     A killed run loses the running epoch and no more: call again with the same arguments. Raises ValueError where
     `run` belongs to another recipe or network or workers disagree about it, for no epochs, no pictures, and labels
@@ -46,35 +41,35 @@ def fit(
     """
     if epochs < 1:
         raise ValueError(f"epochs {epochs}: at least 1 is needed")
-    strategy = strategy or tf.distribute.get_strategy()
-    run = Path(run)
-    step = train_step(model, optimizer, from_logits, strategy)
-    history = runs.restore(run, model, optimizer, recipe)
-    if history and is_chief(strategy):
-        runs.write_log(history, run / "log.csv")  # a kill may have come between the state and its log
-    with lost_workers_named(strategy):
-        check_workers_agree(strategy, len(history))
-    score = _score_step(model, from_logits)
+    run, options = Path(run), Options(**options)
+    strategy = options.strategy or tf.distribute.get_strategy()
+    step = train_step(model, optimizer, from_logits, strategy, options.l2)
+    measure = _evaluator(model, from_logits)
+    history = _resumed(run, model, optimizer, recipe, strategy)
     for epoch in range(len(history), epochs):
-        if learning_rate:
-            optimizer.learning_rate.assign(learning_rate(epoch))
+        if options.learning_rate:
+            optimizer.learning_rate.assign(options.learning_rate(epoch))
         with lost_workers_named(strategy):
-            row = _train_epoch(step, batches(epoch), strategy, _title(history, epochs), progress)
+            row = _train_epoch(step, batches(epoch), strategy, _title(history, epochs), options.progress)
         _check_finite(row["loss"], model, f"epoch {epoch + 1}/{epochs}")
         row = {"epoch": epoch + 1, **row, "learning_rate": float(optimizer.learning_rate.numpy())}
-        if validation is not None:
-            row |= {f"validation_{name}": value for name, value in _evaluate(score, validation).items()}
-            if (
-                keep_best
-                and is_chief(strategy)
-                and row["validation_accuracy"] > max((old["validation_accuracy"] for old in history), default=-1.0)
-            ):
-                runs.save_best(run, model)
+        if options.validation is not None:
+            row |= {f"validation_{name}": value for name, value in measure(options.validation).items()}
         history.append(row)
         if is_chief(strategy):
-            runs.save(run, model, optimizer, recipe, history)
-        if on_epoch:
-            on_epoch(row)
+            runs.save(run, model, optimizer, recipe, history, options.keep_best)
+        if options.on_epoch:
+            options.on_epoch(row)
+    return history
+
+
+def _resumed(run, model, optimizer, recipe, strategy):
+    """The history in the folder `run`, whose state model and optimizer are given; the same for all workers."""
+    history = runs.restore(run, model, optimizer, recipe)
+    if history and is_chief(strategy):
+        runs.write_log(history, run)  # a kill may have come between the state and its log
+    with lost_workers_named(strategy):
+        check_workers_agree(strategy, len(history))
     return history
 
 
@@ -83,7 +78,7 @@ def evaluate(model, data, from_logits):
 
     Raises ValueError for labels of another form and for no pictures.
     """
-    return _evaluate(_score_step(model, from_logits), data)
+    return _evaluator(model, from_logits)(data)
 
 
 def summary(row):
@@ -94,100 +89,92 @@ def summary(row):
     )
 
 
-def _score_step(model, from_logits):
-    @tf.function(reduce_retracing=True)
-    def score(inputs, labels):
-        outputs = tf.cast(model(inputs, training=False), tf.float32)
-        losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(_right(outputs, labels), tf.int32))
-
-    return score
-
-
-def _right(outputs, labels):
-    """Which of the [B] answers are right."""
-    if not labels.dtype.is_integer or labels.shape.rank not in (1, None):
-        raise ValueError(f"labels: {labels.dtype.name} {labels.shape}; integers [B] are wanted")
-    return tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
-
-
-def _evaluate(score, data):
-    loss, right, count = 0.0, 0, 0
-    for inputs, labels in data:
-        batch_loss, batch_right = score(inputs, labels)
-        loss, right, count = loss + float(batch_loss), right + int(batch_right), count + len(labels)
-    _check_count(count)
-    return {"loss": loss / count, "accuracy": right / count}
-
-
-def train_step(model, optimizer, from_logits, strategy=None):
+def train_step(model, optimizer, from_logits, strategy=None, l2=0.0):
     """The function (inputs, labels) -> [sum of losses, right answers, pictures] that trains `model` by one step.
 
     On every replica of `strategy`: the gradient of the mean loss over the *global* batch, summed over replicas.
+    l2: ours, not in the paper: an L2 penalty on every trainable weight. The gradient is that of the mean loss plus
+    l2 * sum(weight**2) / 2; the sum of losses is without it.
     """
     strategy, variables = strategy or tf.distribute.get_strategy(), model.trainable_variables
     with strategy.scope():
         optimizer.build(variables)
 
     def replica_step(inputs, labels):
-        context = tf.distribute.get_replica_context()
+        context, weights = tf.distribute.get_replica_context(), [variable.value for variable in variables]
         count = context.all_reduce("sum", tf.cast(tf.shape(labels)[0], tf.float32))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in variables])
-            outputs = tf.cast(model(inputs, training=True), tf.float32)
-            losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
-            scaled = optimizer.scale_loss(tf.reduce_sum(losses) / count)
-        optimizer.apply(tape.gradient(scaled, [variable.value for variable in variables]), variables)
-        right = tf.reduce_sum(tf.cast(_right(outputs, labels), tf.float32))
-        return tf.stack([tf.reduce_sum(losses), right, tf.cast(tf.shape(labels)[0], tf.float32)])
+            tape.watch(weights)
+            sums = _sums(model, inputs, labels, from_logits, training=True)
+            loss = sums[0] / count
+            if l2:
+                penalty = tf.add_n([tf.cast(tf.nn.l2_loss(weight), tf.float32) for weight in weights])
+                loss += l2 * penalty / context.num_replicas_in_sync
+            scaled = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled, weights), variables)
+        return tf.stack(sums)
 
     @tf.function(reduce_retracing=True)
     def step(inputs, labels):
-        sums = strategy.run(replica_step, args=(inputs, labels))
-        return strategy.reduce("sum", sums, axis=None)
+        return strategy.reduce("sum", strategy.run(replica_step, args=(inputs, labels)), axis=None)
 
     return step
+
+
+def _evaluator(model, from_logits):
+    """`evaluate` for this model, traced once for all data."""
+
+    @tf.function(reduce_retracing=True)
+    def score(inputs, labels):
+        return tf.stack(_sums(model, inputs, labels, from_logits, training=False))
+
+    return lambda data: _means(sum((score(*batch).numpy() for batch in data), np.zeros(3)))
+
+
+def _sums(model, inputs, labels, from_logits, training):
+    """The sum of losses, the right answers and the pictures of a batch, float32 each."""
+    if not labels.dtype.is_integer or labels.shape.rank not in (1, None):
+        raise ValueError(f"labels: {labels.dtype.name} {labels.shape}; integers [B] are wanted")
+    outputs = tf.cast(model(inputs, training=training), tf.float32)
+    losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
+    right = tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
+    pictures = tf.cast(tf.shape(labels)[0], tf.float32)
+    return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)), pictures
+
+
+def _means(sums):
+    loss, right, count = map(float, sums)
+    if not count:
+        raise ValueError("the data set has no batches: at least one picture is wanted")
+    return {"loss": loss / count, "accuracy": right / count}
 
 
 def _train_epoch(step, data, strategy, title, progress):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     options.autotune.enabled = False  # a distributed data set's end waits for its next tick, up to a minute
-    total = int(data.cardinality())
+    parts = strategy.experimental_distribute_dataset(data.with_options(options))
+    total = int(data.cardinality()) if data.cardinality() >= 0 else None
     started, sums = time.perf_counter(), np.zeros(3)
-    bar = tqdm(total=None if total < 0 else total, desc=title, leave=False, disable=not progress, unit="batch")
-    try:
-        for inputs, labels in strategy.experimental_distribute_dataset(data.with_options(options)):
-            sums += step(inputs, labels).numpy()
+    with tqdm(total=total, desc=title, leave=False, disable=not progress, unit="batch") as bar:
+        for batch in parts:
+            sums += step(*batch).numpy()
             if not np.isfinite(sums[0]):
                 break
             speed = sums[2] / (time.perf_counter() - started)
             bar.set_postfix_str(f"loss {sums[0] / sums[2]:.3f}, {speed:.0f} images/s", refresh=False)
             bar.update()
-    finally:
-        bar.close()
-    loss, right, count = sums
-    _check_count(count)
-    return {"loss": loss / count, "accuracy": right / count, "seconds": time.perf_counter() - started}
-
-
-def _check_count(count):
-    if not count:
-        raise ValueError("the data set has no batches: at least one picture is wanted")
+    return {**_means(sums), "seconds": time.perf_counter() - started}
 
 
 def _title(history, epochs):
     """The progress bar's title: which epoch of how many and, from the second on, the time left for all of them."""
-    title = f"epoch {len(history) + 1}/{epochs}"
-    if not history:
-        return title
-    left = np.mean([row["seconds"] for row in history]) * (epochs - len(history))
-    return f"{title}, {tqdm.format_interval(left)} left for all"
+    seconds = [row["seconds"] for row in history]
+    left = f", {tqdm.format_interval(np.mean(seconds) * (epochs - len(history)))} left for all" if history else ""
+    return f"epoch {len(history) + 1}/{epochs}{left}"
 
 
 def _check_finite(loss, model, title):
     if not (np.isfinite(loss) and all(np.isfinite(np.asarray(variable)).all() for variable in model.variables)):
-        raise FloatingPointError(
-            f"{title}: the loss or a weight is no longer finite. The last good epoch is on "
-            "disk; start another run with a smaller learning rate, or with float32"
-        )
+        advice = "The last good epoch is on disk; start another run with a smaller learning rate, or with float32"
+        raise FloatingPointError(f"{title}: the loss or a weight is no longer finite. {advice}")

@@ -8,32 +8,23 @@ import keras
 import tensorflow as tf
 
 
-def choose_strategy(name="auto"):
-    """The `tf.distribute` strategy of this machine.
+def choose_strategy():
+    """The `tf.distribute` strategy of this machine: several machines where TF_CONFIG names them, all GPUs where there
+    are several, else one device.
 
-    "auto": several machines where TF_CONFIG names them, all GPUs where there are several, else one device;
-    "one": one device. Call it before anything else touches TensorFlow's devices; build model and optimizer in its
-    `scope()`. Raises ValueError for another name and for a TF_CONFIG that cannot be read.
+    Call it before anything else touches TensorFlow's devices; build model and optimizer in its `scope()`. Raises
+    ValueError for a TF_CONFIG that cannot be read.
     """
-    if name not in ("auto", "one"):
-        raise ValueError(f'strategy {name!r}: choose "auto" or "one"')
-    if name == "auto" and _machines() > 1:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "auto" and len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
-def _machines():
-    """How many machines TF_CONFIG names for training: 0 where it is not set."""
     try:
         cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-        return len(cluster.get("chief", [])) + len(cluster.get("worker", []))
+        machines = len(cluster.get("chief", [])) + len(cluster.get("worker", []))
     except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(
-            'TF_CONFIG: {"cluster": {"worker": ["host:port", ...]}, "task": {...}} in JSON is wanted: '
-            "correct it, or unset it for one machine"
-        ) from error
+        wanted = '{"cluster": {"worker": ["host:port", ...]}, "task": {...}} in JSON is wanted'
+        raise ValueError(f"TF_CONFIG: {wanted}: correct it, or unset it for one machine") from error
+    if machines > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    several = len(tf.config.list_physical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 
 def is_chief(strategy):
@@ -59,10 +50,8 @@ def lost_workers_named(strategy):
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise
-        raise RuntimeError(
-            f"another worker is lost ({type(error).__name__}). Start all workers again with the same "
-            "command: training goes on after the last whole epoch"
-        ) from error
+        advice = "Start all workers again with the same command: training goes on after the last whole epoch"
+        raise RuntimeError(f"another worker is lost ({type(error).__name__}). {advice}") from error
 
 
 def check_workers_agree(strategy, finished):
@@ -77,7 +66,5 @@ def check_workers_agree(strategy, finished):
 
     average = float(strategy.experimental_local_results(total())[0]) / replicas
     if average != finished:
-        raise ValueError(
-            f"this worker has {finished} finished epochs, the workers' average is {average:g}: give them "
-            "a run folder on a shared disk, or copy the first worker's to the others"
-        )
+        counts = f"this worker has {finished} finished epochs, the workers' average is {average:g}"
+        raise ValueError(f"{counts}: give them a run folder on a shared disk, or copy the first worker's to the others")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -11,19 +10,26 @@ from helpers import paths
 from helpers.training import shipped
 
 LOG_COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "seconds")
+ADVICE = "use another run name, or delete the folder to start anew"
 
 
-def save(run, model, optimizer, recipe, history):
-    """Write run/state.npz, one file with everything, which appears whole or not at all; and run/log.csv."""
+def save(run, model, optimizer, recipe, history, keep_best=False):
+    """Write run/state.npz, one file with everything, which appears whole or not at all; and run/log.csv.
+
+    keep_best: where the last epoch has the best validation accuracy, its weights go to run/best.weights.h5 as well.
+    """
     run.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        f"v{index:04d}": np.asarray(variable, np.float32 if variable.dtype == "bfloat16" else None)
-        for index, variable in enumerate(_variables(model, optimizer))
-    }  # .npz knows no bfloat16
+    if keep_best:
+        *before, last = (row["validation_accuracy"] for row in history)
+        if last > max(before, default=-1.0):
+            shipped.save_weights(model, run / "best.weights.h5")
+    arrays = {}
+    for index, variable in enumerate(_variables(model, optimizer)):  # .npz knows no bfloat16
+        arrays[f"v{index:04d}"] = np.asarray(variable, np.float32 if variable.dtype == "bfloat16" else None)
     about = json.dumps({"recipe": recipe, "history": history})
     with paths.whole(run / "state.npz") as part:
         np.savez(part, about=np.array(about), **arrays)
-    write_log(history, run / "log.csv")
+    write_log(history, run)
 
 
 def restore(run, model, optimizer, recipe):
@@ -35,22 +41,14 @@ def restore(run, model, optimizer, recipe):
         return []
     arrays, about = _read(run / "state.npz")
     if about["recipe"] != json.loads(json.dumps(recipe)):
-        raise ValueError(
-            f"{run.name} was trained by the recipe {about['recipe']}, asked for is {recipe}: "
-            "use another run name, or delete the folder to start anew"
-        )
+        recipes = f"was trained by the recipe {about['recipe']}, asked for is {recipe}"
+        raise ValueError(f"{run.name} {recipes}: {ADVICE}")
     variables = _variables(model, optimizer)
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-        raise ValueError(f"{run.name} holds another network: use another run name, or delete the folder to start anew")
+        raise ValueError(f"{run.name} holds another network: {ADVICE}")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return about["history"]
-
-
-def save_best(run, model):
-    """Write the model's weights to run/best.weights.h5, which appears whole or not at all."""
-    run.mkdir(parents=True, exist_ok=True)
-    shipped.save_weights(model, run / "best.weights.h5")
 
 
 def digest(*arrays):
@@ -61,11 +59,10 @@ def digest(*arrays):
     return found.hexdigest()[:16]
 
 
-def write_log(history, path):
-    """Write a history as CSV (columns LOG_COLUMNS)."""
-    lines = [",".join(LOG_COLUMNS)]
-    lines += [",".join(_cell(row.get(column, "")) for column in LOG_COLUMNS) for row in history]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+def write_log(history, run):
+    """Write a history to run/log.csv (columns LOG_COLUMNS)."""
+    lines = [LOG_COLUMNS, *([_cell(row.get(column, "")) for column in LOG_COLUMNS] for row in history)]
+    (run / "log.csv").write_text("".join(",".join(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def _cell(value):

@@ -42,10 +42,8 @@ def restore(model, name, advice):
     if not file.exists():
         raise FileNotFoundError(f"weights/{file.name} is not there: fetch it with the project, or train it by {advice}")
     if file.with_name(f"{name}.json").exists() and paths.checksum(file) != known(name)["sha256"]:
-        raise OSError(
-            f"weights/{file.name} is damaged: its sha256 is not the one in {name}.json. Fetch it again "
-            "(git checkout -- weights)"
-        )
+        advice = "Fetch it again (git checkout -- weights)"
+        raise OSError(f"weights/{file.name} is damaged: its sha256 is not the one in {name}.json. {advice}")
     model.load_weights(file)
     return model
 
