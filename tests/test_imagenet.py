@@ -1,0 +1,105 @@
+"""The network trained on photographs, the photographs, and two of them side by side."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import faithfulness, imagenet, maps, paths
+from helpers.gradcam import CAM, GradCAM
+from helpers.guided import GuidedGradCAM
+from helpers.photos import builtin
+
+ORIGINAL = {  # the highest logit of each photograph by PyTorch and the original float32 weights: class, value
+    "chelsea": (285, 8.9290),
+    "coffee": (967, 11.0006),
+    "rocket": (657, 7.2694),
+    "china": (698, 8.2472),
+    "flower": (985, 6.9662),
+    "astronaut": (450, 7.2267),
+}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return imagenet.load()
+
+
+def photographs(names):
+    return np.stack([imagenet.prepare(builtin.load(name).image) for name in names]).astype(np.float32)
+
+
+def test_logits_are_the_originals_to_the_rounding_of_float16(network):
+    logits = keras.Model(network.input, network.get_layer("logits").output).predict(photographs(ORIGINAL), verbose=0)
+    for row, (index, value) in zip(logits, ORIGINAL.values(), strict=True):
+        assert row.argmax() == index and row[index] == pytest.approx(value, rel=1e-2)
+    assert network.count_params() == 4_694_024
+    assert (paths.WEIGHTS / "imagenet.weights.h5").stat().st_size < 10e6
+
+
+def test_photographs_are_named_by_what_they_show(network):
+    probabilities = network.predict(photographs(builtin.PAIRED), verbose=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    best = imagenet.top(probabilities, 3)
+    assert [row[0][0] for row in best] == [builtin.SHOWS[name] for name in builtin.PAIRED]
+    assert all(row[0][1] >= row[1][1] >= row[2][1] for row in best) and imagenet.top(probabilities[0], 3) == best[0]
+    assert len(imagenet.LABELS) == 1000 and imagenet.LABELS[0] == "tench" and imagenet.LABELS[285] == "Egyptian cat"
+
+
+def test_every_class_is_found_on_its_own_half(network):
+    names = list(itertools.permutations(builtin.PAIRED, 2))
+    pairs = [builtin.side_by_side(*both) for both in names]
+    pictures = np.stack([pair.image for pair in pairs]).astype(np.float32)
+    for kind, least in ((GradCAM, 40), (GuidedGradCAM, 38)):
+        explain, hits, energy = kind(network), [], []
+        for side in (0, 1):
+            classes = [imagenet.LABELS.index(builtin.SHOWS[both[side]]) for both in names]
+            found = faithfulness.explain_all(explain, pictures, classes)
+            masks = np.stack([pair.masks[both[side]] for pair, both in zip(pairs, names, strict=True)])
+            hits.extend(faithfulness.pointing_game(found, masks))
+            energy.extend(faithfulness.energy_inside_mask(found, masks))
+        assert sum(hits) >= least and np.mean(energy) > 0.85 and min(energy) > 0.5
+
+
+def test_grad_cam_is_the_positive_part_of_cam(network):
+    pictures = photographs(["chelsea", "china"])
+    heat, signed = GradCAM(network)(pictures), CAM(network)(pictures)
+    np.testing.assert_allclose(maps.to_unit(heat), maps.to_unit(signed), atol=1e-4)
+    assert GradCAM(network)(pictures).shape == (2, 7, 7)
+
+
+def test_any_picture_is_prepared():
+    grey, wide = np.full((300, 200), 90, np.uint8), Image.new("RGBA", (500, 100), "red")
+    assert imagenet.prepare(grey).shape == imagenet.prepare(wide).shape == (224, 224, 3)
+    assert (imagenet.prepare(grey) == 90).all() and imagenet.prepare(wide).dtype == np.uint8
+    for bad in (np.zeros((8, 8, 3), np.float32), np.zeros((1, 8, 8, 3), np.uint8), np.zeros((8, 8, 4), np.uint8)):
+        with pytest.raises(ValueError, match="uint8"):
+            imagenet.prepare(bad)
+
+
+def test_missing_and_damaged_weights_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"imagenet\.weights\.h5 is not there"):
+        imagenet.load()
+
+
+def test_two_photographs_side_by_side():
+    pair = builtin.side_by_side("chelsea", "coffee", size=64)
+    left, right = pair.masks["chelsea"], pair.masks["coffee"]
+    assert pair.image.shape == (64, 64, 3) and pair.image.dtype == np.uint8
+    assert left[:, :32].all() and not left[:, 32:].any() and (left ^ right).all()
+    swapped = builtin.side_by_side("coffee", "chelsea", size=64)
+    np.testing.assert_array_equal(swapped.image[:, 32:], pair.image[:, :32])
+    assert pair.credit == "CC0 by Stéfan van der Walt; CC0 by Rachel Michetti"
+
+
+def test_photographs_come_with_their_credits():
+    for name in builtin.SHOWS:
+        photograph = builtin.load(name)
+        assert photograph.image.dtype == np.uint8 and photograph.image.ndim == 3
+        assert " by " in photograph.credit and "unknown" not in photograph.credit
+    with pytest.raises(ValueError, match="choose one of chelsea"):
+        builtin.load("dog")
+    assert sum(file.stat().st_size for file in builtin.FOLDER.iterdir()) < 1e6
