@@ -1,5 +1,6 @@
 """The photographs that come with the project, and two of them side by side: then the half is the truth."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -56,3 +57,21 @@ def side_by_side(left, right, size=224):
     on_left = np.broadcast_to(np.arange(size) < size // 2, (size, size))
     credit = "; ".join(dict.fromkeys(one.credit for one in both))
     return Pair(np.concatenate(halves, axis=1), credit, {left: on_left, right: ~on_left})
+
+
+class Questions(NamedTuple):
+    """Pictures uint8 [N, size, size, 3]; the label each is asked for; the half where that is, bool [N, size, size]."""
+
+    images: np.ndarray
+    labels: list
+    masks: np.ndarray
+
+
+def all_pairs(size=224):
+    """Every two of PAIRED side by side, in both orders, asked for either label: 40 `Questions` about 20 pictures."""
+    asked = []
+    for left, right in itertools.permutations(PAIRED, 2):
+        pair = side_by_side(left, right, size)
+        asked += [(pair.image, SHOWS[name], pair.masks[name]) for name in (left, right)]
+    images, labels, masks = zip(*asked, strict=True)
+    return Questions(np.stack(images), list(labels), np.stack(masks))
