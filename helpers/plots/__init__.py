@@ -8,6 +8,14 @@ from helpers.plots.charts import (
     score_intervals,
     share_bars,
 )
-from helpers.plots.pictures import gradient_colours, show_gradient, show_heat, show_image, show_signed
-from helpers.plots.sheets import case_row, contributions, map_gallery, positive_contributions, show_grid
+from helpers.plots.pictures import (
+    gradient_colours,
+    grey,
+    show_detail,
+    show_gradient,
+    show_heat,
+    show_image,
+    show_signed,
+)
+from helpers.plots.sheets import asked_for, case_row, contributions, map_gallery, positive_contributions, show_grid
 from helpers.plots.style import CLASS_COLOURS, HEAT, SIGNED, WIDTH, save_figure

@@ -1,6 +1,7 @@
 """Single pictures and maps, each drawn into an `Axes`."""
 
 import numpy as np
+from PIL import Image
 
 from helpers.plots.style import HEAT, SIGNED
 
@@ -44,6 +45,19 @@ def show_signed(axes, signed_map, title=None, vmax=None):
 def show_gradient(axes, gradient, title=None):
     """Draw a signed gradient [H, W, 3] as a picture: grey is zero; the strongest 0.5 % are drawn at full colour."""
     return show_image(axes, gradient_colours(gradient), title)
+
+
+def show_detail(axes, gradient, title=None):
+    """Draw how strong a gradient [H, W, 3] is, dark on white; the strongest 0.5 % are black."""
+    strength = np.abs(gradient).sum(-1)
+    drawn = axes.imshow(strength, cmap="Greys", vmin=0, vmax=highest(strength))
+    _bare(axes, title)
+    return drawn
+
+
+def grey(image):
+    """A picture uint8 [H, W, 3] without its colours, so that those of a heat map over it are the map's alone."""
+    return np.repeat(np.asarray(Image.fromarray(image).convert("L"))[..., None], 3, axis=2)
 
 
 def gradient_colours(gradient):

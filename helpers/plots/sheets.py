@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.plots.charts import score_bars
-from helpers.plots.pictures import highest, show_gradient, show_heat, show_image
+from helpers.plots.pictures import grey, highest, show_detail, show_gradient, show_heat, show_image
 from helpers.plots.style import WIDTH
 
 
@@ -117,3 +117,21 @@ def _signed(number):
 
 def _frame(axes, colour="#d62728"):
     axes.spines[:].set(visible=True, color=colour, linewidth=2.5)
+
+
+def asked_for(image, explained, credit=""):
+    """Draw a photograph and, a row a class that was asked for, its Grad-CAM and Guided Grad-CAM; returns the Figure.
+
+    image: uint8 [H, W, 3]; explained: {row's title: (heat map [h, w], >= 0, gradient [H, W, 3])}, two of them.
+    """
+    figure = plt.figure(figsize=(WIDTH, 4.3))
+    grid = figure.add_gridspec(len(explained), 4)
+    photograph = figure.add_subplot(grid[:, :2])
+    show_image(photograph, image, "photograph")
+    photograph.set_xlabel(credit, fontsize=8)
+    for row, (title, (heat_map, gradient)) in enumerate(explained.items()):
+        left, right = (figure.add_subplot(grid[row, column]) for column in (2, 3))
+        show_heat(left, heat_map, None if row else "Grad-CAM", image=grey(image))
+        show_detail(right, gradient, None if row else "Guided Grad-CAM")
+        left.set_ylabel(title)
+    return figure

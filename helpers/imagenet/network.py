@@ -1,0 +1,100 @@
+"""A real network, trained on photographs: EfficientNet-Lite0, which knows ImageNet's 1,000 classes.
+
+Its weights are Google's (Apache-2.0), rounded to float16; `scripts/convert_imagenet.py` made the file.
+Source: Tan & Le 2019, "EfficientNet", and the authors' Lite variant: no squeeze-and-excitation, ReLU6 everywhere.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+from PIL import Image, ImageOps
+
+from helpers import paths
+from helpers.training import shipped
+
+NAME, SIZE = "imagenet", 224
+STAGES = (  # kernel, stride, expansion, channels, repeats
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+NAMES = tuple((paths.WEIGHTS / "imagenet_labels.txt").read_text(encoding="utf-8").splitlines())
+LABELS = tuple(name.split(",")[0] for name in NAMES)  # without their synonyms
+
+
+def load():
+    """EfficientNet-Lite0, functional: pixels 0 to 255, float32 [B, 224, 224, 3] -> probabilities float32 [B, 1000].
+
+    4,694,024 parameters, the batch norms' averages included. It ends in global average pooling and one dense layer, so
+    CAM is defined for it. Raises FileNotFoundError and OSError as `shipped.restore` does.
+    """
+    return shipped.restore(build(), NAME, "python scripts/convert_imagenet.py <the PyTorch file>")
+
+
+def build(dtype=None):
+    """The same network, untrained. dtype: a Keras dtype policy of its layers, None for the global one."""
+    picture = keras.Input((SIZE, SIZE, 3), name="picture")
+    maps = layers.Rescaling(1 / 128, -127 / 128, name="scaling", dtype=dtype)(picture)
+    maps = _normed(maps, layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem", dtype=dtype), dtype)
+    number = 0
+    for kernel, stride, expansion, channels, repeats in STAGES:
+        for repeat in range(repeats):
+            number += 1
+            maps = _block(maps, f"block{number}", kernel, 1 if repeat else stride, expansion, channels, dtype)
+    maps = _normed(maps, layers.Conv2D(1280, 1, use_bias=False, name="head", dtype=dtype), dtype)
+    pooled = layers.GlobalAveragePooling2D(name="average", dtype=dtype)(maps)
+    logits = layers.Dense(len(LABELS), name="logits", dtype=dtype)(
+        layers.Dropout(0.2, name="dropout", dtype=dtype)(pooled)
+    )
+    return keras.Model(
+        picture, layers.Activation("softmax", name="softmax", dtype="float32")(logits), name="efficientnet_lite0"
+    )
+
+
+def _block(maps, name, kernel, stride, expansion, channels, dtype):
+    """An inverted residual: expand, convolve each channel by itself, project; the sum where the shape stays."""
+    inputs, narrow = maps, {"use_bias": False, "dtype": dtype}
+    if expansion > 1:
+        maps = _normed(maps, layers.Conv2D(expansion * inputs.shape[-1], 1, name=f"{name}_expand", **narrow), dtype)
+    depthwise = layers.DepthwiseConv2D(kernel, stride, "same", name=f"{name}_depthwise", **narrow)
+    maps = _normed(maps, depthwise, dtype)
+    maps = _normed(maps, layers.Conv2D(channels, 1, name=f"{name}_project", **narrow), dtype, relu=False)
+    if stride == 1 and inputs.shape[-1] == channels:
+        return layers.Add(name=f"{name}_sum", dtype=dtype)([inputs, maps])
+    return maps
+
+
+def _normed(maps, convolution, dtype, relu=True):
+    name = convolution.name
+    maps = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_norm", dtype=dtype)(convolution(maps))
+    return layers.ReLU(6, name=f"{name}_relu", dtype=dtype)(maps) if relu else maps
+
+
+def prepare(image):
+    """Any picture as the network takes it, uint8 [224, 224, 3]: its central square, bilinear.
+
+    image: a PIL picture, or uint8 [H, W, 3] or [H, W]. Raises ValueError for other arrays.
+    """
+    if not isinstance(image, Image.Image):
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
+            raise ValueError(
+                f"image: {image.dtype} {image.shape}; one picture is wanted, uint8 [H, W, 3] from 0 to 255"
+            )
+        image = Image.fromarray(image)
+    return np.asarray(ImageOps.fit(image.convert("RGB"), (SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+def top(probabilities, k=5):
+    """The k likeliest classes of each picture, best first: [[(label, probability), ...], ...] for [B, 1000].
+
+    For one picture, [1000], its list alone.
+    """
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim == 2:
+        return [top(row, k) for row in probabilities]
+    return [(LABELS[index], float(probabilities[index])) for index in np.argsort(-probabilities, kind="stable")[:k]]

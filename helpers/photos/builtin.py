@@ -1,0 +1,77 @@
+"""The photographs that come with the project, and two of them side by side: then the half is the truth."""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_image
+
+from helpers import paths
+from helpers.photos import attributions
+
+FOLDER = paths.ROOT / "pictures"
+SHOWS = {  # what each one shows, in ImageNet's words; nobody there is called an astronaut
+    "chelsea": "Egyptian cat",
+    "coffee": "espresso",
+    "rocket": "missile",
+    "china": "palace",
+    "flower": "daisy",
+    "astronaut": None,
+}
+PAIRED = tuple(name for name, label in SHOWS.items() if label)
+
+
+class Photograph(NamedTuple):
+    """A picture uint8 [H, W, 3] and its credit line, such as "CC0 by Rachel Michetti"."""
+
+    image: np.ndarray
+    credit: str
+
+
+class Pair(NamedTuple):
+    """Two photographs side by side, uint8 [size, size, 3]; both credits; their halves {name: bool [size, size]}."""
+
+    image: np.ndarray
+    credit: str
+    masks: dict
+
+
+def load(name):
+    """The `Photograph` of that name, a key of SHOWS. ValueError for others, OSError where its file is damaged."""
+    if name not in SHOWS:
+        raise ValueError(f"photograph {name!r}: choose one of {', '.join(SHOWS)}")
+    row = next(row for row in attributions.read(FOLDER) if row["file"].startswith(f"{name}."))
+    credit = attributions.credit(row["licence"], row["creator"])
+    if not (FOLDER / row["file"]).exists():  # scikit-learn brings it
+        return Photograph(load_sample_image(row["file"]), credit)
+    with Image.open(FOLDER / row["file"]) as image:
+        return Photograph(np.asarray(image.convert("RGB")), credit)
+
+
+def side_by_side(left, right, size=224):
+    """Two photographs, names of SHOWS, each in half a picture: its centre, cut to [size, size / 2]. A `Pair`."""
+    both = [load(name) for name in (left, right)]
+    half = size // 2, size
+    halves = [ImageOps.fit(Image.fromarray(one.image), half, Image.Resampling.BILINEAR) for one in both]
+    on_left = np.broadcast_to(np.arange(size) < size // 2, (size, size))
+    credit = "; ".join(dict.fromkeys(one.credit for one in both))
+    return Pair(np.concatenate(halves, axis=1), credit, {left: on_left, right: ~on_left})
+
+
+class Questions(NamedTuple):
+    """Pictures uint8 [N, size, size, 3]; the label each is asked for; the half where that is, bool [N, size, size]."""
+
+    images: np.ndarray
+    labels: list
+    masks: np.ndarray
+
+
+def all_pairs(size=224):
+    """Every two of PAIRED side by side, in both orders, asked for either label: 40 `Questions` about 20 pictures."""
+    asked = []
+    for left, right in itertools.permutations(PAIRED, 2):
+        pair = side_by_side(left, right, size)
+        asked += [(pair.image, SHOWS[name], pair.masks[name]) for name in (left, right)]
+    images, labels, masks = zip(*asked, strict=True)
+    return Questions(np.stack(images), list(labels), np.stack(masks))

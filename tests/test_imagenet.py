@@ -1,0 +1,133 @@
+"""The network trained on photographs, the photographs, and two of them side by side."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import faithfulness, imagenet, maps, paths
+from helpers.gradcam import CAM, GradCAM
+from helpers.guided import GuidedGradCAM
+from helpers.imagenet import transfer
+from helpers.photos import builtin
+
+ORIGINAL = {  # the highest logit of each photograph by PyTorch and the original float32 weights: class, value
+    "chelsea": (285, 8.9290),
+    "coffee": (967, 11.0006),
+    "rocket": (657, 7.2694),
+    "china": (698, 8.2472),
+    "flower": (985, 6.9662),
+    "astronaut": (450, 7.2267),
+}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return imagenet.load()
+
+
+def photographs(names):
+    return np.stack([imagenet.prepare(builtin.load(name).image) for name in names]).astype(np.float32)
+
+
+def test_logits_are_the_originals_to_the_rounding_of_float16(network):
+    logits = keras.Model(network.input, network.get_layer("logits").output).predict(photographs(ORIGINAL), verbose=0)
+    for row, (index, value) in zip(logits, ORIGINAL.values(), strict=True):
+        assert row.argmax() == index and row[index] == pytest.approx(value, rel=1e-2)
+    assert network.count_params() == 4_694_024
+    assert (paths.WEIGHTS / "imagenet.weights.h5").stat().st_size < 10e6
+
+
+def test_photographs_are_named_by_what_they_show(network):
+    probabilities = network.predict(photographs(builtin.PAIRED), verbose=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    best = imagenet.top(probabilities, 3)
+    assert [row[0][0] for row in best] == [builtin.SHOWS[name] for name in builtin.PAIRED]
+    assert all(row[0][1] >= row[1][1] >= row[2][1] for row in best) and imagenet.top(probabilities[0], 3) == best[0]
+    assert len(imagenet.LABELS) == 1000 and imagenet.LABELS[0] == "tench" and imagenet.LABELS[285] == "Egyptian cat"
+
+
+@pytest.mark.parametrize(("kind", "least"), [(GradCAM, 40), (GuidedGradCAM, 38)])
+def test_every_label_is_found_on_its_own_half(network, kind, least):
+    asked = builtin.all_pairs()
+    numbers = [imagenet.LABELS.index(label) for label in asked.labels]
+    found = faithfulness.explain_all(kind(network), asked.images.astype(np.float32), numbers)
+    assert faithfulness.pointing_game(found, asked.masks).sum() >= least
+    energy = faithfulness.energy_inside_mask(found, asked.masks)
+    assert len(energy) == 40 and energy.mean() > 0.85 and energy.min() > 0.5
+
+
+def test_grad_cam_is_the_positive_part_of_cam(network):
+    pictures = photographs(["chelsea", "china"])
+    heat, signed = GradCAM(network)(pictures), CAM(network)(pictures)
+    np.testing.assert_allclose(maps.to_unit(heat), maps.to_unit(signed), atol=1e-4)
+    assert GradCAM(network)(pictures).shape == (2, 7, 7)
+
+
+def test_any_picture_is_prepared():
+    grey, wide = np.full((300, 200), 90, np.uint8), Image.new("RGBA", (500, 100), "red")
+    assert imagenet.prepare(grey).shape == imagenet.prepare(wide).shape == (224, 224, 3)
+    assert (imagenet.prepare(grey) == 90).all() and imagenet.prepare(wide).dtype == np.uint8
+    for bad in (np.zeros((8, 8, 3), np.float32), np.zeros((1, 8, 8, 3), np.uint8), np.zeros((8, 8, 4), np.uint8)):
+        with pytest.raises(ValueError, match="uint8"):
+            imagenet.prepare(bad)
+
+
+def test_missing_and_damaged_weights_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"imagenet\.weights\.h5 is not there"):
+        imagenet.load()
+
+
+def test_two_photographs_side_by_side():
+    pair = builtin.side_by_side("chelsea", "coffee", size=64)
+    left, right = pair.masks["chelsea"], pair.masks["coffee"]
+    assert pair.image.shape == (64, 64, 3) and pair.image.dtype == np.uint8
+    assert left[:, :32].all() and not left[:, 32:].any() and (left ^ right).all()
+    swapped = builtin.side_by_side("coffee", "chelsea", size=64)
+    np.testing.assert_array_equal(swapped.image[:, 32:], pair.image[:, :32])
+    assert pair.credit == "CC0 by Stéfan van der Walt; CC0 by Rachel Michetti"
+
+
+def test_photographs_come_with_their_credits():
+    for name in builtin.SHOWS:
+        photograph = builtin.load(name)
+        assert photograph.image.dtype == np.uint8 and photograph.image.ndim == 3
+        assert " by " in photograph.credit and "unknown" not in photograph.credit
+    with pytest.raises(ValueError, match="choose one of chelsea"):
+        builtin.load("dog")
+    assert sum(file.stat().st_size for file in builtin.FOLDER.iterdir()) < 1e6
+
+
+# ---- one new layer on top ----
+
+
+def test_a_frozen_network_and_one_layer_tell_stripes_apart_and_resume(tmp_path):
+    rng = np.random.default_rng(0)
+    waves = np.sign(np.sin(np.arange(96) * 0.5)) * 80 + 128
+    labels = np.arange(30) % 2
+    images = np.stack([np.tile(waves[:, None] if label else waves, (1, 96) if label else (96, 1)) for label in labels])
+    images = np.clip(images[..., None] + rng.normal(0, 20, (30, 96, 96, 3)), 0, 255).astype(np.uint8)
+    features = transfer.features(images)
+    data = (features[:20], labels[:20]), (features[20:], labels[20:])
+
+    def trained(run, epochs):
+        keras.utils.set_random_seed(0)
+        head = transfer.build_head(2)
+        history = transfer.fit_head(head, run, *data, epochs, from_logits=False, recipe={}, progress=False)
+        return head, history
+
+    head, history = trained(tmp_path / "whole", 6)
+    trained(tmp_path / "killed", 3)
+    again, longer = trained(tmp_path / "killed", 6)
+    assert [row["loss"] for row in longer] == [row["loss"] for row in history]
+    np.testing.assert_array_equal(head.get_weights()[0], again.get_weights()[0])
+    model = transfer.build(2, 96)
+    model.get_layer("head").set_weights(head.get_weights())
+    probabilities = model.predict(images / np.float32(255), verbose=0)
+    np.testing.assert_allclose(probabilities, head(features), atol=1e-5)
+    assert (probabilities.argmax(axis=1)[20:] == labels[20:]).all() and not model.get_layer("backbone").trainable
+    explain = GradCAM(model)
+    heat, signed = explain(images[:2] / np.float32(255)), CAM(model)(images[:2] / np.float32(255))
+    assert explain.layer_path == "backbone/head_relu"
+    np.testing.assert_allclose(49 * heat, np.maximum(signed, 0), atol=1e-4 * np.abs(signed).max())
