@@ -83,7 +83,7 @@ def test_a_forbidden_import_is_told_by_file_and_line(tmp_path, monkeypatch):
 
 
 def test_doors_only_hand_names_on_and_are_few():
-    assert len(ANYTHING) <= 20
+    assert len(ANYTHING) <= 24
     for door in HELPERS.glob("*/__init__.py"):
         nodes = ast.parse(door.read_text(encoding="utf-8")).body
         assert all(isinstance(node, (ast.Expr, ast.ImportFrom)) for node in nodes), door
