@@ -5,27 +5,22 @@ and its file appears under its name, two system calls one after the other. Openi
 short between them, so folder and attributions.csv agree again before anything else happens.
 """
 
-import codecs
 import contextlib
-import csv
 import dataclasses
 import hashlib
-import io
 import itertools
 import json
 import os
-import re
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 
-from helpers import paths
+from helpers.collecting import tables
 from helpers.collecting.services import Photo
 from helpers.photos.attributions import ATTRIBUTIONS, COLUMNS, DATABASE, EXCLUDE, LEFT_OUT
 from helpers.photos.pictures import Fingerprint
 
-PART = ".collecting"
 BY_HAND = f"named in {EXCLUDE}"
 _SETTINGS = """
 PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
@@ -54,7 +49,7 @@ class Catalogue:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._excluded = self._read_exclude()
+        self._excluded = tables.read_exclude(self.folder / EXCLUDE)
         try:
             with contextlib.ExitStack() as on_failure:
                 self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
@@ -141,10 +136,10 @@ class Catalogue:
                 photo.id,
             ),
         )
-        line = _csv([_attribution(found.file, found.sha256, date, photo).values()]).encode()
+        line = tables.lines([tables.attribution(found.file, found.sha256, date, photo).values()]).encode()
         path = self.folder / found.file
         self._credits.write(line)
-        os.replace(part_of(path), path)
+        os.replace(tables.part_of(path), path)
 
     def leave_out(self, label, photo, reason, final=True):
         """Note why a photo is not kept; not `final`: the next run asks for it again."""
@@ -174,7 +169,7 @@ class Catalogue:
                 (self.folder / file).unlink(missing_ok=True)
             if excluded or not _has_sum(self.folder / file, sha256):
                 self._database.execute("UPDATE photos SET fate=NULL WHERE place=? AND fate='kept'", (place,))
-        for part in [*self.folder.glob(f"*{PART}"), *self.folder.glob(f"*/*{PART}")]:
+        for part in [*self.folder.glob(f"*{tables.PART}"), *self.folder.glob(f"*/*{tables.PART}")]:
             part.unlink()
         self._credits = None
         self._publish_tables()
@@ -186,12 +181,12 @@ class Catalogue:
             self._credits.close()
         ours = {file for file, _ in self.hashes()}
         others = {}  # photos from elsewhere, and those changed by hand, keep their credits
-        for row in self._read_attributions():
+        for row in tables.read_attributions(self.folder / ATTRIBUTIONS):
             if row["file"] not in ours and (self.folder / row["file"]).is_file():
                 others.setdefault(row["file"], row)
-        rows = itertools.chain((_attribution(*record) for *record, _ in self.records()), others.values())
-        write_table(self.folder / ATTRIBUTIONS, COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows))
-        write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
+        rows = itertools.chain((tables.attribution(*record) for *record, _ in self.records()), others.values())
+        tables.write_table(self.folder / ATTRIBUTIONS, COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows))
+        tables.write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
     def _left_out(self):
         rows = self._rows("SELECT label, id, reason FROM photos WHERE fate IS NOT 'kept' ORDER BY label, place")
@@ -200,31 +195,6 @@ class Catalogue:
             for label, photo_id, reason in rows
         ]
         return [row for row in rows if row[2]]
-
-    def _read_attributions(self):
-        """The rows of attributions.csv; ValueError for what is no such table, so that it is not overwritten."""
-        path = self.folder / ATTRIBUTIONS
-        data = path.read_bytes() if path.exists() else b""
-        try:
-            text = codecs.getincrementaldecoder("utf-8-sig")().decode(data)  # it may end within a letter: cut short
-            table = csv.DictReader(io.StringIO(text, newline=""))
-            if text.strip() and "file" not in (table.fieldnames or ()):
-                raise ValueError("its first line names no column 'file'")
-            return [row for row in table if row["file"]]
-        except (ValueError, csv.Error) as error:
-            raise ValueError(
-                f'{path}: no table in UTF-8 with commas ({error}); save it as one ("CSV UTF-8"), or '
-                "move it away: collected photos get their credits anew, your own photos do not"
-            ) from None
-
-    def _read_exclude(self):
-        path = self.folder / EXCLUDE
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: no text in UTF-8 ({error}); save it as UTF-8") from None
-        names = [line.split("#")[0].strip().replace("\\", "/") for line in lines]
-        return {re.sub(r"\.\w+$", "", "/".join(Path(name).parts[-2:])) for name in names}
 
     def _is_excluded(self, label, photo_id):
         return photo_id in self._excluded or f"{label}/{photo_id}" in self._excluded
@@ -244,46 +214,12 @@ class Catalogue:
         self._database.execute("COMMIT")
 
 
-def write_table(path, header, rows):
-    """Write a CSV file (UTF-8) that appears at once and whole, and only if it would change."""
-    data = _csv(itertools.chain([header], rows)).encode()
-    if path.exists() and path.read_bytes() == data:
-        return
-    with paths.whole(path, part_of(path)) as part:
-        part.write_bytes(data)
-
-
-def part_of(file):
-    """The name of a file that is not whole yet."""
-    return Path(f"{file}{PART}")
-
-
 def _advice(error):
     if "locked" in str(error):
         return "another run is collecting here; wait for it"
     if isinstance(error, sqlite3.OperationalError):
         return "free space on the disk or make the folder writable, and run the same again; what is collected stays"
     return f"delete {DATABASE} there and collect again; photos and credits stay"
-
-
-def _attribution(file, sha256, date, photo):
-    return {
-        "file": file,
-        "sha256": sha256,
-        "title": photo.title,
-        "creator": photo.creator,
-        "licence": photo.licence,
-        "licence_url": photo.licence_url,
-        "page_url": photo.page_url,
-        "source": photo.source,
-        "date": date,
-    }
-
-
-def _csv(rows):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def _has_sum(path, sha256):

@@ -18,8 +18,9 @@ from tqdm.auto import tqdm
 
 from helpers import paths
 from helpers.collecting import curation
-from helpers.collecting.catalogue import Catalogue, Found, part_of, write_table
+from helpers.collecting.catalogue import Catalogue, Found
 from helpers.collecting.services import LeftOut, Photo, ServiceError, Unreachable
+from helpers.collecting.tables import part_of, write_table
 from helpers.photos import pictures
 
 BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Openverse shows 400 photos a word

@@ -228,21 +228,12 @@ def _split(photos, split_of, name, class_names, credit_of):
 
 
 def _manifest(photos, split_of, credit_of, report):
-    rows = [
-        dict(
-            file=photo.file,
-            sha256=photo.sha256,
-            split=split or "unused",
-            label=photo.class_name,
-            credit=credit_of.get(photo.file, ""),
-            note=report.converted.get(photo.file, ""),
-        )
-        for photo, split in zip(photos, split_of, strict=True)
-    ]
-    return rows + [
-        dict(file=name, sha256="", split="left out", label="", credit="", note=reason)
-        for name, reason in report.left_out.items()
-    ]
+    rows = []
+    for photo, split in zip(photos, split_of, strict=True):
+        known = credit_of.get(photo.file, ""), report.converted.get(photo.file, "")
+        rows.append((photo.file, photo.sha256, split or "unused", photo.class_name, *known))
+    rows += [(name, "", "left out", "", "", reason) for name, reason in report.left_out.items()]
+    return [dict(zip(MANIFEST_COLUMNS, row, strict=True)) for row in rows]
 
 
 def write_manifest(rows, path):

@@ -22,12 +22,10 @@ DISHES = {  # name: how to draw it; no network here was trained on these
 SHOWN = 264  # pixels; the width of each picture
 MOST_BARS = 5
 LIKELIEST = -1  # in the choice of classes
-BAR = (
-    '<div style="margin:8px 0"><div style="display:flex;justify-content:space-between;line-height:1.6">'
-    '<span style="font-weight:{weight}">{name}</span><span>{score:.1%}</span></div>'
-    '<div style="background:#8883;height:8px"><div style="background:{colour};height:8px;width:{score:.1%}"></div>'
-    "</div></div>"
-)
+BAR = """<div style="margin:8px 0"><div style="display:flex;justify-content:space-between;line-height:1.6">
+<span style="font-weight:{weight}">{name}</span><span>{score:.1%}</span></div>
+<div style="background:#8883;height:8px"><div style="background:{colour};height:8px;width:{score:.1%}"></div></div>
+</div>"""
 ERROR = (
     '<div style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;line-height:1.4">'
     "{text}</div>"
@@ -90,28 +88,22 @@ class Page:
 
     def _laid_out(self):
         left = _column({"Picture": self.picture, "": self.upload, "Network": self.network, "add a file": self.file})
-        right = _column(
-            {"Class": self.class_index, "Method": self.method, "Overlay": self.strength, "Pixels": self.scaling}
-        )
+        asked = {"Class": self.class_index, "Method": self.method, "Overlay": self.strength, "Pixels": self.scaling}
         panels = [widgets.VBox([title, picture]) for picture, title in self.titles.items()]
-        rows = [
-            widgets.HBox(row, layout={"flex_flow": "row wrap", "grid_gap": "6px 24px"})
-            for row in ([left, right], [*panels, self.bars])
-        ]
-        return widgets.VBox([rows[0], self.message, rows[1]], layout={"padding": "12px", "grid_gap": "10px"})
+        side_by_side = {"flex_flow": "row wrap", "grid_gap": "6px 24px"}
+        choices = widgets.HBox([left, _column(asked)], layout=side_by_side)
+        results = widgets.HBox([*panels, self.bars], layout=side_by_side)
+        return widgets.VBox([choices, self.message, results], layout={"padding": "12px", "grid_gap": "10px"})
 
     def _react(self):
-        for control, reaction in (
-            (self.picture, self._choose_picture),
-            (self.upload, self._choose_upload),
-            (self.network, self._choose_network),
-            (self.file, self._choose_file),
-            (self.scaling, self._choose_scaling),
-            (self.class_index, self._explain),
-            (self.method, self._explain),
-            (self.strength, self._draw),
-        ):
-            control.observe(reaction, "value")
+        self.picture.observe(self._choose_picture, "value")
+        self.upload.observe(self._choose_upload, "value")
+        self.network.observe(self._choose_network, "value")
+        self.file.observe(self._choose_file, "value")
+        self.scaling.observe(self._choose_scaling, "value")
+        self.class_index.observe(self._explain, "value")
+        self.method.observe(self._explain, "value")
+        self.strength.observe(self._draw, "value")
 
     @contextlib.contextmanager
     def _set_together(self):
@@ -247,10 +239,8 @@ class Page:
 
 def _column(controls):
     """Labelled controls, {label: control}, one below the other."""
-    rows = [
-        widgets.HBox([widgets.Label(label, layout={"width": "76px"}), control]) for label, control in controls.items()
-    ]
-    return widgets.VBox(rows)
+    labels = (widgets.Label(label, layout={"width": "76px"}) for label in controls)
+    return widgets.VBox([widgets.HBox(row) for row in zip(labels, controls.values(), strict=True)])
 
 
 def _png(pixels):

@@ -1,0 +1,66 @@
+"""The text files of a folder of collected photos: credits, what is left out, what the reader excludes."""
+
+import codecs
+import csv
+import io
+import itertools
+import re
+from pathlib import Path
+
+from helpers import paths
+from helpers.photos.attributions import COLUMNS
+
+PART = ".collecting"  # ends the names of files that are not whole yet
+
+
+def part_of(file):
+    """The name of a file that is not whole yet."""
+    return Path(f"{file}{PART}")
+
+
+def write_table(path, header, rows):
+    """Write a CSV file (UTF-8) that appears at once and whole, and only if it would change."""
+    data = lines(itertools.chain([header], rows)).encode()
+    if path.exists() and path.read_bytes() == data:
+        return
+    with paths.whole(path, part_of(path)) as part:
+        part.write_bytes(data)
+
+
+def lines(rows):
+    """Rows as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def attribution(file, sha256, date, photo):
+    """The row of attributions.csv about a photo."""
+    facts = {"file": file, "sha256": sha256, "date": date}
+    return {name: facts[name] if name in facts else getattr(photo, name) for name in COLUMNS}
+
+
+def read_attributions(path):
+    """The rows of attributions.csv; ValueError for what is no such table, so that it is not overwritten."""
+    data = path.read_bytes() if path.exists() else b""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(data)  # it may end within a letter: cut short
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        if text.strip() and "file" not in (table.fieldnames or ()):
+            raise ValueError("its first line names no column 'file'")
+        return [row for row in table if row["file"]]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(
+            f'{path}: no table in UTF-8 with commas ({error}); save it as one ("CSV UTF-8"), or '
+            "move it away: collected photos get their credits anew, your own photos do not"
+        ) from None
+
+
+def read_exclude(path):
+    """The names in exclude.txt, "label/id" or "id", without suffixes and remarks. ValueError for what is not UTF-8."""
+    try:
+        named = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no text in UTF-8 ({error}); save it as UTF-8") from None
+    names = [line.split("#")[0].strip().replace("\\", "/") for line in named]
+    return {re.sub(r"\.\w+$", "", "/".join(Path(name).parts[-2:])) for name in names}
