@@ -42,7 +42,7 @@ class _Swapped(Explainer):
 
     def _maps(self, inputs, classes):
         relus = SwappedReLUs(self.model, self.relus_in)
-        traced = tracing.trace(self.model, inputs, relus)
+        traced = tracing.trace(self.model, inputs, relus.replacements)
         score, num_classes = self._scores(traced.outputs, classes)
         return Found(relus.gradient(traced, score, picture(inputs), type(self).rule), num_classes)
 
@@ -84,7 +84,7 @@ class GuidedGradCAM(GradCAM):
 
     def _maps(self, inputs, classes):
         relus = SwappedReLUs(self.model, self.relus_in)
-        traced = tracing.trace(self.model, inputs, relus)
+        traced = tracing.trace(self.model, inputs, relus.replacements)
         score, num_classes = self._scores(traced.outputs, classes)
         path, feature_map = tracing.feature_map(traced, score, self.layer)
         maps = self.weighted(feature_map, tracing.gradient(score, feature_map))

@@ -2,37 +2,51 @@
 
 import keras
 import numpy as np
-from keras import layers
+import tensorflow as tf
+from keras import layers, ops
 
 CLASSES = 3
+
+
+def images(batch=3, size=12, channels=3, seed=0):
+    return np.random.default_rng(seed).normal(size=(batch, size, size, channels)).astype(np.float32)
+
+
+def stack(*chain, shape=(12, 12, 3), name=None):
+    return keras.Sequential([keras.Input(shape), *chain], name=name)
+
+
+def functional(*chain, name=None):
+    inputs = keras.Input((12, 12, 3))
+    return keras.Model(inputs, chained(inputs, chain), name=name)
+
+
+def chained(inputs, chain):
+    for layer in chain:
+        inputs = layer(inputs)
+    return inputs
+
+
+def logits(model, inputs, start=0):
+    """What a `Sequential` model's last layer gives before its activation; inputs: those of layer number `start`."""
+    *hidden, last = model.layers[start:]
+    return chained(inputs, hidden) @ last.kernel + last.bias
 
 
 def hand_network():
     """Captum's `BasicModel_ConvNet_One_Conv`: a 3x3 convolution 1 -> 2 of ones with biases -50 and -75, ReLU, and a
     dense layer 8 -> 4 (+1 for the first five features in channel-first order, -1 for the last three), ReLU."""
-    model = keras.Sequential(
-        [
-            keras.Input((4, 4, 1)),
-            layers.Conv2D(2, 3, name="conv1"),
-            layers.ReLU(name="relu1"),
-            layers.Permute((3, 1, 2)),
-            layers.Flatten(),
-            layers.Dense(4, name="fc1"),
-            layers.ReLU(name="relu2"),
-        ]
-    )
-    model.get_layer("conv1").set_weights([np.ones((3, 3, 1, 2)), np.array([-50, -75])])
-    model.get_layer("fc1").set_weights([np.repeat([[1]] * 5 + [[-1]] * 3, 4, axis=1), np.zeros(4)])
+    convolution, dense = layers.Conv2D(2, 3, name="conv1"), layers.Dense(4, name="fc1")
+    flat = [layers.Permute((3, 1, 2)), layers.Flatten()]
+    model = stack(convolution, layers.ReLU(name="relu1"), *flat, dense, layers.ReLU(name="relu2"), shape=(4, 4, 1))
+    convolution.set_weights([np.ones((3, 3, 1, 2)), np.array([-50, -75])])
+    dense.set_weights([np.repeat([[1]] * 5 + [[-1]] * 3, 4, axis=1), np.zeros(4)])
     return model
 
 
 def hand_picture():
     """The picture 0, 1, ... 15 of `hand_network`, [1, 4, 4, 1]."""
     return np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
-
-
-def images(batch=3, size=12, channels=3, seed=0):
-    return np.random.default_rng(seed).normal(size=(batch, size, size, channels)).astype(np.float32)
 
 
 def body():
@@ -50,69 +64,35 @@ def body():
 
 
 def head(activation="softmax"):
-    return [
-        layers.Flatten(name="flatten"),
-        layers.Dense(6, activation="relu", name="hidden"),
-        layers.Dense(CLASSES, activation=activation, name="scores"),
-    ]
-
-
-def chained(inputs, chain):
-    for layer in chain:
-        inputs = layer(inputs)
-    return inputs
-
-
-def sequential():
-    return keras.Sequential([keras.Input((12, 12, 3)), *body(), *head()])
-
-
-def never_called():
-    return keras.Sequential([*body(), *head()])
+    hidden = layers.Dense(6, activation="relu", name="hidden")
+    return [layers.Flatten(name="flatten"), hidden, layers.Dense(CLASSES, activation=activation, name="scores")]
 
 
 def built_by_shape():
-    model = never_called()
+    model = keras.Sequential([*body(), *head()])
     model.build((None, 12, 12, 3))
     return model
 
 
-def functional():
-    inputs = keras.Input((12, 12, 3))
-    return keras.Model(inputs, chained(inputs, [*body(), *head()]))
-
-
-def sequential_in_functional():
-    inputs = keras.Input((12, 12, 3))
-    return keras.Model(inputs, chained(inputs, [keras.Sequential(body(), name="outer"), *head()]))
-
-
-def functional_in_sequential():
-    inputs = keras.Input((12, 12, 3))
-    outer = keras.Model(inputs, chained(inputs, body()), name="outer")
-    return keras.Sequential([keras.Input((12, 12, 3)), outer, *head()])
-
-
 def twice_nested():
-    inputs = keras.Input((12, 12, 3))
-    innermost = keras.Sequential(body(), name="innermost")
-    outer = keras.Model(inputs, chained(inputs, [innermost]), name="outer")
-    whole = keras.Model(inputs, chained(inputs, [outer, *head()]), name="whole")
-    return keras.Sequential([keras.Input((12, 12, 3)), whole])
+    outer = functional(keras.Sequential(body(), name="innermost"), name="outer")
+    return stack(functional(outer, *head(), name="whole"))
 
 
 class Subclassed(keras.Model):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.chain = [*body(), *head()]
+    """Calls the layers of `chain`, by default body and head, one after the other."""
+
+    def __init__(self, *chain):
+        super().__init__()
+        self.chain = list(chain) or [*body(), *head()]
 
     def call(self, inputs):
         return chained(inputs, self.chain)
 
 
 class SubclassedNested(keras.Model):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self):
+        super().__init__()
         self.outer = keras.Sequential(body(), name="outer")
         self.top = keras.Sequential(head(), name="top")
 
@@ -120,34 +100,62 @@ class SubclassedNested(keras.Model):
         return self.top(self.outer(inputs, training=training), training=training)
 
 
+class Decorated(layers.Layer):
+    """A layer whose author put a `tf.function` on `call`."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.Sequential(body())
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    @tf.function
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+class Residual(keras.Model):
+    """The last feature map is the ReLU of a sum, both in `call`; the ReLU is an attribute, a function or a layer."""
+
+    def __init__(self, relu):
+        super().__init__()
+        self.first, self.second, self.relu = layers.Conv2D(4, 3), layers.Conv2D(4, 3, padding="same"), relu
+        self.top = layers.Dense(3)
+
+    def features(self, inputs):
+        shortcut = self.relu(self.first(inputs))
+        return self.relu(self.second(shortcut) + shortcut)
+
+    def scores(self, features):
+        return self.top(ops.mean(tf.nn.max_pool2d(features, 2, 2, "VALID"), axis=(1, 2)))
+
+    def call(self, inputs):
+        return self.scores(self.features(inputs))
+
+
 KINDS = {
-    kind.__name__: kind
-    for kind in (
-        sequential,
-        never_called,
-        built_by_shape,
-        functional,
-        sequential_in_functional,
-        functional_in_sequential,
-        twice_nested,
-        Subclassed,
-        SubclassedNested,
-    )
+    "sequential": lambda: stack(*body(), *head()),
+    "never_called": lambda: keras.Sequential([*body(), *head()]),
+    "built_by_shape": built_by_shape,
+    "functional": lambda: functional(*body(), *head()),
+    "sequential_in_functional": lambda: functional(keras.Sequential(body(), name="outer"), *head()),
+    "functional_in_sequential": lambda: stack(functional(*body(), name="outer"), *head()),
+    "twice_nested": twice_nested,
+    "Subclassed": Subclassed,
+    "SubclassedNested": SubclassedNested,
+    "decorated": lambda: stack(Decorated(), *head()),
 }
 
 
-def make(kind, seed=1):
+def make(kind):
     """A network of `kind` with weights that do not depend on the kind; batch statistics are not the default ones."""
     model = KINDS[kind]()
     model(images(1), training=False)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(1)
     # values in the order of the layers' names, so that all kinds are one and the same function
     layer_of = {layer.name: layer for layer in model._flatten_layers() if layer.weights and not layer._layers}
     for name in sorted(layer_of):
-        layer_of[name].set_weights(
-            [
-                rng.normal(0.1, 0.4, weight.shape) ** (2 if "variance" in weight.path else 1)
-                for weight in layer_of[name].weights
-            ]
-        )
+        powers = [(weight.shape, 2 if "variance" in weight.path else 1) for weight in layer_of[name].weights]
+        layer_of[name].set_weights([rng.normal(0.1, 0.4, shape) ** power for shape, power in powers])
     return model

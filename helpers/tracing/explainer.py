@@ -20,13 +20,6 @@ class Found(NamedTuple):
     layer_path: str | None = None
 
 
-class _Graph(NamedTuple):
-    """A compiled explanation for one shape of picture, and what was found while it was traced."""
-
-    run: Any
-    found: Found
-
-
 class Explainer:
     """`explain(images, classes=None)` for a Keras model; a method says in `_maps` what it computes.
 
@@ -41,12 +34,10 @@ class Explainer:
         layers = [model, *layer_paths(model).values()]
         first = [layer for layer in layers if getattr(layer, "data_format", None) == "channels_first"]
         if first:
-            raise ValueError(
-                f"model: {first[0].name!r} is channels_first; the explainers read feature maps as "
-                "[B, h, w, K]: build the network channels_last"
-            )
+            wanted = "the explainers read feature maps as [B, h, w, K]: build the network channels_last"
+            raise ValueError(f"model: {first[0].name!r} is channels_first; {wanted}")
         self.model, self.score = model, score
-        self._graphs = {}
+        self._graphs = {}  # for each shape of picture: (the compiled explanation, what was found when it was traced)
 
     @property
     def traces(self):
@@ -55,7 +46,7 @@ class Explainer:
     @property
     def layer_path(self):
         """The path of the layer whose feature map the newest graph weights; None before the first call."""
-        return next((graph.found.layer_path for graph in reversed(self._graphs.values())), None)
+        return next((found.layer_path for _, found in reversed(self._graphs.values())), None)
 
     def __call__(self, images, classes=None):
         """Explain a batch.
@@ -74,8 +65,8 @@ class Explainer:
         with TRACING:
             if key not in self._graphs:
                 self._graphs[key] = self._traced(structure, flat)
-        graph = self._graphs[key]
-        return graph.run(flat, self._class_vector(classes, len(flat[0]), graph.found.num_classes)).numpy()
+        run, found = self._graphs[key]
+        return run(flat, self._class_vector(classes, len(flat[0]), found.num_classes)).numpy()
 
     def _traced(self, structure, flat):
         if not self.model.built:
@@ -90,7 +81,7 @@ class Explainer:
 
         signature = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in flat]
         run = tf.function(explain, autograph=False).get_concrete_function(signature, tf.TensorSpec([None], tf.int32))
-        return _Graph(run, traces[-1]._replace(maps=None))
+        return run, traces[-1]._replace(maps=None)
 
     def _maps(self, inputs, classes):
         """`Found`, with symbolic maps of symbolic inputs; classes: int32 [B], -1 for the predicted class."""
@@ -150,20 +141,16 @@ def _as_input(leaf):
     if tensor.dtype.is_floating:
         return tf.cast(tensor, tf.float32)
     if tensor.shape.rank == 4:
-        raise ValueError(
-            f"images: {tensor.dtype.name}; the model takes float32, scaled as in its training: "
-            "images.astype('float32') and, where it was trained so, / 255"
-        )
+        advice = "images.astype('float32') and, where it was trained so, / 255"
+        raise ValueError(f"images: {tensor.dtype.name}; the model takes float32, scaled as in its training: {advice}")
     return tf.cast(tensor, tf.int32) if tensor.dtype.is_integer else tensor
 
 
 def _check_pictures(flat):
     if not any(_is_picture(leaf) for leaf in flat):
         given = ", ".join(dict.fromkeys(str(leaf.shape) for leaf in flat))
-        raise ValueError(
-            f"images: shape {given}; float32 [B, H, W, C] is wanted; for one picture give image[None], "
-            "for a list of them numpy.stack(images)"
-        )
+        advice = "for one picture give image[None], for a list of them numpy.stack(images)"
+        raise ValueError(f"images: shape {given}; float32 [B, H, W, C] is wanted; {advice}")
     if any(leaf.shape.rank and leaf.shape[0] == 0 for leaf in flat):
         raise ValueError("images: an empty batch; at least one picture is wanted")
     if len({leaf.shape[0] if leaf.shape.rank else None for leaf in flat}) != 1:

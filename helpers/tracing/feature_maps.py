@@ -24,14 +24,9 @@ def feature_map(traced, score, layer=None):
     if layer is not None:
         return _chosen(traced, layer, maps)
     rearranged = {id(call.output) for call in traced.calls if _rearranges(call)}
-    attention = [call for call in traced.calls if isinstance(call.layer, ATTENTION)]
-    maps = [
-        call
-        for call in maps
-        if id(call.output) not in rearranged
-        and not _behind_pooling(call.output, traced)
-        and not any(_inside(call, other) for other in attention)
-    ]
+    in_attention = {id(call) for other in _calls(traced, ATTENTION) for call in traced.calls if _inside(call, other)}
+    maps = [call for call in maps if id(call.output) not in rearranged and id(call) not in in_attention]
+    maps = [call for call in maps if not _behind_pooling(call.output, traced)]
     if not maps:
         raise ValueError("model: no layer on the path to the score gives a 4-D feature map [B, h, w, K]")
     first = next(call for call in maps if call.output is maps[-1].output)  # a sub-model gives its last layer's map
@@ -44,18 +39,8 @@ def pooled_feature_map(traced):
     Raises ValueError for a network that does not end in GlobalAveragePooling2D and Dense.
     """
     end = before_activation(keras.tree.flatten(traced.outputs)[0])
-    dense = [
-        call
-        for call in traced.calls
-        if isinstance(call.layer, keras.layers.Dense) and before_activation(call.output) is end
-    ]
-    pooled = [
-        call
-        for call in traced.calls
-        if isinstance(call.layer, keras.layers.GlobalAveragePooling2D)
-        and dense
-        and source(call.output) is source(dense[-1].inputs)
-    ]
+    dense = [call for call in _calls(traced, keras.layers.Dense) if before_activation(call.output) is end]
+    pooled = _pooled(traced, dense[-1].inputs) if dense else []
     if not pooled:
         raise ValueError("model: CAM is defined for networks that end in GlobalAveragePooling2D and Dense; use GradCAM")
     return pooled[-1].inputs, dense[-1].layer
@@ -66,18 +51,21 @@ def class_feature_map(traced):
 
     Raises ValueError for a network that does not end in GlobalAveragePooling2D.
     """
-    end = source(before_activation(keras.tree.flatten(traced.outputs)[0]))
-    pooled = [
-        call
-        for call in traced.calls
-        if isinstance(call.layer, keras.layers.GlobalAveragePooling2D) and source(call.output) is end
-    ]
+    pooled = _pooled(traced, before_activation(keras.tree.flatten(traced.outputs)[0]))
     if not pooled:
-        raise ValueError(
-            "model: class maps are defined for networks that end in GlobalAveragePooling2D; use CAM for "
-            "a dense layer behind it, GradCAM for any other"
-        )
+        advice = "use CAM for a dense layer behind it, GradCAM for any other"
+        raise ValueError(f"model: class maps are defined for networks that end in GlobalAveragePooling2D; {advice}")
     return pooled[-1].inputs
+
+
+def _calls(traced, kind):
+    return [call for call in traced.calls if isinstance(call.layer, kind)]
+
+
+def _pooled(traced, tensor):
+    """The calls of GlobalAveragePooling2D that give the symbolic `tensor`."""
+    calls = _calls(traced, keras.layers.GlobalAveragePooling2D)
+    return [call for call in calls if source(call.output) is source(tensor)]
 
 
 def _chosen(traced, layer, maps):
@@ -99,23 +87,17 @@ def _rearranges(call):
 
 def _inside(call, other):
     """Whether `call` was made by another layer's call `other`."""
-    return (
-        call is not other
-        and call.operations.start >= other.operations.start
-        and call.operations.stop <= other.operations.stop
-    )
+    own, outer = call.operations, other.operations
+    return call is not other and own.start >= outer.start and own.stop <= outer.stop
 
 
 def _behind_pooling(tensor, traced):
     """Whether a tensor [B, 1, 1, K] sees the picture only through a pooling to one place, as in a squeezed head."""
     if tensor.shape[1:3] != [1, 1]:
         return False
-    pooling = {
-        operation
-        for operation in ancestors(tensor)
-        if operation.type in POOLING_OPS and operation.outputs[0].shape[1:3] == [1, 1]
-    }
-    return not ancestors(tensor, without=pooling) & {leaf.op for leaf in keras.tree.flatten(traced.inputs)}
+    pooling = {operation for operation in ancestors(tensor) if operation.type in POOLING_OPS}
+    to_one_place = {operation for operation in pooling if operation.outputs[0].shape[1:3] == [1, 1]}
+    return not ancestors(tensor, without=to_one_place) & {leaf.op for leaf in keras.tree.flatten(traced.inputs)}
 
 
 def _finished(tensor, before_score):

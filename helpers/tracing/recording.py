@@ -38,19 +38,19 @@ class Trace(NamedTuple):
     calls: list
 
 
-def trace(model, inputs, relus=None):
-    """Run `model` for inference on symbolic `inputs`, inside a `tf.function`, and record every layer's call.
+def trace(model, inputs, replacements=()):
+    """Run `model` for inference on symbolic `inputs`, inside a `tf.function`, and record every layer's call: a `Trace`.
 
-    relus: a `relus.SwappedReLUs`, whose rule takes the place of the ReLUs' gradient. Returns a `Trace`.
+    replacements: what else is replaced meanwhile, as `replaced` takes it; those of `relus.SwappedReLUs`.
     """
     calls = []
     layers = {**layer_paths(model), "": model}
+    losses = [(layer, "_losses", []) for layer in layers.values()]
+    loss_ids = [(layer, "_loss_ids", set()) for layer in layers.values()]
     with TRACING, contextlib.ExitStack() as undo:
         undo.callback(tf.config.run_functions_eagerly, tf.config.functions_run_eagerly())
         tf.config.run_functions_eagerly(True)  # a layer's own @tf.function joins this graph
-        undo.enter_context(replaced(relus.replacements if relus else []))
-        undo.enter_context(replaced([(layer, "_losses", []) for layer in layers.values()]))
-        undo.enter_context(replaced([(layer, "_loss_ids", set()) for layer in layers.values()]))
+        undo.enter_context(replaced([*replacements, *losses, *loss_ids]))
         recordings = [(layer, "call", _recording(path, layer, calls)) for path, layer in layers.items()]
         undo.enter_context(replaced(recordings))
         outputs = model(inputs, training=False)
@@ -129,11 +129,6 @@ def find_layer(model, layer):
     raise ValueError(f"layer: {layer!r} is {problem}; {first}choose one of {shortened(found or paths)}")
 
 
-def innermost_call(traced, index):
-    """The innermost layer's call that made the graph operation number `index`."""
-    return min((call for call in traced.calls if index in call.operations), key=lambda call: len(call.operations))
-
-
 def ancestors(tensor, without=()):
     """All graph operations that the symbolic `tensor` is computed from, not going through those in `without`."""
     found, waiting = set(), [tensor.op]
@@ -152,10 +147,8 @@ def gradient(score, tensor):
     """
     (scaled,) = tf.gradients(score, tensor, grad_ys=tf.fill(tf.shape(score), tf.cast(LOSS_SCALE, score.dtype)))
     if scaled is None:
-        raise ValueError(
-            f"score: it has no gradient with respect to {tensor.name!r}; compute it from the model's "
-            "outputs, without argmax or rounding"
-        )
+        wanted = "compute it from the model's outputs, without argmax or rounding"
+        raise ValueError(f"score: it has no gradient with respect to {tensor.name!r}; {wanted}")
     return tf.cast(tf.convert_to_tensor(scaled), tf.float32) / LOSS_SCALE
 
 

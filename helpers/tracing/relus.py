@@ -6,23 +6,13 @@ import types
 import keras
 import tensorflow as tf
 
-from helpers.tracing.recording import ancestors, gradient, innermost_call, layer_paths, replaced
+from helpers.tracing.recording import ancestors, gradient, layer_paths, replaced
 
 RELU_OPS = ("Relu", "Relu6")
-MAX_VALUES = {
-    keras.activations.relu: None,
-    keras.ops.relu: None,
-    tf.nn.relu: None,
-    keras.activations.relu6: 6.0,
-    keras.ops.relu6: 6.0,
-    tf.nn.relu6: 6.0,
-}
-OWN_GRADIENT = {
-    keras.activations.hard_sigmoid,
-    keras.ops.hard_sigmoid,
-    keras.activations.hard_silu,
-    keras.ops.hard_silu,
-}  # made of a ReLU, but another non-linearity
+_LIBRARIES = (keras.activations, keras.ops, tf.nn)
+MAX_VALUES = {library.relu: None for library in _LIBRARIES} | {library.relu6: 6.0 for library in _LIBRARIES}
+# made of a ReLU, but another non-linearity
+OWN_GRADIENT = {function for library in _LIBRARIES[:2] for function in (library.hard_sigmoid, library.hard_silu)}
 _HANDLED = "handled_relu"
 
 
@@ -57,10 +47,9 @@ class SwappedReLUs:
         if isinstance(layer, (keras.layers.ReLU, keras.layers.PReLU)):
             return [(layer, "call", _named(layer.call))]
         functions = [(name, value) for name, value in vars(layer).items() if isinstance(value, types.FunctionType)]
-        swaps = [(layer, name, _named(other)) for name, other in functions if other in OWN_GRADIENT]
-        return swaps + [
-            (layer, name, self._with_rule(relu, MAX_VALUES[relu])) for name, relu in functions if relu in MAX_VALUES
-        ]
+        others = [(layer, name, _named(other)) for name, other in functions if other in OWN_GRADIENT]
+        relus = [(name, relu, MAX_VALUES[relu]) for name, relu in functions if relu in MAX_VALUES]
+        return others + [(layer, name, self._with_rule(relu, max_value)) for name, relu, max_value in relus]
 
     def _with_rule(self, relu, max_value):
         @tf.custom_gradient
@@ -86,24 +75,20 @@ class SwappedReLUs:
         for index, operation in enumerate(score.graph.get_operations()):
             if index not in inside or operation not in before_score:
                 continue
-            escaped = [
-                node.name
-                for node in (operation.node_def, *_called(operation.node_def, library))
-                if node.op in RELU_OPS and _HANDLED not in node.name
-            ]
+            nodes = [operation.node_def, *_called(operation.node_def, library)]
+            escaped = [node.name for node in nodes if node.op in RELU_OPS and _HANDLED not in node.name]
             if escaped:
-                caller = innermost_call(traced, index)
-                raise ValueError(
-                    f"model: the ReLU {escaped[0]!r} is a function that "
-                    f"{caller.path or caller.layer.name!r} ({type(caller.layer).__name__}) calls, so its "
-                    "rule cannot be swapped; use a layer, keras.layers.ReLU(), there"
-                )
+                callers = [call for call in traced.calls if index in call.operations]
+                caller = min(callers, key=lambda call: len(call.operations))  # the innermost one
+                called_by = f"{caller.path or caller.layer.name!r} ({type(caller.layer).__name__}) calls"
+                advice = "so its rule cannot be swapped; use a layer, keras.layers.ReLU(), there"
+                raise ValueError(f"model: the ReLU {escaped[0]!r} is a function that {called_by}, {advice}")
         if not self._count:
-            raise ValueError(
-                f"model: no ReLU in {self._part.name!r} lies between picture and score; guided "
-                "backpropagation and deconvnet replace the rule of ReLUs and are the plain gradient "
-                "without any: use Gradient"
+            advice = (
+                "guided backpropagation and deconvnet replace the rule of ReLUs and are the plain gradient without any"
             )
+            where = f"no ReLU in {self._part.name!r} lies between picture and score"
+            raise ValueError(f"model: {where}; {advice}: use Gradient")
 
 
 def own_rule(passed, gradient):

@@ -1,0 +1,306 @@
+"""What every explainer promises: any kind of model, classes, batches, threads; the model stays as it was."""
+
+import functools
+import gc
+import itertools
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from numpy.testing import assert_allclose, assert_array_equal
+
+from helpers import tracing
+from helpers.gradcam import CAM, ClassMaps, GradCAM
+from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
+from helpers.tracing import recording
+
+EXPLAINERS = [GradCAM, GuidedBackprop, Deconvnet, GuidedGradCAM, Gradient]
+PICTURES = networks.images()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return networks.make("functional")
+
+
+@pytest.fixture(scope="module", params=EXPLAINERS)
+def explain(request, model):
+    return request.param(model)
+
+
+# --- classes and batches
+
+
+@pytest.mark.parametrize("classes", [None, 2, [0, 2, 1]])
+def test_a_batch_gives_what_single_pictures_give(explain, classes):
+    together = explain(PICTURES, classes)
+    for order in [[0], [1], [2], *map(list, itertools.permutations(range(3)))]:
+        own = np.take(classes, order) if isinstance(classes, list) else classes
+        assert_allclose(explain(PICTURES[order], own), together[order], rtol=1e-4, atol=1e-6)
+    signed = type(explain) is not GradCAM
+    assert together.dtype == np.float32 and together.shape == (PICTURES.shape if signed else (3, 5, 5))
+    assert together.max() > 0 and (together.min() < 0) == signed and explain.traces == 1
+
+
+def test_classes_none_is_the_predicted_one(model, explain):
+    predicted = model.predict(PICTURES, verbose=0).argmax(axis=-1)
+    assert_array_equal(explain(PICTURES), explain(PICTURES, predicted))
+    assert_array_equal(explain(PICTURES, 1), explain(PICTURES, [1, 1, 1]))
+    assert not np.allclose(explain(PICTURES, 0), explain(PICTURES, 1))
+
+
+@functools.cache
+def reference(explainer):
+    """What it finds for classes 0, 1, 2 of the functional model."""
+    return explainer(networks.make("functional"))(PICTURES, [0, 1, 2])
+
+
+@pytest.mark.parametrize("kind", networks.KINDS)
+def test_every_kind_of_model_gives_the_same_maps(kind):
+    """The default layer is the last one after its ReLU and before its pooling, however it is nested.
+
+    The model runs for inference: no dropout, no new batch statistics.
+    """
+    network = networks.make(kind)
+    weights = network.get_weights()
+    for explainer, tolerance in ((GradCAM, 1e-6), (GuidedGradCAM, 1e-5)):
+        explain = explainer(network)
+        maps = explain(PICTURES, [0, 1, 2])
+        assert_allclose(maps, reference(explainer), rtol=1e-4, atol=tolerance)
+        assert_array_equal(maps, explain(PICTURES, [0, 1, 2]))
+        assert explain.layer_path.split("/")[-1] == "relu_b" and maps.max(axis=(1, 2)).min() > 0
+    for now, before in zip(network.get_weights(), weights, strict=True):
+        assert_array_equal(now, before)
+
+
+def test_never_called_model_is_built_by_the_first_explanation():
+    network = networks.KINDS["never_called"]()
+    maps = GradCAM(network)(PICTURES, 0)
+    assert maps.shape == (3, 5, 5)
+    assert_array_equal(maps, GradCAM(network)(PICTURES, 0))
+
+
+@pytest.mark.parametrize("structure", [list, tuple, dict])
+def test_models_with_several_inputs_take_their_own_structure(structure):
+    pictures, question = keras.Input((12, 12, 3), name="pictures"), keras.Input((4,), dtype="int32", name="question")
+    seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="eye")(pictures))
+    words = layers.GRU(4)(layers.Embedding(9, 5)(question))
+
+    def structured(pictures, question):
+        return {"pictures": pictures, "question": question} if structure is dict else structure((pictures, question))
+
+    network = keras.Model(structured(pictures, question), layers.Dense(6)(layers.Multiply()([seen, words])))
+    questions = np.array([[1, 2, 3, 4], [4, 3, 2, 1], [0, 0, 7, 8]])
+    inputs = structured(PICTURES, questions)
+    explain = GradCAM(network, score=lambda outputs: outputs[:, 2])
+    assert_array_equal(explain(inputs), GradCAM(network)(inputs, 2))
+    assert explain(inputs).shape == (3, 10, 10) and explain.layer_path == "eye" and explain.traces == 1
+    with pytest.raises(ValueError, match="batch sizes differ"):
+        explain(structured(PICTURES, questions[:2]))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16"])
+def test_low_precision_networks_give_float32(policy, model):
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = networks.KINDS["functional"]()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    network.set_weights(model.get_weights())
+    maps, wanted = (GradCAM(one)(PICTURES, 1) for one in (network, model))
+    found, gradients = (GuidedBackprop(one)(PICTURES, 1) for one in (network, model))
+    assert maps.dtype == found.dtype == np.float32 and np.isfinite(found).all()
+    assert_allclose(maps, wanted, atol=0.05 * wanted.max())
+    assert np.corrcoef(found.ravel(), gradients.ravel())[0, 1] > 0.97
+
+
+# --- cost
+
+
+def test_one_trace_a_shape_whatever_batch_classes_and_weights_are():
+    calls, scores = [], layers.Dense(3)
+    counting = layers.Lambda(lambda inputs: calls.append(inputs.shape) or inputs * 1.0)
+    seen = [layers.Conv2D(3, 3, activation="relu"), layers.GlobalAveragePooling2D()]
+    network = keras.Sequential([counting, *seen, scores])
+    network(PICTURES)
+    calls.clear()
+    explain = GradCAM(network)
+    for batch, classes in [(3, None), (3, 1), (3, [0, 1, 2]), (1, None), (7, 2), (3, np.array([1, 1, 1]))]:
+        explain(networks.images(batch), classes)
+    explain(PICTURES.astype(np.float64))
+    before = explain(tf.constant(PICTURES), 0)
+    scores.kernel.assign(scores.kernel * 2)
+    assert_allclose(explain(PICTURES, 0), 2 * before, rtol=1e-5)
+    assert (len(calls), explain.traces) == (1, 1)
+    for _ in range(2):
+        explain(networks.images(2, size=16))
+    assert (len(calls), explain.traces) == (2, 2)
+
+
+def test_a_hundred_calls_need_no_more_memory_than_ten(model):
+    explain = GradCAM(model)
+    explain(PICTURES)
+
+    def memory_after(calls):
+        for i in range(calls):
+            explain(PICTURES, i % 3)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    ten, hundred = memory_after(10), memory_after(90)
+    tracemalloc.stop()
+    assert hundred - ten < 50_000
+    assert explain.traces == 1
+
+
+# --- misuse
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([PICTURES[0]], r"shape \(12, 12, 3\); float32 \[B, H, W, C\] is wanted; for one picture give image\[None\]"),
+        ([PICTURES[None]], r"shape \(1, 3, 12, 12, 3\)"),
+        ([list(PICTURES)], r"shape \(12, 12, 3\); float32 .* for a list of them numpy\.stack\(images\)"),
+        ([PICTURES.tolist()], r"shape \(\); float32"),
+        ([PICTURES[:0]], "an empty batch; at least one picture is wanted"),
+        ([(PICTURES * 255).astype(np.uint8)], "uint8; the model takes float32"),
+        ([PICTURES * np.nan], "NaN or infinite"),
+        ([np.where(PICTURES > 2, np.inf, PICTURES)], "NaN or infinite"),
+        ([PICTURES, 3], "classes: 3; this model's are 0 to 2"),
+        ([PICTURES, -1], "0 to 2"),
+        ([PICTURES, [0, 1, 5]], "0 to 2"),
+        ([PICTURES, [0, 1]], "3 ints for 3"),
+        *(([PICTURES, wrong], "an int") for wrong in (1.0, "pizza", [[0, 1, 2]], True)),
+    ],
+)
+def test_pictures_and_classes_that_cannot_be_explained(explain, arguments, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        explain(*arguments)
+
+
+def test_scores_and_models_that_cannot_be_explained(model):
+    with pytest.raises(ValueError, match="this explainer has a score of its own"):
+        GradCAM(model, score=lambda outputs: outputs[:, 0])(PICTURES, 1)
+    for explainer in (CAM, ClassMaps):
+        with pytest.raises(TypeError, match="score"):
+            explainer(model, score=lambda outputs: outputs[:, 0])
+    with pytest.raises(TypeError, match="model: function; a Keras model is wanted"):
+        GradCAM(lambda images: images)
+
+
+def test_channels_first_is_refused(model):
+    """By the network's own layers, whatever the global setting has become."""
+    convolution = layers.Conv2D(2, 3, data_format="channels_first", name="first")
+    with pytest.raises(ValueError, match=r"'first' is channels_first.*build the network channels_last"):
+        GradCAM(networks.stack(layers.Identity(), convolution, shape=(3, 12, 12)))
+    keras.config.set_image_data_format("channels_first")
+    try:
+        assert_array_equal(GradCAM(model)(PICTURES, [0, 1, 2]), reference(GradCAM))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+# --- nothing stays changed
+
+
+def state(model):
+    """What must not change: what every layer holds, its flags, weights, config, losses, and what the model predicts."""
+    predictions = model.predict(PICTURES, verbose=0).tolist()
+    inner = model._flatten_layers(include_self=False)
+    held = [{name: id(value) for name, value in vars(layer).items()} for layer in inner]
+    held.append({name: id(value) for name, value in vars(model).items() if name in ("call", "_losses", "_loss_ids")})
+    flags = [(layer.name, layer.trainable, layer.built, layer.dtype_policy.name) for layer in inner]
+    values = [weight.numpy().tolist() for weight in model.weights]
+    config = None if isinstance(model, networks.Subclassed) else model.get_config()
+    return predictions, held, flags, values, config, len(model.losses)
+
+
+NESTED = ["sequential_in_functional", "functional_in_sequential", "twice_nested"]
+
+
+@pytest.mark.parametrize("kind", ["sequential", "never_called", *NESTED, "Subclassed"])
+def test_compiled_and_traced_model_is_unchanged(kind):
+    model = networks.make(kind)
+    tracing.find_layer(model, "conv_a").trainable = False
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.train_on_batch(PICTURES, np.arange(3))
+    before, optimizer = state(model), [variable.numpy().tolist() for variable in model.optimizer.variables]
+    for explainer in EXPLAINERS if kind == "sequential" else [GuidedGradCAM]:
+        assert np.isfinite(explainer(model)(PICTURES)).all()
+    assert state(model) == before
+    assert [variable.numpy().tolist() for variable in model.optimizer.variables] == optimizer
+    model.train_on_batch(PICTURES, np.arange(3))
+    assert state(model)[3] != before[3]  # it can still be trained
+
+
+def fail(*args, **kwargs):
+    raise RuntimeError("not today")
+
+
+@pytest.mark.parametrize("explainer", EXPLAINERS)
+def test_model_is_unchanged_after_an_exception_in_a_trace(explainer, monkeypatch):
+    model = networks.stack(*networks.body(), *networks.head())
+    model.compile("sgd", "mse")
+    before = state(model)
+    in_layer, in_score = explainer(model), explainer(model, score=fail)
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="not today"):
+        patched.setattr(layers.Dropout, "call", fail)
+        in_layer(PICTURES)
+    with pytest.raises(RuntimeError, match="not today"):
+        in_score(PICTURES)
+    assert in_layer.traces == in_score.traces == 0 and not tf.config.functions_run_eagerly()
+    assert state(model) == before
+    assert np.isfinite(in_layer(PICTURES)).all()
+
+
+def test_losses_of_the_trace_do_not_leak_into_the_model():
+    convolution = layers.Conv2D(4, 3, activation="relu", activity_regularizer="l2")
+    model = networks.stack(convolution, layers.Flatten(), layers.Dense(3))
+    model(PICTURES)
+    before = float(sum(model.losses))
+    GradCAM(model)(PICTURES)
+    assert float(sum(model.losses)) == before
+
+
+# --- threads
+
+
+def test_a_trace_waits_for_another_one():
+    """Side by side they would put back what the other one had replaced, and TensorFlow's switch too."""
+    model, other = networks.make("sequential"), networks.make("sequential")
+    layer, own = other.layers[0], vars(other.layers[0]).get("call")
+
+    def slow(outputs):
+        assert not others.done()  # it asked to trace while this trace was under way
+        return outputs[:, 0]
+
+    def trace_other():
+        tf.function(lambda inputs: tracing.trace(other, inputs).outputs).get_concrete_function(PICTURES)
+
+    with ThreadPoolExecutor(1) as threads, recording.TRACING:
+        others = threads.submit(trace_other)
+        time.sleep(0.5)
+        GradCAM(model, score=slow)(PICTURES)
+    others.result()
+    assert vars(layer).get("call") is own and not tf.config.functions_run_eagerly()
+
+
+def test_threads_may_explain_one_model_at_the_same_time():
+    model = networks.make("sequential")
+    before = state(model)
+    wanted = [explainer(model)(PICTURES, 1) for explainer in EXPLAINERS]
+    shared = GradCAM(model)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda explainer: explainer(model)(PICTURES, 1), EXPLAINERS * 3))
+        maps = list(threads.map(lambda _: shared(PICTURES, 1), range(8)))
+    for one, other in zip(found + maps, wanted * 3 + wanted[:1] * 8, strict=True):
+        assert_array_equal(one, other)
+    assert shared.traces == 1 and state(model) == before and not tf.config.functions_run_eagerly()
