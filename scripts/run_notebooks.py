@@ -93,14 +93,14 @@ def run(path, inplace=False):
 
 
 def shrink(notebook):
-    """Store each of a notebook's pictures in 256 colours, as figures are, or as JPEG where that is smaller."""
+    """Store each of a notebook's pictures in 256 colours, as figures are, or as JPEG unless that is a fifth larger."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     for data in (output.data for output in outputs if "image/png" in output.get("data", {})):
         png, jpeg = base64.b64decode(data.pop("image/png")), io.BytesIO()
         Image.open(io.BytesIO(png)).convert("RGB").save(jpeg, "JPEG", quality=85, subsampling=0, optimize=True)
         kinds = {"image/png": in_256_colours(png), "image/jpeg": jpeg.getvalue()}
-        smaller = min(kinds, key=lambda kind: len(kinds[kind]))
-        data[smaller] = base64.b64encode(kinds[smaller]).decode()
+        chosen = "image/png" if 1.2 * len(kinds["image/png"]) < len(kinds["image/jpeg"]) else "image/jpeg"
+        data[chosen] = base64.b64encode(kinds[chosen]).decode()
 
 
 if __name__ == "__main__":
