@@ -10,8 +10,6 @@ from packaging.requirements import Requirement
 
 from helpers import paths
 
-PYTHON = ((3, 10), (3, 13))
-
 
 class Check(NamedTuple):
     """One line: `ok` True or False, or None for something optional that is not here."""
@@ -30,9 +28,8 @@ def everything():
 
 def python(version=sys.version_info):
     """Is this Python one that TensorFlow supports?"""
-    low, high = PYTHON
     number = ".".join(map(str, version[:3]))
-    if low <= tuple(version[:2]) <= high:
+    if (3, 10) <= tuple(version[:2]) <= (3, 13):
         return Check(True, f"Python {number}")
     return Check(False, f"Python {number}; TensorFlow needs 3.10 to 3.13: make PYTHON=python3.12 figures")
 
@@ -56,15 +53,12 @@ def _package_problem(requirement):
 
 def weights(folder=paths.WEIGHTS):
     """Are the trained weights here, byte for byte as their descriptions say?"""
-    described, broken = sorted(folder.glob("*.json")), []
-    for about in described:
-        file = about.with_suffix(".weights.h5")
-        stated = json.loads(about.read_text(encoding="utf-8"))["sha256"]
-        if not file.exists() or paths.checksum(file) != stated:
-            broken.append(file.name)
-    if broken or not described:
+    descriptions = {about: json.loads(about.read_text(encoding="utf-8")) for about in sorted(folder.glob("*.json"))}
+    stated = {about.with_suffix(".weights.h5"): words["sha256"] for about, words in descriptions.items()}
+    broken = [file.name for file in stated if not file.exists() or paths.checksum(file) != stated[file]]
+    if broken or not stated:
         return Check(False, f"weights missing or changed: {', '.join(broken) or 'all'}: git checkout -- weights")
-    return Check(True, f"{len(described)} trained networks in weights/")
+    return Check(True, f"{len(stated)} trained networks in weights/")
 
 
 def writable(folder=paths.FIGURES):

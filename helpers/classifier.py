@@ -30,29 +30,19 @@ def build_cnn(num_classes=2, size=160, dtype=None):
     """
     if size < 24:
         raise ValueError(f"size {size}: three poolings leave nothing of it; at least 24 is needed")
-    return keras.Sequential(
-        [
-            keras.Input((size, size, 3), name="picture"),
-            layers.Conv2D(64, (3, 3), name="conv1", dtype=dtype),
-            layers.Activation("relu", name="relu1", dtype=dtype),
-            layers.Conv2D(64, (3, 3), name="conv2", dtype=dtype),
-            layers.Activation("relu", name="relu2", dtype=dtype),
-            layers.MaxPooling2D((2, 2), name="pool2", dtype=dtype),
-            layers.Conv2D(128, (3, 3), name="conv3", dtype=dtype),
-            layers.Activation("relu", name="relu3", dtype=dtype),
-            layers.MaxPooling2D((2, 2), name="pool3", dtype=dtype),
-            layers.Conv2D(128, (3, 3), name="conv4", dtype=dtype),
-            layers.Activation("relu", name="relu4", dtype=dtype),
-            layers.MaxPooling2D((2, 2), name="pool4", dtype=dtype),
-            layers.Flatten(name="flatten", dtype=dtype),
-            layers.Dense(64, name="dense", dtype=dtype),
-            layers.Activation("relu", name="relu_dense", dtype=dtype),
-            layers.Dropout(0.5, name="dropout", dtype=dtype),
-            layers.Dense(num_classes, kernel_initializer="random_uniform", name="logits", dtype="float32"),
-            layers.Activation("softmax", name="softmax", dtype="float32"),
-        ],
-        name="blog_cnn",
-    )
+    network = keras.Sequential([keras.Input((size, size, 3), name="picture")], name="blog_cnn")
+    for number, filters in enumerate((64, 64, 128, 128), start=1):
+        network.add(layers.Conv2D(filters, 3, name=f"conv{number}", dtype=dtype))
+        network.add(layers.Activation("relu", name=f"relu{number}", dtype=dtype))
+        if number > 1:
+            network.add(layers.MaxPooling2D(name=f"pool{number}", dtype=dtype))
+    network.add(layers.Flatten(name="flatten", dtype=dtype))
+    network.add(layers.Dense(64, name="dense", dtype=dtype))
+    network.add(layers.Activation("relu", name="relu_dense", dtype=dtype))
+    network.add(layers.Dropout(0.5, name="dropout", dtype=dtype))
+    network.add(layers.Dense(num_classes, kernel_initializer="random_uniform", name="logits", dtype="float32"))
+    network.add(layers.Activation("softmax", name="softmax", dtype="float32"))
+    return network
 
 
 class Data(NamedTuple):
@@ -65,10 +55,10 @@ class Data(NamedTuple):
     source: str
 
 
-def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
+def train(run, data, epochs=EPOCHS, seed=0, **options):
     """Train the blog's network on `data` in the folder runs/<run>; returns (model with the best weights, metrics).
 
-    The precision is Keras' global dtype policy; progress and on_epoch are those of `training.fit`. Killed at any
+    The precision is Keras' global dtype policy; options: progress and on_epoch of `training.fit`. Killed at any
     moment, the same call goes on after the last whole epoch; with more epochs it trains further. Best is the first
     epoch with the highest validation accuracy. The metrics, measured on the test pictures with that epoch's weights
     in float32, go to runs/<run>/metrics.json at the end. Raises ValueError where the folder holds another training,
@@ -76,55 +66,41 @@ def train(run, data, epochs=EPOCHS, seed=0, progress=True, on_epoch=None):
     """
     if epochs < 1:
         raise ValueError(f"epochs {epochs}: at least 1 is needed; the blog's are {EPOCHS}")
-    run, (images, labels) = run_folder(run), data.train
-    num_classes, size, images = len(data.class_names), images.shape[1], tf.constant(images)
+    run, images = run_folder(run), tf.constant(data.train[0])
     keras.utils.set_random_seed(seed)
-    model, precision = build_cnn(num_classes, size), keras.config.dtype_policy().name
-    recipe = {
-        "network": "blog_cnn",
-        "optimizer": f"Adam {LEARNING_RATE}",
-        "batch_size": BATCH_SIZE,
-        "seed": seed,
-        "precision": precision,
-        "class_names": list(data.class_names),
-        "data": runs.digest(*data.train, *data.validation),
-    }
-    validation = batches.pictures(*data.validation, BATCH_SIZE)
-    history = training.fit(
-        model,
-        training.scaled(keras.optimizers.Adam(LEARNING_RATE)),
-        run,
-        lambda epoch: batches.pictures(images, labels, BATCH_SIZE, seed, epoch),
-        epochs,
-        validation=validation,
-        keep_best=True,
-        from_logits=False,
-        recipe=recipe,
-        progress=progress,
-        on_epoch=on_epoch,
-    )
-    best = build_cnn(num_classes, size, dtype="float32")
+    model, optimizer = build_cnn(len(data.class_names), images.shape[1]), keras.optimizers.Adam(LEARNING_RATE)
+    recipe = {"network": "blog_cnn", "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "seed": seed}
+    recipe |= {"precision": keras.config.dtype_policy().name, "class_names": list(data.class_names)}
+    recipe |= {"data": runs.digest(*data.train, *data.validation)}
+    options |= {"validation": batches.pictures(*data.validation, BATCH_SIZE), "keep_best": True}
+
+    def epoch_batches(epoch):
+        return batches.pictures(images, data.train[1], BATCH_SIZE, seed, epoch)
+
+    options |= {"from_logits": False, "recipe": recipe}
+    history = training.fit(model, training.scaled(optimizer), run, epoch_batches, epochs, **options)
+    best = build_cnn(len(data.class_names), images.shape[1], dtype="float32")
     best.load_weights(run / "best.weights.h5")
-    metrics = {
-        "class_names": list(data.class_names),
-        **measure(best, *data.test),
-        "epochs": len(history),
-        "last_epoch_accuracy": measure(model, *data.test)["accuracy"],
-        "best_epoch": 1 + int(np.argmax([row["validation_accuracy"] for row in history])),
-        "seed": seed,
-        "seconds": round(sum(row["seconds"] for row in history), 1),
-        "source": data.source,
-        "pictures": [len(split[1]) for split in data[:3]],
-        "size": size,
-        "precision": precision,
-        "optimizer": recipe["optimizer"],
-        "batch_size": BATCH_SIZE,
-        "data": recipe["data"],
-        "sha256": paths.checksum(run / "best.weights.h5"),
-        "history": _columns(history),
-    }
+    metrics = _metrics(data, recipe, history, best, model)
+    metrics |= {"sha256": paths.checksum(run / "best.weights.h5"), "history": _columns(history)}
     paths.write_json(metrics, run / "metrics.json")
     return best, metrics
+
+
+def _metrics(data, recipe, history, best, last):
+    """What is known of a finished training; best, last: the network after its best and after its last epoch."""
+    measured = {**measure(best, *data.test), "epochs": len(history)}
+    measured |= {"last_epoch_accuracy": measure(last, *data.test)["accuracy"]}
+    measured |= {"best_epoch": 1 + int(np.argmax([row["validation_accuracy"] for row in history]))}
+    measured |= {"seed": recipe["seed"], "seconds": round(sum(row["seconds"] for row in history), 1)}
+    pictures = {"source": data.source, "pictures": [len(split[1]) for split in data[:3]], "size": best.input_shape[1]}
+    same = {name: recipe[name] for name in ("precision", "optimizer", "batch_size", "data")}
+    return {"class_names": recipe["class_names"], **measured, **pictures, **same}
+
+
+def _columns(history):
+    names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+    return {name: [round(float(row[name]), 5) for row in history] for name in names}
 
 
 def check_data(metrics, data):
@@ -133,15 +109,9 @@ def check_data(metrics, data):
     The test pictures of another split may be among those that the network was trained on.
     """
     if metrics["data"] != runs.digest(*data.train, *data.validation):
-        raise ValueError(
-            f"these weights saw other pictures (seed {metrics['seed']}, {metrics['pictures']}): set "
-            "COUNTS as they were, or, where photos were added or weeded out, train under another name"
-        )
-
-
-def _columns(history):
-    names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-    return {name: [round(float(row[name]), 5) for row in history] for name in names}
+        seen = f"these weights saw other pictures (seed {metrics['seed']}, {metrics['pictures']})"
+        advice = "set COUNTS as they were, or, where photos were added or weeded out, train under another name"
+        raise ValueError(f"{seen}: {advice}")
 
 
 def run_folder(run):
@@ -163,19 +133,16 @@ def load_trained(name=SHIPPED):
     if not weights.exists():
         weights, about = run_folder(name) / "best.weights.h5", run_folder(name) / "metrics.json"
     if not (weights.exists() and about.exists()):
-        raise FileNotFoundError(
-            f"no finished training {name!r}: neither {paths.relative(weights)} with "
-            f"{about.name} nor one in weights/; train it with `make train` and name it runs/<name>"
-        )
+        missing = f"neither {paths.relative(weights)} with {about.name} nor one in weights/"
+        advice = "train it with `make train` and name it runs/<name>"
+        raise FileNotFoundError(f"no finished training {name!r}: {missing}; {advice}")
     metrics = json.loads(about.read_text(encoding="utf-8"))
     model = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float32")
     if weights == shipped.weights_file(name):
         return shipped.restore(model, name, "make train"), metrics
     if metrics.get("sha256") != paths.checksum(weights):
-        raise FileNotFoundError(
-            f"{weights.parent.name} was trained on since its {about.name} was written, and has not "
-            "ended: give the same command again"
-        )
+        newer = f"{weights.parent.name} was trained on since its {about.name} was written, and has not ended"
+        raise FileNotFoundError(f"{newer}: give the same command again")
     model.load_weights(weights)
     return model, metrics
 
@@ -204,10 +171,8 @@ def predict(model, images):
 def measure(model, images, labels):
     """Accuracy and confusion matrix of `model` on pictures and labels, as plain values."""
     predicted = predict(model, images).argmax(-1)
-    return {
-        "accuracy": float(np.mean(predicted == labels)),
-        "confusion_matrix": confusion_matrix(labels, predicted, labels=range(model.output_shape[-1])).tolist(),
-    }
+    matrix = confusion_matrix(labels, predicted, labels=range(model.output_shape[-1]))
+    return {"accuracy": float(np.mean(predicted == labels)), "confusion_matrix": matrix.tolist()}
 
 
 def colour_features(images):
@@ -223,9 +188,8 @@ def colour_baseline(images, labels):
 
     images: uint8 [N, H, W, 3]; the result's `predict(images)` and `score(images, labels)` take the same.
     """
-    return make_pipeline(FunctionTransformer(colour_features), StandardScaler(), LogisticRegression(max_iter=5000)).fit(
-        images, labels
-    )
+    steps = FunctionTransformer(colour_features), StandardScaler(), LogisticRegression(max_iter=5000)
+    return make_pipeline(*steps).fit(images, labels)
 
 
 def photo_data(folder, counts=photos.COUNTS, seed=0):

@@ -53,7 +53,8 @@ def setup(seed=0, precision="auto"):
         raise ValueError(f"precision {precision!r}: choose auto, {', '.join(PRECISIONS)}")
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
-        _grow_memory(gpu)
+        with contextlib.suppress(RuntimeError):  # the device is already in use: a second setup() in the same kernel
+            tf.config.experimental.set_memory_growth(gpu, True)
     if precision == "auto":
         precision = fitting_precision(gpus)
     keras.config.set_dtype_policy(precision)
@@ -73,11 +74,6 @@ def fitting_precision(gpus):
 def _cpu_flags():
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.read_text() if cpuinfo.exists() else ""
-
-
-def _grow_memory(gpu):
-    with contextlib.suppress(RuntimeError):  # the device is already in use: a second setup() in the same kernel
-        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _device_name(gpus):

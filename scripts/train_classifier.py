@@ -20,14 +20,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", help="folder with one sub-folder of pictures a class (default: built-in kitchen)")
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
-    parser.add_argument(
-        "--counts",
-        type=int,
-        nargs=3,
-        default=photos.COUNTS,
-        metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="pictures a class (default: %(default)s)",
-    )
+    names, a_class = ("TRAIN", "VALIDATION", "TEST"), "pictures a class (default: %(default)s)"
+    parser.add_argument("--counts", type=int, nargs=3, default=photos.COUNTS, metavar=names, help=a_class)
     parser.add_argument("--name", help="the run's name (default: the folder's, or \"kitchen\")")
     parser.add_argument("--seed", type=int, default=0, help="of the splits, the first weights and the order")
     parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
@@ -39,7 +33,8 @@ def main(arguments=None):
     try:
         runtime.setup(options.seed, options.precision)
         data, manifest = load(options)
-        _, metrics = classifier.train(run, data, options.epochs, options.seed, sys.stderr.isatty(), print_row)
+        shown = {"progress": sys.stderr.isatty(), "on_epoch": print_row}
+        _, metrics = classifier.train(run, data, options.epochs, options.seed, **shown)
         if manifest:
             photos.write_manifest(manifest, classifier.run_folder(run) / "manifest.csv")
         if options.ship:

@@ -1,9 +1,6 @@
 """Train the small networks of notebooks 06, 07 and 10 as they are shipped, measure them and write them to weights/.
 
-    python scripts/train_small.py captioning
-    python scripts/train_small.py vqa
-    python scripts/train_small.py bias
-    python scripts/train_small.py kitchen_gcm       or another network of notebook 10
+    python scripts/train_small.py captioning        or vqa, bias, kitchen_gcm, or another network of notebook 10
     python scripts/train_small.py vqa --measure     the weights as they lie there, and describe them anew
 
 Killed runs go on where they were: runs/ keeps everything that is needed.
@@ -23,7 +20,7 @@ from tqdm import tqdm
 
 from helpers import bias, class_map_networks, dishes, faithfulness, paths, training
 from helpers.gradcam import GradCAM
-from helpers.language import captioning, questions, sentences, vqa
+from helpers.language import captioning, encoder, questions, sentences, vqa
 from helpers.training import shipped
 
 IN_TERMINAL = sys.stderr.isatty()
@@ -36,8 +33,8 @@ def main():
     parser.add_argument("network", choices=(*small, *class_map_networks.NETWORKS))
     parser.add_argument("--measure", action="store_true", help="do not train: measure what lies in weights/")
     options = parser.parse_args()
+    runtime.setup(seed=0, precision=PRECISION if options.network in small or options.measure else "auto")
     if options.network in small:
-        runtime.setup(seed=0, precision=PRECISION)
         small[options.network](options.measure)
     else:
         class_map_network(options.network, options.measure)
@@ -49,19 +46,11 @@ def captioner(measure_only):
         images, captions, _ = captioned(sentences.TRAIN_SEEDS)
         captioning.train(network, paths.RUNS / "captioner", images, captions, progress=IN_TERMINAL)
     images, captions, scenes = captioned(sentences.TEST_SEEDS)
-    measured = {
-        **captioning.measure(network, images / np.float32(255), captions),
-        "tested_on": len(scenes),
-        "times_chance": word_maps(network, scenes),
-    }
-    finish(network, captioning.NAME, about(captioning, COSINE, len(sentences.TRAIN_SEEDS), 0, measured), measure_only)
-
-
-def word_maps(network, scenes):
-    """How many times better than chance the words' maps find the ingredients named in the true captions of scenes
-    ([dishes.Dish]): `faithfulness.times_chance`."""
-    _, _, inputs, masks = captioning.phrase_examples(scenes)
-    return faithfulness.times_chance(GradCAM(captioning.scorer(network), score=captioning.total)(inputs), masks)
+    measured = captioning.measure(network, images / np.float32(255), captions)
+    _, _, inputs, masks = captioning.phrase_examples(scenes)  # the words' maps: do they find the ingredients?
+    maps = GradCAM(captioning.scorer(network), score=captioning.total)(inputs)
+    measured |= {"tested_on": len(scenes), "times_chance": faithfulness.times_chance(maps, masks)}
+    finish(network, captioning.NAME, about(encoder, COSINE, len(sentences.TRAIN_SEEDS), 0, measured), measure_only)
 
 
 def answerer(measure_only):
@@ -70,19 +59,11 @@ def answerer(measure_only):
         images, asked, _ = questioned(questions.TRAIN_SEEDS)
         vqa.train(network, paths.RUNS / "answerer", images, *vqa.answers_for(asked), progress=IN_TERMINAL)
     images, asked, tables = questioned(questions.TEST_SEEDS)
-    measured = {
-        **vqa.accuracy_by_kind(network, images, asked),
-        "tested_on": len(tables),
-        "times_chance": yes_maps(network, tables, asked),
-    }
-    finish(network, vqa.NAME, about(vqa, COSINE, len(questions.TRAIN_SEEDS), 0, measured), measure_only)
-
-
-def yes_maps(network, tables, asked):
-    """How many times better than chance the Grad-CAM maps of "yes rather than no" find the toppings asked for:
-    `faithfulness.times_chance`; arguments as for `vqa.presence_examples`."""
-    _, inputs, masks = vqa.presence_examples(tables, asked)
-    return faithfulness.times_chance(GradCAM(network, score=vqa.rather("yes", "no"))(inputs), masks)
+    measured = vqa.accuracy_by_kind(network, images, asked)
+    _, inputs, masks = vqa.presence_examples(tables, asked)  # "yes rather than no": is that where the toppings are?
+    maps = GradCAM(network, score=vqa.rather("yes", "no"))(inputs)
+    measured |= {"tested_on": len(tables), "times_chance": faithfulness.times_chance(maps, masks)}
+    finish(network, vqa.NAME, about(encoder, COSINE, len(questions.TRAIN_SEEDS), 0, measured), measure_only)
 
 
 def bias_networks(measure_only):
@@ -101,7 +82,6 @@ def bias_networks(measure_only):
 
 
 def class_map_network(name, measure_only):
-    runtime.setup(seed=0, precision="float32" if measure_only else "auto")
     data = dishes.make_split()
     if measure_only:
         network = class_map_networks.load_trained(name)
@@ -131,7 +111,7 @@ def questioned(seeds):
 
 
 def about(kind, schedule, pictures, seed, measured):
-    """What a description says: recipe, data, figures. kind: the module whose network it is."""
+    """What a description says: recipe, data, figures. kind: the module with the recipe's numbers."""
     recipe = {"data": "built-in kitchen", "pictures": pictures, "epochs": kind.EPOCHS, "seed": seed}
     optimizer = {"optimizer": f"Adam {kind.LEARNING_RATE:g}, {schedule}", "batch_size": kind.BATCH_SIZE}
     return {**recipe, **optimizer, "precision": PRECISION, **measured}

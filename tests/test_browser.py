@@ -45,24 +45,14 @@ def lab(tmp_path_factory):
     (home / "notebooks").mkdir()
     shutil.copy(paths.NOTEBOOKS / NOTEBOOK, home / "notebooks")
     (home / "weights").symlink_to(paths.WEIGHTS)
-    port, token = _free_port(), secrets.token_hex(16)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port, token = listening.getsockname()[1], secrets.token_hex(16)
     places = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    places |= {
-        "IPYTHONDIR": str(home / "ipython"),
-        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--allow-root",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={home / 'notebooks'}",
-    ]
+    places |= {f"JUPYTERLAB_{name}_DIR": str(home / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
+    places["IPYTHONDIR"] = str(home / "ipython")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'notebooks'}"]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -71,12 +61,6 @@ def lab(tmp_path_factory):
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _free_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
 
 
 def _wait_for(address, server, log, seconds=60):
@@ -114,23 +98,22 @@ def choose_class(page, text):
     choice(page, "the likeliest").select_option(option.inner_text())
 
 
+def pixels(page, index):
+    """What the reader sees of one of the two pictures, int [H, W, 3]."""
+    data = page.locator(".widget-image").nth(index).screenshot()
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
 def titled(page, title):
-    """Wait until the explanation bears that title, then give what the reader sees of it: its pixels, int [H, W, 3]."""
+    """The pixels of the explanation, once it bears that title."""
     page.get_by_text(title, exact=True).wait_for(timeout=5 * MINUTE)
     page.wait_for_timeout(500)  # the picture follows its title in a message of its own
-    data = page.locator(".widget-image").nth(1).screenshot()
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    return pixels(page, 1)
 
 
 def differ(first, second):
     """Whether two pictures on the screen differ by more than one grey level on average."""
     return first.shape != second.shape or np.abs(first - second).mean() > 1
-
-
-def upload(page, file):
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Your picture").click()
-    chooser.value.set_files(file)
 
 
 def test_stored_results_are_there_before_anything_runs(opened):
@@ -165,25 +148,24 @@ def test_the_shown_picture_follows_picture_class_and_method(running):
 
 
 def test_the_slider_goes_from_the_picture_to_the_map(running):
-    running.locator(".noUi-handle").focus()
-    running.keyboard.press("Home")
-    running.get_by_text("0%", exact=True).wait_for()
-    nothing = titled(running, "Guided Grad-CAM for okonomiyaki")
-    seen = running.locator(".widget-image").first.screenshot()
-    assert not differ(nothing, np.asarray(Image.open(io.BytesIO(seen)).convert("RGB")).astype(int))
-    running.locator(".noUi-handle").focus()
-    running.keyboard.press("End")
-    running.get_by_text("100%", exact=True).wait_for()
-    assert differ(nothing, titled(running, "Guided Grad-CAM for okonomiyaki"))
+    shown = {}
+    for key, strength in (("Home", "0%"), ("End", "100%")):
+        running.locator(".noUi-handle").focus()
+        running.keyboard.press(key)
+        running.get_by_text(strength, exact=True).wait_for()
+        shown[strength] = titled(running, "Guided Grad-CAM for okonomiyaki")
+    assert not differ(shown["0%"], pixels(running, 0)) and differ(shown["0%"], shown["100%"])
 
 
 def test_pictures_are_taken_and_other_files_refused(running, tmp_path):
     (tmp_path / "letter.jpg").write_text("no picture")
     Image.new("RGB", (300, 200), "tomato").save(tmp_path / "lunch.png")
     before = running.locator(".widget-image").first.screenshot()
-    upload(running, tmp_path / "letter.jpg")
-    running.get_by_text("letter.jpg: no picture").wait_for()
-    upload(running, tmp_path / "lunch.png")
-    running.locator("option", has_text="lunch.png").wait_for(state="attached")
+    said, offered = running.get_by_text("letter.jpg: no picture"), running.locator("option", has_text="lunch.png")
+    for file, wanted, state in (("letter.jpg", said, "visible"), ("lunch.png", offered, "attached")):
+        with running.expect_file_chooser() as chooser:
+            running.get_by_role("button", name="Your picture").click()
+        chooser.value.set_files(tmp_path / file)
+        wanted.wait_for(state=state)
     running.wait_for_timeout(1000)
     assert running.locator(".widget-image").first.screenshot() != before

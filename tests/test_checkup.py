@@ -13,8 +13,8 @@ def test_python_versions(minor, ok):
     assert ok or "make PYTHON=" in check.text
 
 
-def test_this_environment_is_complete():
-    assert checkup.packages().ok
+def test_this_environment_and_the_weights_of_the_project_are_complete():
+    assert checkup.packages().ok and checkup.weights().ok
 
 
 def test_missing_and_old_packages_are_named(tmp_path):
@@ -26,15 +26,8 @@ def test_missing_and_old_packages_are_named(tmp_path):
     assert "pip install -r requirements.txt" in check.text
 
 
-def test_a_clone_without_weights_is_not_ready(tmp_path):
-    assert checkup.weights(tmp_path).ok is False
-
-
-def test_the_weights_that_come_with_the_project_are_those_described():
-    assert checkup.weights().ok
-
-
 def test_weights_are_compared_with_their_checksum(tmp_path):
+    assert checkup.weights(tmp_path).ok is False  # a clone without weights is not ready
     file, about = tmp_path / "a.weights.h5", tmp_path / "a.json"
     file.write_bytes(b"numbers")
     about.write_text(json.dumps({"sha256": hashlib.sha256(b"numbers").hexdigest()}))

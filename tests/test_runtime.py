@@ -40,15 +40,12 @@ def test_precision_can_be_overridden(monkeypatch):
 
 
 def test_precision_fits_the_hardware(monkeypatch):
-    details = {}
+    capabilities = {"volta": (7, 0), "ampere": (8, 0), "pascal": (6, 1)}
+    details = {name: {"compute_capability": capability} for name, capability in capabilities.items()}
     monkeypatch.setattr(runtime.tf.config.experimental, "get_device_details", details.get)
-    details["volta"], details["ampere"], details["pascal"] = (
-        {"compute_capability": capability} for capability in ((7, 0), (8, 0), (6, 1))
-    )
     assert runtime.fitting_precision(["ampere"]) == "mixed_bfloat16"
     assert runtime.fitting_precision(["volta"]) == runtime.fitting_precision(["ampere", "volta"]) == "mixed_float16"
     assert runtime.fitting_precision(["ampere", "pascal"]) == "float32"
-    monkeypatch.setattr(runtime, "_cpu_flags", lambda: "sse avx512_bf16")
-    assert runtime.fitting_precision([]) == "mixed_bfloat16"
-    monkeypatch.setattr(runtime, "_cpu_flags", lambda: "sse avx2")
-    assert runtime.fitting_precision([]) == "float32"
+    for flags, precision in (("sse avx512_bf16", "mixed_bfloat16"), ("sse avx2", "float32")):
+        monkeypatch.setattr(runtime, "_cpu_flags", lambda flags=flags: flags)
+        assert runtime.fitting_precision([]) == precision

@@ -10,41 +10,38 @@ import sacrebleu
 import tensorflow as tf
 from keras import layers
 
-from helpers import training
-from helpers.language import sentences
-from helpers.language.encoder import build_vision
+from helpers.language import encoder, sentences
 from helpers.language.vocabulary import END, PAD, START, Vocabulary, words_of
 from helpers.training import batches as feed
 from helpers.training import shipped
 
 LENGTH = 18  # of the longest caption, start and end included
 VOCABULARY = Vocabulary(sentences.all_words())
-BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
 NAME = "captioning"
 
 
-def build_captioner(vocabulary_size=None, length=LENGTH, size=96, units=128, vision=None):
+def build_captioner(vision=None):
     """Picture and the words so far to the log-probabilities of the next word, untrained.
 
-    vocabulary_size: by default that of VOCABULARY; vision: a CNN in place of `encoder.build_vision(size, units)`.
-    Inputs: picture float32 [B, size, size, 3] in [0, 1], tokens int32 [B, length - 1]; output: log-probabilities
-    float32 [B, length - 1, vocabulary_size], at place t those of token t + 1 given the tokens 0 to t (teacher forcing).
+    vision: a CNN in place of `encoder.build_vision()`; the LSTM has as many units.
+    Inputs: picture float32 [B, 96, 96, 3] in [0, 1], tokens int32 [B, LENGTH - 1]; output: log-probabilities float32
+    [B, LENGTH - 1, words of VOCABULARY], at place t those of token t + 1 given the tokens 0 to t (teacher forcing).
     Two sub-models: `vision`, the CNN, gives the picture's vector; `language`, an LSTM, sees it beside every word.
     """
-    vision = vision or build_vision(size, units)
+    vision = vision or encoder.build_vision()
     picture = keras.Input(vision.input_shape[1:], name="picture")
-    tokens = keras.Input((length - 1,), dtype="int32", name="tokens")
-    language = _language(vocabulary_size or len(VOCABULARY), length - 1, vision.output_shape[-1], units)
+    tokens = keras.Input((LENGTH - 1,), dtype="int32", name="tokens")
+    language = _language(vision.output_shape[-1])
     return keras.Model([picture, tokens], language([vision(picture), tokens]), name="captioner")
 
 
-def _language(vocabulary_size, steps, vector_size, units):
-    vector = keras.Input((vector_size,), name="vector")
-    tokens = keras.Input((steps,), dtype="int32", name="tokens")
-    words = layers.Embedding(vocabulary_size, 64, name="word_vectors")(tokens)
-    seen = layers.RepeatVector(steps, name="picture_beside_each_word")(vector)
+def _language(units):
+    vector = keras.Input((units,), name="vector")
+    tokens = keras.Input((LENGTH - 1,), dtype="int32", name="tokens")
+    words = layers.Embedding(len(VOCABULARY), 64, name="word_vectors")(tokens)
+    seen = layers.RepeatVector(LENGTH - 1, name="picture_beside_each_word")(vector)
     states = layers.LSTM(units, return_sequences=True, name="lstm")(layers.Concatenate()([words, seen]))
-    logits = layers.Dense(vocabulary_size, name="logits")(states)
+    logits = layers.Dense(len(VOCABULARY), name="logits")(states)
     log_probs = layers.Activation("log_softmax", dtype="float32", name="log_probs")(logits)
     return keras.Model([vector, tokens], log_probs, name="language")
 
@@ -54,7 +51,6 @@ def load():
     return shipped.restore(build_captioner(), NAME, "python scripts/train_small.py captioning")
 
 
-@keras.saving.register_keras_serializable("helpers")
 class RealWords(keras.Layer):
     """Log-probabilities [B, T, V] at the places of tokens [B, T] that are no padding: [places, V]."""
 
@@ -62,38 +58,29 @@ class RealWords(keras.Layer):
         return tf.boolean_mask(log_probs, tokens != PAD)
 
 
-def train(captioner, run, images, captions, epochs=EPOCHS, seed=0, progress=True):
-    """Train on pictures uint8 [N, size, size, 3] and their captions in the folder `run`; returns the history.
+def train(captioner, run, images, captions, epochs=encoder.EPOCHS, progress=True):
+    """Train on pictures uint8 [N, 96, 96, 3] and their captions in the folder `run`; returns the history.
 
-    Teacher forcing: each next word is learned given the true ones before it. Adam, learning rate falling from
-    LEARNING_RATE to 0 on a cosine, pictures mirrored at random. Resumes; see `training.fit`, whose accuracy is that of
-    the next words here.
+    Teacher forcing: each next word is learned given the true ones before it; the history's accuracy is that of the
+    next words. Pictures are mirrored at random; see `encoder.fit`.
     """
-    picture, tokens = captioner.inputs
-    words = keras.Model([picture, tokens], RealWords(name="real_words")(captioner.output, tokens))
+    words = keras.Model(captioner.inputs, RealWords(name="real_words")(captioner.output, captioner.inputs[1]))
     numbers = VOCABULARY.encode(captions, LENGTH, marks=True)
-    recipe = {"network": "captioner", "scenes": len(images), "epochs": epochs, "seed": seed, "batch_size": BATCH_SIZE}
-    return training.fit(
-        words,
-        keras.optimizers.Adam(),
-        run,
-        lambda epoch: batches(images, numbers, seed, epoch),
-        epochs,
-        from_logits=True,
-        recipe=recipe,
-        progress=progress,
-        learning_rate=training.cosine_schedule(epochs, LEARNING_RATE),
-    )
+
+    def epoch_batches(epoch):
+        return batches(images, numbers, epoch)
+
+    return encoder.fit(words, "captioner", len(images), run, epoch_batches, epochs, progress)
 
 
-def batches(images, tokens, seed=0, epoch=None):
+def batches(images, tokens, epoch=None):
     """tf.data of ((pictures, tokens without the end), the next words [places]); shuffled and mirrored for an epoch."""
 
     def example(pictures, tokens):
         before = tf.where(tokens[:, :-1] == END, PAD, tokens[:, :-1])
         return (pictures, before), tf.boolean_mask(tokens[:, 1:], before != PAD)
 
-    return feed.scenes((images, tokens), BATCH_SIZE, example, seed, epoch)
+    return feed.scenes((images, tokens), encoder.BATCH_SIZE, example, epoch=epoch)
 
 
 def greedy(next_words, count, length=LENGTH):
@@ -120,11 +107,9 @@ def beam(next_words, picture=0, width=3, length=LENGTH):
     while beginnings and len(beginnings[0][0]) < length and (len(ended) < width or beginnings[0][1] > ended[0][1]):
         rows = np.array([tokens for tokens, _ in beginnings])
         log_probs = next_words(rows, np.full(len(rows), picture))
-        longer = [
-            ((*tokens, word), score + float(row[word]))
-            for (tokens, score), row in zip(beginnings, log_probs, strict=True)
-            for word in range(len(row))
-        ]
+        longer = []
+        for (tokens, score), row in zip(beginnings, log_probs, strict=True):
+            longer += [((*tokens, word), score + float(log_prob)) for word, log_prob in enumerate(row)]
         best = sorted(longer, key=lambda one: -one[1])[:width]
         ended = sorted(ended + [one for one in best if one[0][-1] == END], key=lambda one: -one[1])[:width]
         beginnings = [one for one in best if one[0][-1] != END]
@@ -174,14 +159,6 @@ def total(outputs):
     return outputs
 
 
-def word_log_probs(captioner, images, tokens):
-    """Log-probability of each token but the first, given the true ones before it: float32 [B, T - 1], 0 at padding."""
-    tokens = np.asarray(tokens)
-    log_probs = captioner.predict([np.asarray(images), tokens[:, :-1]], verbose=0)
-    of_tokens = np.take_along_axis(log_probs, tokens[:, 1:, None], axis=-1)[..., 0]
-    return np.where(tokens[:, 1:] == PAD, 0, of_tokens)
-
-
 def caption_words(tokens):
     """1 at the words of tokens [B, T], 0 at start, end and padding: what counts for a whole caption. float32."""
     return (np.asarray(tokens) > END).astype(np.float32)
@@ -211,9 +188,8 @@ def phrase_examples(scenes):
     pairs = [(index, part) for index, scene in enumerate(scenes) for part in sentences.visible(scene.masks)]
     which, parts = np.array([index for index, _ in pairs]), [part for _, part in pairs]
     tokens = VOCABULARY.encode([sentences.caption(scenes[index]) for index in which], LENGTH, marks=True)
-    chosen = np.concatenate(
-        [phrase_words(row[None], sentences.PHRASES[part]) for row, part in zip(tokens, parts, strict=True)]
-    )
+    phrases = zip(tokens, (sentences.PHRASES[part] for part in parts), strict=True)
+    chosen = np.concatenate([phrase_words(row[None], phrase) for row, phrase in phrases])
     pictures = np.stack([scenes[index].image for index in which]).astype(np.float32) / 255
     return which, parts, [pictures, tokens, chosen], np.stack([scenes[i].masks[part] for i, part in pairs])
 
@@ -226,12 +202,8 @@ def measure(captioner, images, captions, written=None):
     """
     written = written or write(captioner, images)
     data = batches((255 * images).round().astype(np.uint8), VOCABULARY.encode(captions, LENGTH, marks=True))
-    guessed = [
-        (tf.boolean_mask(captioner(inputs, training=False), inputs[1] != PAD), following) for inputs, following in data
-    ]
-    right = np.concatenate([log_probs.numpy().argmax(-1) == following for log_probs, following in guessed])
-    return {
-        "exact": float(np.mean([ours == true for ours, true in zip(written, captions, strict=True)])),
-        "words": float(right.mean()),
-        "bleu": sacrebleu.corpus_bleu(written, [captions]).score,
-    }
+    asked = [(captioner(inputs, training=False)[inputs[1] != PAD], following) for inputs, following in data]
+    words = np.concatenate([log_probs.numpy().argmax(-1) == following for log_probs, following in asked])
+    exact = np.mean([ours == true for ours, true in zip(written, captions, strict=True)])
+    bleu = sacrebleu.corpus_bleu(written, [captions]).score
+    return {"exact": float(exact), "words": float(words.mean()), "bleu": bleu}

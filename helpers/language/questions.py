@@ -10,13 +10,7 @@ from helpers.dishes.dice import Dice
 from helpers.language import sentences
 from helpers.language.sentences import COLOURS, PHRASES, PLACE_VISIBLE
 
-SUPPORTS = {
-    "griddle": ("iron_griddle",),
-    "plate": ("white_plate", "coloured_plate"),
-    "board": ("wooden_board",),
-    "pan": ("dark_pan",),
-    "cloth": ("table_cloth",),
-}
+SUPPORTS = ("griddle", "plate", "board", "pan", "cloth")  # each is the last word of the backgrounds that have it
 BACKGROUND_WEIGHTS = (2, 2, 6, 1, 1, 1)  # coloured plates are half of it: their colours are the hardest question
 KINDS = ("colour", "count", "place", "presence")
 ASK_COLOUR = ("what colour is the plate?", "which colour does the plate have?")
@@ -24,19 +18,8 @@ ASK_COUNT = ("how many dishes are there?", "how many dishes do you see?")
 ASK_PLACE = ("what is on the {}?", "what lies on the {}?")
 ASK_PRESENCE = ("{verb} there {}?", "do you see {}?")
 PAIRS = tuple(f"{first} and {second}" for first, second in itertools.combinations(COLOURS, 2))
-ANSWERS = (
-    "yes",
-    "no",
-    "one",
-    "two",
-    *dishes.LABELS,
-    " and ".join(dishes.LABELS),
-    "nothing",
-    "no plate",
-    "white",
-    *COLOURS,
-    *PAIRS,
-)
+BOTH = " and ".join(dishes.LABELS)
+ANSWERS = ("yes", "no", "one", "two", *dishes.LABELS, BOTH, "nothing", "no plate", "white", *COLOURS, *PAIRS)
 A_SCENE = 8  # questions asked about each
 TRAIN_SEEDS, TEST_SEEDS = range(20_000, 23_000), range(30_000, 30_200)  # of the shipped network's tables
 
@@ -61,14 +44,14 @@ class Question(NamedTuple):
     about: np.ndarray
 
 
-def draw(seed, size=96, pair=None):
-    """A table for questions; pair: whether there are two dishes, by lot if None.
+def draw(seed, size=96):
+    """A table for questions, with one or two dishes by lot.
 
     A single dish leaves at least `sentences.PLACE_VISIBLE` of the picture to the table, so that its place can be told.
     """
     dice = Dice(seed, "question")
     background = dice.choice(dishes.BACKGROUNDS, BACKGROUND_WEIGHTS)
-    if dice.chance(0.5) if pair is None else pair:
+    if dice.chance(0.5):
         return _pair(seed, dice, size, background, None)
     colour = dice.choice(COLOURS) if background == "coloured_plate" else None
     label = dice.choice(dishes.LABELS)
@@ -78,9 +61,9 @@ def draw(seed, size=96, pair=None):
             return Table(dish.image, background, (label,), (dish.masks,), (dish.plate_colour,))
 
 
-def two_plates(seed, colours, size=96):
+def two_plates(seed, colours):
     """A table with two dishes on plates of the two given colours (of COLOURS), left and right."""
-    return _pair(seed, Dice(seed, "two plates"), size, "coloured_plate", tuple(colours))
+    return _pair(seed, Dice(seed, "two plates"), 96, "coloured_plate", tuple(colours))
 
 
 def _pair(seed, dice, size, background, colours):
@@ -100,7 +83,7 @@ def ask(table, seed):
     """
     dice = Dice(seed, "asked")
     share = {part: mask(table, part).mean() for part in sentences.NAMED}
-    here = next(name for name, backgrounds in SUPPORTS.items() if table.background in backgrounds)
+    here = table.background.split("_")[-1]
     elsewhere = sentences.shuffled([name for name in SUPPORTS if name != here], dice)[0]
     there = sentences.shuffled([part for part in share if share[part] >= sentences.VISIBLE], dice)
     absent = sentences.shuffled([part for part in share if share[part] == 0], dice)
@@ -127,12 +110,10 @@ def number(table, dice):
 
 
 def place(table, support, dice):
-    """The question what is on a support (a key of SUPPORTS), which may not be there."""
-    here = table.background in SUPPORTS[support]
-    labels = [label for label in dishes.LABELS if label in table.labels and here]
-    return Question(
-        dice.choice(ASK_PLACE).format(support), " and ".join(labels) or "nothing", "place", mask(table, "dish") & here
-    )
+    """The question what is on a support (one of SUPPORTS), which may not be there."""
+    here = table.background.endswith(support)
+    answer = " and ".join(label for label in dishes.LABELS if label in table.labels and here) or "nothing"
+    return Question(dice.choice(ASK_PLACE).format(support), answer, "place", mask(table, "dish") & here)
 
 
 def presence(table, part, dice):
@@ -147,9 +128,5 @@ def _about(part, text):
 
 def all_texts():
     """Every question of the grammar."""
-    return [
-        *ASK_COLOUR,
-        *ASK_COUNT,
-        *(text.format(name) for text in ASK_PLACE for name in SUPPORTS),
-        *(_about(part, text) for text in ASK_PRESENCE for part in PHRASES),
-    ]
+    places = [text.format(name) for text in ASK_PLACE for name in SUPPORTS]
+    return [*ASK_COLOUR, *ASK_COUNT, *places, *(_about(part, text) for text in ASK_PRESENCE for part in PHRASES)]

@@ -8,9 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers import training
-from helpers.language import questions
-from helpers.language.encoder import build_vision
+from helpers.language import encoder, questions
 from helpers.language.vocabulary import Vocabulary
 from helpers.training import batches as feed
 from helpers.training import shipped
@@ -18,34 +16,32 @@ from helpers.training import shipped
 LENGTH = 8  # words of the longest question
 VOCABULARY = Vocabulary(questions.all_texts())
 ANSWERS = questions.ANSWERS
-BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
 NAME = "vqa"
 
 
-def build_answerer(vocabulary_size=None, answers=None, length=LENGTH, size=96, units=128, vision=None):
+def build_answerer(vision=None):
     """Picture and question to a score for each answer, untrained.
 
-    vocabulary_size, answers: by default those of VOCABULARY and ANSWERS; vision: a CNN in place of
-    `encoder.build_vision(size, units)`.
-    Inputs: picture float32 [B, size, size, 3] in [0, 1], question int32 [B, length]; output: raw scores (logits)
-    float32 [B, answers]. So it is a classifier to explainers: `GradCAM(model)([pictures, questions], answer numbers)`.
+    vision: a CNN in place of `encoder.build_vision()`; the question's vector is as long as its own.
+    Inputs: picture float32 [B, 96, 96, 3] in [0, 1], question int32 [B, LENGTH]; output: raw scores (logits) float32
+    [B, len(ANSWERS)]. So it is a classifier to explainers: `GradCAM(model)([pictures, questions], answer numbers)`.
     Sub-models: `vision`, the CNN, gives the picture's vector; `reasoning` reads the question with an LSTM, multiplies
     both vectors element by element and scores the answers.
     """
-    vision = vision or build_vision(size, units)
+    vision = vision or encoder.build_vision()
     picture = keras.Input(vision.input_shape[1:], name="picture")
-    question = keras.Input((length,), dtype="int32", name="question")
-    sizes = vocabulary_size or len(VOCABULARY), answers or len(ANSWERS)
-    reasoning = _reasoning(*sizes, length, vision.output_shape[-1], units)
+    question = keras.Input((LENGTH,), dtype="int32", name="question")
+    reasoning = _reasoning(vision.output_shape[-1])
     return keras.Model([picture, question], reasoning([vision(picture), question]), name="answerer")
 
 
-def _reasoning(vocabulary_size, answers, length, vector_size, units):
-    vector = keras.Input((vector_size,), name="vector")
-    question = keras.Input((length,), dtype="int32", name="question")
-    words = layers.Embedding(vocabulary_size, 32, mask_zero=True, name="word_vectors")(question)
+def _reasoning(units):
+    vector = keras.Input((units,), name="vector")
+    question = keras.Input((LENGTH,), dtype="int32", name="question")
+    words = layers.Embedding(len(VOCABULARY), 32, mask_zero=True, name="word_vectors")(question)
     asked = layers.Dense(units, "tanh", name="question_vector")(layers.LSTM(units // 2, name="lstm")(words))
-    scores = layers.Dense(answers, dtype="float32", name="scores")(layers.Multiply(name="product")([asked, vector]))
+    product = layers.Multiply(name="product")([asked, vector])
+    scores = layers.Dense(len(ANSWERS), dtype="float32", name="scores")(product)
     return keras.Model([vector, question], scores, name="reasoning")
 
 
@@ -54,25 +50,18 @@ def load():
     return shipped.restore(build_answerer(), NAME, "python scripts/train_small.py vqa")
 
 
-def train(answerer, run, images, asked, answers, epochs=EPOCHS, seed=0, progress=True):
-    """Train on pictures uint8 [N, size, size, 3] in the folder `run`; returns the history.
+def train(answerer, run, images, asked, answers, epochs=encoder.EPOCHS, progress=True):
+    """Train on pictures uint8 [N, 96, 96, 3] in the folder `run`; returns the history.
 
     asked: int32 [N, K, LENGTH], K questions about each picture; answers: int [N, K]. The CNN looks at a picture
-    once for all its questions. Adam, learning rate falling from LEARNING_RATE to 0 on a cosine, pictures mirrored at
-    random. Resumes; see `training.fit`.
+    once for all its questions. Pictures are mirrored at random; see `encoder.fit`.
     """
-    recipe = {"network": "answerer", "scenes": len(images), "epochs": epochs, "seed": seed, "batch_size": BATCH_SIZE}
-    return training.fit(
-        many_questions(answerer, asked.shape[1]),
-        keras.optimizers.Adam(),
-        run,
-        lambda epoch: batches(images, asked, answers, seed, epoch),
-        epochs,
-        from_logits=True,
-        recipe=recipe,
-        progress=progress,
-        learning_rate=training.cosine_schedule(epochs, LEARNING_RATE),
-    )
+
+    def epoch_batches(epoch):
+        return batches(images, asked, answers, epoch)
+
+    many = many_questions(answerer, asked.shape[1])
+    return encoder.fit(many, "answerer", len(images), run, epoch_batches, epochs, progress)
 
 
 def many_questions(answerer, count):
@@ -83,13 +72,13 @@ def many_questions(answerer, count):
     return keras.Model([picture, question], answerer.get_layer("reasoning")([vectors, question]))
 
 
-def batches(images, asked, answers, seed=0, epoch=None):
+def batches(images, asked, answers, epoch=None):
     """tf.data of ((pictures, questions [B * K, LENGTH]), answers [B * K]); shuffled and mirrored for an epoch."""
 
     def example(pictures, asked, answers):
         return (pictures, tf.reshape(asked, [-1, asked.shape[-1]])), tf.reshape(answers, [-1])
 
-    return feed.scenes((images, asked, answers), BATCH_SIZE, example, seed, epoch)
+    return feed.scenes((images, asked, answers), encoder.BATCH_SIZE, example, epoch=epoch)
 
 
 def encode(texts):
@@ -130,9 +119,8 @@ def presence_examples(tables, asked):
     tables: [questions.Table]; asked: for each a list of `questions.Question`. Returns (which table int [M], inputs
     [pictures, questions], masks bool [M, H, W], where the toppings are).
     """
-    pairs = [
-        (index, one) for index, row in enumerate(asked) for one in row if one.kind == "presence" and one.answer == "yes"
-    ]
+    all_asked = [(index, one) for index, row in enumerate(asked) for one in row]
+    pairs = [(index, one) for index, one in all_asked if (one.kind, one.answer) == ("presence", "yes")]
     which = np.array([index for index, _ in pairs])
     pictures = np.stack([tables[index].image for index in which]) / np.float32(255)
     return which, [pictures, encode([one.text for _, one in pairs])], np.stack([one.about for _, one in pairs])
@@ -140,19 +128,15 @@ def presence_examples(tables, asked):
 
 def answers_for(asked):
     """Lists of `questions.Question`, one a picture, as arrays: int32 [N, K, LENGTH] and answers int32 [N, K]."""
-    return (
-        np.stack([encode([one.text for one in row]) for row in asked]),
-        np.array([[answer_number(one.answer) for one in row] for row in asked], np.int32),
-    )
+    answers = [[answer_number(one.answer) for one in row] for row in asked]
+    return np.stack([encode([one.text for one in row]) for row in asked]), np.array(answers, np.int32)
 
 
 def accuracy_by_kind(answerer, images, asked):
     """{kind: share of right answers} for lists of questions, one list a picture (uint8 [N, H, W, 3])."""
     numbers, true = answers_for(asked)
     scores = many_questions(answerer, numbers.shape[1]).predict(batches(images, numbers, true), verbose=0)
-    right = scores.argmax(axis=-1) == true.reshape(-1)
-    kinds = np.array([one.kind for row in asked for one in row])
-    return {kind: float(right[kinds == kind].mean()) for kind in questions.KINDS}
+    return _by_kind(asked, scores.argmax(axis=-1) == true.reshape(-1))
 
 
 def blind_accuracy_by_kind(asked, learned_from):
@@ -161,8 +145,9 @@ def blind_accuracy_by_kind(asked, learned_from):
     _, true = answers_for(learned_from)
     texts = np.array([one.text for row in learned_from for one in row])
     commonest = {text: ANSWERS[np.bincount(true.reshape(-1)[texts == text]).argmax()] for text in set(texts)}
-    rows = [one for row in asked for one in row]
-    return {
-        kind: float(np.mean([commonest[one.text] == one.answer for one in rows if one.kind == kind]))
-        for kind in questions.KINDS
-    }
+    return _by_kind(asked, np.array([commonest[one.text] == one.answer for row in asked for one in row]))
+
+
+def _by_kind(asked, right):
+    kinds = np.array([one.kind for row in asked for one in row])
+    return {kind: float(right[kinds == kind].mean()) for kind in questions.KINDS}

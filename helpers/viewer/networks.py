@@ -36,11 +36,8 @@ METHODS = {
 CONTRIBUTION = "contribution map"
 SHIPPED = {  # what it is called: (weights, how to load it)
     "kitchen CNN (the blog's)": ("kitchen_cnn", lambda: _of_training(classifier.SHIPPED)),
-    "kitchen GCM (the paper's)": (
-        "kitchen_gcm",
-        lambda: Network(class_map_networks.load_trained("kitchen_gcm"), list(dishes.LABELS), (160, 160)),
-    ),
-    "CIFAR-10 GCM (the paper's)": ("gcm", lambda: Network(gcm.load_trained("gcm"), list(cifar10.CLASSES), (32, 32))),
+    "kitchen GCM (the paper's)": ("kitchen_gcm", lambda: _gcm(class_map_networks, "kitchen_gcm", dishes.LABELS, 160)),
+    "CIFAR-10 GCM (the paper's)": ("gcm", lambda: _gcm(gcm, "gcm", cifar10.CLASSES, 32)),
 }
 
 
@@ -85,10 +82,8 @@ class Network:
     def inputs(self, pixels):
         """Pixels as the model takes them, float32 [1, H, W, channels], scaled. ValueError for grey under BGR or RGB."""
         if self.channels != 3 and self.scaling.startswith(("BGR", "RGB")):
-            raise ValueError(
-                f"pixels: {self.scaling!r} is for colours, and this network takes grey pictures: "
-                f"choose {UNIT} or what it was trained with"
-            )
+            advice = f"choose {UNIT} or what it was trained with"
+            raise ValueError(f"pixels: {self.scaling!r} is for colours, and this network takes grey pictures: {advice}")
         return np.asarray(SCALINGS[self.scaling](pixels[None].astype(np.float32)), np.float32)
 
     def class_name(self, index):
@@ -123,21 +118,21 @@ def _of_training(name):
     return Network(model, metrics["class_names"], (metrics["size"], metrics["size"]))
 
 
+def _gcm(room, name, class_names, size):
+    return Network(room.load_trained(name), list(class_names), (size, size))
+
+
 def _model_file(name):
     """The file meant by `name`, relative to the working directory or to the project."""
     file = paths.given(name)
     if not name or not file.exists():
         raise FileNotFoundError(f"no model file {name!r}: give the path of a .keras or .h5 file")
     if file.name.endswith(".weights.h5"):
-        raise ValueError(
-            f"{file.name} holds weights without their network: save the whole one, "
-            'model.save("name.keras"), or name a training of this project, runs/<name>'
-        )
+        advice = 'save the whole one, model.save("name.keras"), or name a training of this project, runs/<name>'
+        raise ValueError(f"{file.name} holds weights without their network: {advice}")
     if file.is_dir() or file.suffix.lower() not in MODEL_FILES:
-        raise ValueError(
-            f"{file.name} is {'a folder' if file.is_dir() else 'no .keras or .h5 file'}: "
-            'save the network with model.save("name.keras") and give that file'
-        )
+        kind = "a folder" if file.is_dir() else "no .keras or .h5 file"
+        raise ValueError(f'{file.name} is {kind}: save the network with model.save("name.keras") and give that file')
     return file
 
 
@@ -166,9 +161,8 @@ def _picture_shape(model, name):
     except (AttributeError, ValueError):  # a subclassed model does not say
         return None, None, getattr(model, "channels", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3, None):
-        raise ValueError(
-            f"{name} takes {shape}, no pictures: one input [B, H, W, 3] (colour) or [B, H, W, 1] (grey) is wanted"
-        )
+        wanted = "one input [B, H, W, 3] (colour) or [B, H, W, 1] (grey) is wanted"
+        raise ValueError(f"{name} takes {shape}, no pictures: {wanted}")
     return shape[1:]
 
 

@@ -26,10 +26,9 @@ BAR = """<div style="margin:8px 0"><div style="display:flex;justify-content:spac
 <span style="font-weight:{weight}">{name}</span><span>{score:.1%}</span></div>
 <div style="background:#8883;height:8px"><div style="background:{colour};height:8px;width:{score:.1%}"></div></div>
 </div>"""
-ERROR = (
-    '<div style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;line-height:1.4">'
-    "{text}</div>"
-)
+ERROR = """<div style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;line-height:1.4">
+{text}</div>"""
+ALL_ZERO = "The map is zero everywhere: this method finds nothing in the picture that speaks for this class."
 
 
 def _reaction(method):
@@ -59,8 +58,7 @@ class Page:
     def __init__(self, picture=None, model=None):
         self._filling, self.view = False, None
         self._pictures, self._networks = dict(DISHES), dict.fromkeys(networks.shipped())
-        self._make_controls()
-        self._make_results()
+        self._make_widgets()
         self.box = self._laid_out()
         self._react()
         self._image = self._chosen_picture()
@@ -70,7 +68,7 @@ class Page:
         if picture:
             self._open_picture(picture)
 
-    def _make_controls(self):
+    def _make_widgets(self):
         self.picture = widgets.Dropdown(options=list(self._pictures))
         self.upload = widgets.FileUpload(accept="image/*", description="Your picture")
         self.network = widgets.Dropdown(options=list(self._networks))
@@ -79,8 +77,6 @@ class Page:
         self.class_index = widgets.Dropdown(options=[("the likeliest", LIKELIEST)])
         self.method = widgets.Dropdown(options=list(networks.METHODS))
         self.strength = widgets.FloatSlider(value=0.55, min=0, max=1, step=0.05, readout_format=".0%")
-
-    def _make_results(self):
         self.message = widgets.HTML()
         self.seen, self.overlay = (widgets.Image(format="png", width=SHOWN) for _ in range(2))
         self.bars = widgets.HTML(layout={"width": "200px"})
@@ -171,11 +167,7 @@ class Page:
         self.message.value = "…"
         self._score(network)
         self.view = views.look(network, self._image, self.method.value, self.explained)
-        self.message.value = (
-            ""
-            if np.any(self.view.raw)
-            else ("The map is zero everywhere: this method finds nothing in the picture that speaks for this class.")
-        )
+        self.message.value = "" if np.any(self.view.raw) else ALL_ZERO
         self._draw()
 
     @property
@@ -190,11 +182,10 @@ class Page:
         self.probabilities = views.probabilities(network, self._image)
         order = [int(index) for index in np.argsort(-self.probabilities, kind="stable")]
         self._scored = {index: (network.class_name(index), float(self.probabilities[index])) for index in order}
+        named = [(f"{name} · {score:.1%}", index) for index, (name, score) in self._scored.items()]
         with self._set_together():
             wanted = self.class_index.value
-            self.class_index.options = [(f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST)] + [
-                (f"{name} · {score:.1%}", index) for index, (name, score) in self._scored.items()
-            ]
+            self.class_index.options = [(f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST), *named]
             self.class_index.value = wanted
         self.seen.value = _png(np.broadcast_to(pixels, (*network.size, 3)))
         self.titles[self.seen].value = f"<b>What the network sees</b> ({network.size[0]} × {network.size[1]})"
@@ -202,12 +193,8 @@ class Page:
 
     def _bar(self, index):
         name, score = self._scored[index]
-        return BAR.format(
-            name=html.escape(name),
-            score=score,
-            weight="bold" if index == self.explained else "normal",
-            colour=plots.CLASS_COLOURS.get(name, "#555555"),
-        )
+        weight, colour = "bold" if index == self.explained else "normal", plots.CLASS_COLOURS.get(name, "#555555")
+        return BAR.format(name=html.escape(name), score=score, weight=weight, colour=colour)
 
     @_reaction
     def _draw(self, change):
@@ -220,10 +207,8 @@ class Page:
 
     def _repr_mimebundle_(self, **kwargs):
         """The widgets, and for readers without a kernel a line of text."""
-        return {
-            **self.box._repr_mimebundle_(**kwargs),
-            "text/plain": "The page appears here when the notebook runs; what it showed last is below.",
-        }
+        instead = "The page appears here when the notebook runs; what it showed last is below."
+        return {**self.box._repr_mimebundle_(**kwargs), "text/plain": instead}
 
     def figure(self):
         """What the page shows as an ordinary Figure. Raises ValueError where the page explains nothing."""
