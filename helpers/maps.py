@@ -45,8 +45,6 @@ def to_unit(maps):
 def _as_maps(maps):
     maps = np.asarray(maps, np.float32)
     if maps.ndim not in (2, 3):
-        raise ValueError(
-            f"maps: shape {maps.shape}; [B, h, w] or one [h, w] is wanted (of a gradient [B, H, W, C] "
-            "take numpy.abs(gradient).sum(-1))"
-        )
+        advice = "of a gradient [B, H, W, C] take numpy.abs(gradient).sum(-1)"
+        raise ValueError(f"maps: shape {maps.shape}; [B, h, w] or one [h, w] is wanted ({advice})")
     return maps

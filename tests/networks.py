@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 CLASSES = 3
+HAND_PICTURE = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)  # for `hand_network`
 
 
 def images(batch=3, size=12, channels=3, seed=0):
@@ -42,11 +43,6 @@ def hand_network():
     convolution.set_weights([np.ones((3, 3, 1, 2)), np.array([-50, -75])])
     dense.set_weights([np.repeat([[1]] * 5 + [[-1]] * 3, 4, axis=1), np.zeros(4)])
     return model
-
-
-def hand_picture():
-    """The picture 0, 1, ... 15 of `hand_network`, [1, 4, 4, 1]."""
-    return np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
 
 
 def body():
@@ -91,10 +87,16 @@ class Subclassed(keras.Model):
 
 
 class SubclassedNested(keras.Model):
+    """Two models, the second of which is made only in `build`."""
+
     def __init__(self):
         super().__init__()
         self.outer = keras.Sequential(body(), name="outer")
+
+    def build(self, shape):
         self.top = keras.Sequential(head(), name="top")
+        self.outer.build(shape)
+        self.top.build(self.outer.compute_output_shape(shape))
 
     def call(self, inputs, training=None):
         return self.top(self.outer(inputs, training=training), training=training)

@@ -11,12 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from helpers import tracing
 from helpers.gradcam import CAM, GradCAM
 from helpers.guided import Gradient
-from helpers.tracing import recording
 
 PICTURES = networks.images()
-
-
-# --- finding layers
 
 
 def test_layer_by_path_or_unique_name():
@@ -28,25 +24,10 @@ def test_layer_by_path_or_unique_name():
         assert found.name == "conv_a" and tracing.find_layer(model, found) is found
 
 
-def test_unknown_ambiguous_and_foreign_layers():
-    inputs = keras.Input((12, 12, 3))
-    twins = [keras.Sequential([layers.Conv2D(2, 3, name="conv")], name=name)(inputs) for name in ("left", "right")]
-    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.Add()(twins))))
-    with pytest.raises(ValueError, match=r"'conv' is ambiguous.*left/conv, right/conv"):
-        GradCAM(model, "conv")
-    with pytest.raises(ValueError, match=r"'convv' is unknown.*left/conv"):
-        GradCAM(model, "convv")
-    with pytest.raises(ValueError, match="is not in the model"):
-        GradCAM(model, layers.Conv2D(2, 3))
-    assert GradCAM(model, "left/conv")(PICTURES).shape == (3, 10, 10)
-
-
-def test_namesakes_are_told_apart():
+def test_namesakes_are_told_apart_and_unknown_ambiguous_and_foreign_layers_refused():
     """Two sub-models of one name, as Keras allows in a subclassed model."""
-    first, second = (
-        keras.Sequential([layers.Conv2D(units, 3, name="conv"), layers.ReLU(name="relu")], name="block")
-        for units in (4, 5)
-    )
+    convolutions = [layers.Conv2D(units, 3, name="conv") for units in (4, 5)]
+    first, second = (keras.Sequential([conv, layers.ReLU(name="relu")], name="block") for conv in convolutions)
     model = networks.Subclassed(first, second, layers.GlobalAveragePooling2D(), layers.Dense(3))
     model(PICTURES)
     assert tracing.layer_paths(model)["block#2/conv"] is second.layers[0]
@@ -56,6 +37,13 @@ def test_namesakes_are_told_apart():
         assert_array_equal(explain(PICTURES, 1), GradCAM(model, name)(PICTURES, 1))
     with pytest.raises(ValueError, match="'conv' is ambiguous; choose one of block/conv, block#2/conv"):
         GradCAM(model, "conv")
+    with pytest.raises(ValueError, match=r"'convv' is unknown; choose one of block, block#2.*block/conv"):
+        GradCAM(model, "convv")
+    with pytest.raises(ValueError, match="is not in the model"):
+        GradCAM(model, layers.Conv2D(2, 3))
+    with pytest.raises(ValueError, match="'hidden' is unknown; call the model once"):
+        GradCAM(networks.SubclassedNested(), "hidden")
+    assert tracing.find_layer(networks.make("SubclassedNested"), "hidden").name == "hidden"
 
 
 def test_layers_that_give_no_map_name_the_ones_that_do():
@@ -69,8 +57,7 @@ def test_layers_that_give_no_map_name_the_ones_that_do():
 def test_layer_off_the_path_and_layer_never_called():
     inputs = keras.Input((12, 12, 3))
     main, side = layers.Conv2D(2, 3, name="main")(inputs), layers.Conv2D(2, 3, name="side")(inputs)
-    scores = [layers.Dense(3)(layers.Flatten()(maps)) for maps in (main, side)]
-    model = keras.Model(inputs, scores)
+    model = keras.Model(inputs, [layers.Dense(3)(layers.Flatten()(maps)) for maps in (main, side)])
     with pytest.raises(ValueError, match=r"'side' is not on the path to the score; these do: main"):
         GradCAM(model, "side", score=lambda outputs: outputs[0][:, 1])(PICTURES)
     assert GradCAM(model, score=lambda outputs: outputs[0][:, 1])(PICTURES).shape == (3, 10, 10)  # side is skipped
@@ -80,75 +67,52 @@ def test_layer_off_the_path_and_layer_never_called():
         GradCAM(lazy, "unused")(PICTURES)
 
 
-# --- the last feature map
+def attending(attention):
+    return [layers.Reshape((100, 4)), lambda tokens: attention(tokens, tokens), layers.GlobalAveragePooling1D()]
 
 
-@pytest.mark.parametrize("attention", [layers.MultiHeadAttention(2, 4), layers.GroupQueryAttention(4, 2, 1)])
-def test_what_attention_makes_inside_is_no_feature_map(attention):
-    inputs = keras.Input((12, 12, 3))
-    tokens = layers.Reshape((100, 4))(layers.Conv2D(4, 3, activation="relu", name="conv")(inputs))
-    scores = layers.Dense(3)(layers.GlobalAveragePooling1D()(attention(tokens, tokens)))
-    explain = GradCAM(keras.Model(inputs, scores))
-    assert explain(PICTURES).shape == (len(PICTURES), 10, 10) and explain.layer_path == "conv"
-
-
-class ByKeyword(keras.Model):
-    """Calls its layers with inputs=, and makes one of them only in `build`."""
-
-    def __init__(self):
-        super().__init__()
-        self.pool, self.top = layers.GlobalAveragePooling2D(), layers.Dense(3)
-
-    def build(self, shape):
-        self.conv = layers.Conv2D(4, 3, activation="relu", name="late")
-        self.conv.build(shape)
-        super().build(shape)
-
-    def call(self, inputs):
-        return self.top(self.pool(inputs=self.conv(inputs)))
-
-
-def test_layers_called_by_keyword_and_layers_that_do_not_exist_yet():
-    model = ByKeyword()
-    with pytest.raises(ValueError, match="'late' is unknown; call the model once"):
-        GradCAM(model, "late")
-    model(PICTURES)
-    cam = CAM(model)(PICTURES, 1)
-    assert_allclose(GradCAM(model, "late")(PICTURES, 1), np.maximum(cam, 0) / 100, rtol=1e-4, atol=1e-7)
-
-
-def test_squeezed_head_is_no_feature_map_but_a_small_last_map_is():
-    last = layers.Conv2D(4, 3, activation="relu", name="last")
+def squeezed():
     squeeze = [layers.GlobalAveragePooling2D(keepdims=True), layers.Conv2D(8, 1, activation="relu")]
-    squeezed = networks.stack(last, *squeeze, layers.Conv2D(3, 1), layers.Flatten(), layers.Softmax())
-    first, last = layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(4, 10, activation="relu", name="last")
-    tiny = networks.stack(first, last, layers.Flatten(), layers.Dense(3))
-    for network, side in ((squeezed, 10), (tiny, 1)):
-        explain = GradCAM(network)
-        assert explain(PICTURES).shape == (3, side, side) and explain.layer_path == "last"
+    return [*squeeze, layers.Conv2D(3, 1), layers.Flatten(), layers.Softmax()]
 
 
-# --- the logit
+@pytest.mark.parametrize(
+    ("kernel", "behind"),
+    [
+        (3, lambda: [*attending(layers.MultiHeadAttention(2, 4)), layers.Dense(3)]),
+        (3, lambda: [*attending(layers.GroupQueryAttention(4, 2, 1)), layers.Dense(3)]),
+        (3, squeezed),
+        (12, lambda: [layers.Flatten(), layers.Dense(3)]),
+    ],
+)
+def test_attention_and_a_squeezed_head_make_no_feature_map_but_a_small_last_map_is_one(kernel, behind):
+    first = layers.Conv2D(4, 3, padding="same", activation="relu")
+    last = layers.Conv2D(4, kernel, activation="relu", name="last")
+    explain = GradCAM(networks.functional(first, last, *behind()))
+    assert explain(PICTURES).shape == (3, 13 - kernel, 13 - kernel) and explain.layer_path == "last"
 
 
-@pytest.fixture(scope="module")
-def logits():
-    return networks.stack(*networks.body(), *networks.head(None))
+def test_layers_called_by_keyword():
+    convolution, pool = layers.Conv2D(4, 3, activation="relu", name="conv"), layers.GlobalAveragePooling2D()
+    model = networks.functional(convolution, lambda maps: pool(inputs=maps), layers.Dense(3))
+    cam = CAM(model)(PICTURES, 1)
+    assert_allclose(GradCAM(model, "conv")(PICTURES, 1), np.maximum(cam, 0) / 100, rtol=1e-4, atol=1e-7)
 
 
-SOFTMAX = {
-    "layer": lambda: [layers.Softmax()],
-    "activation": lambda: [layers.Activation("softmax")],
-    "function": lambda: [ops.softmax],
-    "float32": lambda: [layers.Activation("softmax"), layers.Activation("linear", dtype="float32")],
-    "nested": lambda: [keras.Sequential([keras.Sequential([layers.Softmax()])])],
-}
-
-
-@pytest.mark.parametrize("spelling", ["dense", *SOFTMAX])
-def test_every_spelling_of_softmax_is_explained_at_the_logit(spelling, logits):
-    last = networks.head() if spelling == "dense" else [*networks.head(None), *SOFTMAX[spelling]()]
-    model = networks.functional(*networks.body(), *last)
+@pytest.mark.parametrize(
+    "head",
+    [
+        networks.head,
+        lambda: [*networks.head(None), layers.Softmax()],
+        lambda: [*networks.head(None), layers.Activation("softmax")],
+        lambda: [*networks.head(None), ops.softmax],
+        lambda: [*networks.head(None), layers.Activation("softmax"), layers.Activation("linear", dtype="float32")],
+        lambda: [*networks.head(None), keras.Sequential([keras.Sequential([layers.Softmax()])])],
+    ],
+)
+def test_every_spelling_of_softmax_is_explained_at_the_logit(head):
+    logits = networks.stack(*networks.body(), *networks.head(None))
+    model = networks.functional(*networks.body(), *head())
     model.set_weights(logits.get_weights())
     explain, wanted = GradCAM(model), GradCAM(logits)
     for classes in (0, [2, 0, 1], None):
@@ -196,15 +160,3 @@ def test_outputs_that_are_no_classes_ask_for_a_score():
         GradCAM(model, score=ops.sum)(PICTURES)
     with pytest.raises(ValueError, match=r"score: it has no gradient with respect to|not on the path"):
         Gradient(model, score=lambda outputs: ops.cast(ops.argmax(outputs[:, 0, 0], axis=-1), "float32"))(PICTURES)
-
-
-def test_replaced_puts_back_what_was_there_and_what_was_not():
-    class Owner:
-        name = "class"
-
-    owner = Owner()
-    owner.own = "instance"
-    with pytest.raises(KeyError), recording.replaced([(owner, "name", "new"), (owner, "own", "new")]):
-        assert (owner.name, owner.own) == ("new", "new")
-        raise KeyError
-    assert vars(owner) == {"own": "instance"} and owner.name == "class"

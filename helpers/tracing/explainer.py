@@ -54,8 +54,7 @@ class Explainer:
         images: float32 [B, H, W, C], or the model's own list, tuple or dict of inputs. classes: int, [B] ints, or None
         for the predicted class of each picture; a network with a single unit has two, 0 with minus its logit and 1 with
         its logit. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
-        Raises ValueError for no pictures, pictures without batch axis, uint8 or non-finite ones, and classes out of
-        range.
+        Raises ValueError for pictures that are none, uint8, not finite or without batch axis, and classes out of range.
         """
         inputs = keras.tree.map_structure(_as_input, images)
         flat = keras.tree.flatten(inputs)
@@ -88,10 +87,7 @@ class Explainer:
         raise NotImplementedError
 
     def _scores(self, outputs, classes):
-        """What is explained, float32 [B], and among how many classes: the logit of the wanted or predicted class.
-
-        With a `score` of its own: that of the outputs, and None.
-        """
+        """What is explained, float32 [B], and among how many classes: a class's logit; of an own `score`: it, None."""
         if self.score is not None:
             scores = tf.convert_to_tensor(self.score(outputs))
             if scores.shape.rank != 1:

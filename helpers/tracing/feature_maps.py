@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from helpers.tracing.outputs import batch_shape, before_activation, source
+from helpers.tracing.outputs import before_activation, shapes, source
 from helpers.tracing.recording import ancestors, shortened
 
 MAP_ENDING_OPS = ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Add", "AddV2")  # functions after the last layer's map
@@ -73,7 +73,7 @@ def _chosen(traced, layer, maps):
     if not calls:
         raise ValueError(f"layer: {layer.name!r} is not called when the model runs; {_candidates(maps)}")
     if _rank(calls[-1].output) != 4:
-        given = ", ".join(str(batch_shape(tensor)) for tensor in keras.tree.flatten(calls[-1].output))
+        given = shapes(calls[-1].output)
         raise ValueError(f"layer: {layer.name!r} gives {given}, no 4-D feature map [B, h, w, K]; {_candidates(maps)}")
     if not any(call is calls[-1] for call in maps):
         raise ValueError(f"layer: {layer.name!r} is not on the path to the score; {_candidates(maps)}")

@@ -15,8 +15,7 @@ def logits(outputs):
     """
     flat = keras.tree.flatten(outputs)
     if len(flat) != 1 or flat[0].shape.rank != 2:
-        given = ", ".join(str(batch_shape(tensor)) for tensor in flat)
-        raise ValueError(f"model: its output {given} is no classifier's [B, N]; pass score=f(outputs) -> [B]")
+        raise ValueError(f"model: its output {shapes(flat)} is no classifier's [B, N]; pass score=f(outputs) -> [B]")
     scores = tf.cast(tf.reshape(before_activation(flat[0]), tf.shape(flat[0])), tf.float32)
     return both_classes(tf.ensure_shape(scores, flat[0].shape))
 
@@ -50,6 +49,7 @@ def source(tensor):
     return tensor
 
 
-def batch_shape(tensor):
-    """A symbolic tensor's shape for a message: ["B", ...]."""
-    return ["B", *tensor.shape[1:]] if tensor.shape.rank else []
+def shapes(values):
+    """The shapes of symbolic tensors, in any structure, for a message: ["B", ...], ..."""
+    flat = keras.tree.flatten(values)
+    return ", ".join(str(["B", *tensor.shape[1:]] if tensor.shape.rank else []) for tensor in flat)

@@ -1,9 +1,8 @@
 """Running a model once while every layer's output is recorded; the model is not touched.
 
-A Keras model is run on symbolic inputs inside a `tf.function`. While it runs, each layer's `call` is replaced by one
-that records what it gave; afterwards everything is put back, also after an exception. Nothing is cloned, so
-Sequential, functional, nested and subclassed models are all the same here. Models are traced one at a time, whatever
-the threads; a model must not be used elsewhere while it is traced. Derived in notebooks 03 and 04.
+It runs on symbolic inputs inside a `tf.function`, each layer's `call` replaced by one that records what it gave; then
+everything is put back, also after an exception. Nothing is cloned, so all kinds of Keras models are the same here.
+Models are traced one at a time; none may be used elsewhere while it is traced. Derived in notebooks 03 and 04.
 """
 
 import contextlib
@@ -119,9 +118,7 @@ def find_layer(model, layer):
         if any(layer is own for own in paths.values()):
             return layer
         raise ValueError(f"layer: {layer!r} is not in the model {model.name!r}; choose one of {shortened(paths)}")
-    if layer in paths:
-        return paths[layer]
-    found = [path for path in paths if path.endswith(f"/{layer}")]
+    found = [layer] if layer in paths else [path for path in paths if path.endswith(f"/{layer}")]
     if len(found) == 1:
         return paths[found[0]]
     problem = "ambiguous" if found else "unknown"
