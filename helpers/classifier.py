@@ -1,6 +1,7 @@
 """The blog's classifier (section 4.2): its layers, training that survives being killed, and what it gets right."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,16 +74,12 @@ def train(run, data, epochs=EPOCHS, seed=0, **options):
     recipe |= {"precision": keras.config.dtype_policy().name, "class_names": list(data.class_names)}
     recipe |= {"data": runs.digest(*data.train, *data.validation)}
     options |= {"validation": batches.pictures(*data.validation, BATCH_SIZE), "keep_best": True}
-
-    def epoch_batches(epoch):
-        return batches.pictures(images, data.train[1], BATCH_SIZE, seed, epoch)
-
     options |= {"from_logits": False, "recipe": recipe}
+    epoch_batches = partial(batches.pictures, images, data.train[1], BATCH_SIZE, seed)
     history = training.fit(model, training.scaled(optimizer), run, epoch_batches, epochs, **options)
     best = build_cnn(len(data.class_names), images.shape[1], dtype="float32")
     best.load_weights(run / "best.weights.h5")
-    metrics = _metrics(data, recipe, history, best, model)
-    metrics |= {"sha256": paths.checksum(run / "best.weights.h5"), "history": _columns(history)}
+    metrics = {**_metrics(data, recipe, history, best, model), "sha256": paths.checksum(run / "best.weights.h5")}
     paths.write_json(metrics, run / "metrics.json")
     return best, metrics
 
@@ -95,12 +92,9 @@ def _metrics(data, recipe, history, best, last):
     measured |= {"seed": recipe["seed"], "seconds": round(sum(row["seconds"] for row in history), 1)}
     pictures = {"source": data.source, "pictures": [len(split[1]) for split in data[:3]], "size": best.input_shape[1]}
     same = {name: recipe[name] for name in ("precision", "optimizer", "batch_size", "data")}
-    return {"class_names": recipe["class_names"], **measured, **pictures, **same}
-
-
-def _columns(history):
     names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-    return {name: [round(float(row[name]), 5) for row in history] for name in names}
+    columns = {name: [round(float(row[name]), 5) for row in history] for name in names}
+    return {"class_names": recipe["class_names"], **measured, **pictures, **same, "history": columns}
 
 
 def check_data(metrics, data):

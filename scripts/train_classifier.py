@@ -32,11 +32,15 @@ def main(arguments=None):
     run = options.name or (Path(options.photos).resolve().name if options.photos else "kitchen")
     try:
         runtime.setup(options.seed, options.precision)
-        data, manifest = load(options)
-        shown = {"progress": sys.stderr.isatty(), "on_epoch": print_row}
+        if options.photos:
+            data, loaded = classifier.photo_data(options.photos, options.counts, options.seed)
+            print(loaded.report)
+        else:
+            data, loaded = classifier.kitchen_data(options.counts, options.seed), None
+        shown = {"progress": sys.stderr.isatty(), "on_epoch": lambda row: print(training.summary(row), flush=True)}
         _, metrics = classifier.train(run, data, options.epochs, options.seed, **shown)
-        if manifest:
-            photos.write_manifest(manifest, classifier.run_folder(run) / "manifest.csv")
+        if loaded:
+            photos.write_manifest(loaded.manifest, classifier.run_folder(run) / "manifest.csv")
         if options.ship:
             metrics = classifier.ship(run, data.test, options.ship)
     except KeyboardInterrupt:
@@ -46,19 +50,6 @@ def main(arguments=None):
     print_metrics(metrics)
     folder = paths.relative(classifier.run_folder(run))
     print(f'everything is in {folder}; in a notebook: WEIGHTS = "{folder}"')
-
-
-def load(options):
-    """(Data, manifest rows) of the folder of photos, or of the kitchen, whose dishes need no manifest: []."""
-    if not options.photos:
-        return classifier.kitchen_data(options.counts, options.seed), []
-    data, loaded = classifier.photo_data(options.photos, options.counts, options.seed)
-    print(loaded.report)
-    return data, loaded.manifest
-
-
-def print_row(row):
-    print(training.summary(row), flush=True)
 
 
 def print_metrics(metrics):

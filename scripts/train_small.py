@@ -86,15 +86,12 @@ def class_map_network(name, measure_only):
     if measure_only:
         network = class_map_networks.load_trained(name)
     else:
-        trained = class_map_networks.train(paths.RUNS / name, name, data, progress=IN_TERMINAL, on_epoch=print_row)
+        shown = {"progress": IN_TERMINAL, "on_epoch": lambda row: print(training.summary(row), flush=True)}
+        trained = class_map_networks.train(paths.RUNS / name, name, data, **shown)
         keras.config.set_dtype_policy("float32")  # as notebooks load it
         network = class_map_networks.build(name)
         network.set_weights(trained.get_weights())
     finish(network, name, class_map_networks.about(network, name, data), measure_only)
-
-
-def print_row(row):
-    print(training.summary(row), flush=True)
 
 
 def captioned(seeds):

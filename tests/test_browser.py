@@ -86,16 +86,11 @@ def opened(lab):
         browser.close()
 
 
-def choice(page, option):
-    """The drop-down that offers an option of that name."""
-    return page.locator("select").filter(has=page.locator("option", has_text=option)).first
-
-
-def choose_class(page, text):
-    """Choose the class whose line begins so, once there is one."""
-    option = choice(page, "the likeliest").locator("option", has_text=text)
+def choose(page, text):
+    """Choose the option whose line holds that text, once there is one."""
+    option = page.locator("option", has_text=text)
     option.wait_for(state="attached", timeout=MINUTE)
-    choice(page, "the likeliest").select_option(option.inner_text())
+    page.locator("select").filter(has=option).select_option(option.inner_text())
 
 
 def pixels(page, index):
@@ -133,17 +128,17 @@ def running(opened):
 
 def test_the_shown_picture_follows_picture_class_and_method(running):
     first = titled(running, "Grad-CAM for okonomiyaki")
-    choice(running, "both dishes").select_option("both dishes (drawn)")
-    choose_class(running, "pizza · 11")  # its probability there: by it the new picture's choices are known
+    choose(running, "both dishes")
+    choose(running, "pizza · 11")  # its probability there: by it the new picture's choices are known
     pizza = titled(running, "Grad-CAM for pizza")
     assert differ(first, pizza)
     if os.environ.get("SCREENSHOT"):
         page = running.locator(".jp-OutputArea-output", has=running.locator("select"))
         page.screenshot(path=paths.ROOT / "figures" / "11_try_your_own.png")
-    choose_class(running, "okonomiyaki ·")
+    choose(running, "okonomiyaki ·")
     okonomiyaki = titled(running, "Grad-CAM for okonomiyaki")
     assert differ(pizza, okonomiyaki)
-    choice(running, "deconvnet").select_option("Guided Grad-CAM")
+    choose(running, "Guided Grad-CAM")
     assert differ(okonomiyaki, titled(running, "Guided Grad-CAM for okonomiyaki"))
 
 

@@ -200,8 +200,6 @@ def test_phrases_are_found_in_captions(small):
 @pytest.fixture(scope="module")
 def shipped():
     """(the shipped captioner, its 200 test scenes)"""
-    if not trained.weights_file(captioning.NAME).exists():
-        pytest.skip("weights/captioning.weights.h5 is not there: python scripts/train_small.py captioning")
     return captioning.load(), [sentences.draw(seed) for seed in sentences.TEST_SEEDS]
 
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from helpers import tracing
 from helpers.gradcam import CAM, GradCAM
-from helpers.guided import Gradient
+from helpers.guided import Gradient, GuidedBackprop
 
 PICTURES = networks.images()
 
@@ -41,9 +41,11 @@ def test_namesakes_are_told_apart_and_unknown_ambiguous_and_foreign_layers_refus
         GradCAM(model, "convv")
     with pytest.raises(ValueError, match="is not in the model"):
         GradCAM(model, layers.Conv2D(2, 3))
+    late = networks.SubclassedNested()
     with pytest.raises(ValueError, match="'hidden' is unknown; call the model once"):
-        GradCAM(networks.SubclassedNested(), "hidden")
-    assert tracing.find_layer(networks.make("SubclassedNested"), "hidden").name == "hidden"
+        GradCAM(late, "hidden")
+    assert np.isfinite(GuidedBackprop(late)(PICTURES)).all()  # all layers are made before their ReLUs are swapped
+    assert tracing.find_layer(late, "hidden").name == "hidden"
 
 
 def test_layers_that_give_no_map_name_the_ones_that_do():
@@ -122,8 +124,7 @@ def test_every_spelling_of_softmax_is_explained_at_the_logit(head):
 def test_saturated_softmax_still_has_a_map():
     """At probability 1 the softmax has no gradient left; the logit has."""
     model = networks.make("sequential")
-    scores = model.get_layer("scores")
-    scores.kernel.assign(scores.kernel * 1000)
+    model.layers[-1].kernel.assign(model.layers[-1].kernel * 1000)
     assert model.predict(PICTURES, verbose=0).max() == 1
     assert GradCAM(model)(PICTURES, 1).max() > 1
 
@@ -134,10 +135,9 @@ def test_softmax_in_the_middle_stays():
     attention = layers.Softmax()(layers.Dense(100)(layers.GlobalAveragePooling2D()(features)))
     seen = layers.Flatten()(layers.Multiply()([features, layers.Reshape((10, 10, 1))(attention)]))
     logits = layers.Dense(3)(seen)
-    model, plain = keras.Model(inputs, layers.Softmax()(logits)), keras.Model(inputs, logits)
+    model, pictures = keras.Model(inputs, layers.Softmax()(logits)), tf.Variable(PICTURES)
     with tf.GradientTape() as tape:
-        pictures = tf.Variable(PICTURES)
-        score = plain(pictures)[:, 1]
+        score = keras.Model(inputs, logits)(pictures)[:, 1]
     assert_allclose(Gradient(model)(PICTURES, 1), tape.gradient(score, pictures), rtol=1e-4, atol=1e-7)
 
 

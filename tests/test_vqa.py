@@ -111,8 +111,6 @@ def test_training_learns_answers_by_heart(tmp_path):
 @pytest.fixture(scope="module")
 def shipped():
     """(the shipped answerer, its 200 test tables, the questions about each)"""
-    if not trained.weights_file(vqa.NAME).exists():
-        pytest.skip("weights/vqa.weights.h5 is not there: python scripts/train_small.py vqa")
     tables = [questions.draw(seed) for seed in questions.TEST_SEEDS]
     asked = [questions.ask(table, seed) for table, seed in zip(tables, questions.TEST_SEEDS, strict=True)]
     return vqa.load(), tables, asked

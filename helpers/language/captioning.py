@@ -4,6 +4,8 @@ The sentence is a row of numbers, `tokens` int32 [LENGTH]: start, the words, end
 Derived in notebook 06.
 """
 
+from functools import partial
+
 import keras
 import numpy as np
 import sacrebleu
@@ -65,11 +67,7 @@ def train(captioner, run, images, captions, epochs=encoder.EPOCHS, progress=True
     next words. Pictures are mirrored at random; see `encoder.fit`.
     """
     words = keras.Model(captioner.inputs, RealWords(name="real_words")(captioner.output, captioner.inputs[1]))
-    numbers = VOCABULARY.encode(captions, LENGTH, marks=True)
-
-    def epoch_batches(epoch):
-        return batches(images, numbers, epoch)
-
+    epoch_batches = partial(batches, images, VOCABULARY.encode(captions, LENGTH, marks=True))
     return encoder.fit(words, "captioner", len(images), run, epoch_batches, epochs, progress)
 
 
@@ -127,13 +125,12 @@ def write(captioner, images, width=1):
 def next_words_of(captioner, images):
     """The function `next_words` that `greedy` and `beam` ask; the CNN looks at each picture once."""
     language = captioner.get_layer("language")
-    steps = language.inputs[1].shape[1]
     vectors = captioner.get_layer("vision").predict(np.asarray(images), verbose=0)
-    signature = tf.TensorSpec([None, vectors.shape[1]]), tf.TensorSpec([None, steps], tf.int32)
+    signature = tf.TensorSpec([None, vectors.shape[1]]), tf.TensorSpec([None, LENGTH - 1], tf.int32)
     log_probs = tf.function(lambda *inputs: language(inputs, training=False), input_signature=signature)
 
     def next_words(tokens, pictures):
-        padded = np.pad(tokens, ((0, 0), (0, steps - tokens.shape[1])), constant_values=PAD)
+        padded = np.pad(tokens, ((0, 0), (0, LENGTH - 1 - tokens.shape[1])), constant_values=PAD)
         return log_probs(vectors[pictures], padded.astype(np.int32)).numpy()[:, tokens.shape[1] - 1]
 
     return next_words
@@ -142,13 +139,12 @@ def next_words_of(captioner, images):
 def scorer(captioner):
     """A Keras model that gives the score of chosen words, for explainers: `GradCAM(scorer(captioner), score=total)`.
 
-    Inputs: picture [B, H, W, 3], tokens int32 [B, T] with start and end, chosen float32 [B, T], 1 at the tokens that
-    count. Output: the sum of their log-probabilities, each given the true tokens before it, float32 [B].
+    Inputs: picture [B, H, W, 3], tokens int32 [B, LENGTH] with start and end, chosen float32 [B, LENGTH], 1 at the
+    tokens that count. Output: the sum of their log-probabilities, each given the true tokens before it, float32 [B].
     """
     picture = keras.Input(captioner.inputs[0].shape[1:], name="picture")
-    length = captioner.inputs[1].shape[1] + 1
-    tokens = keras.Input((length,), dtype="int32", name="tokens")
-    chosen = keras.Input((length,), name="chosen")
+    tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
+    chosen = keras.Input((LENGTH,), name="chosen")
     log_probs = captioner([picture, tokens[:, :-1]])
     of_tokens = keras.ops.take_along_axis(log_probs, tokens[:, 1:, None], axis=-1)[..., 0]
     return keras.Model([picture, tokens, chosen], keras.ops.sum(of_tokens * chosen[:, 1:], axis=-1), name="scorer")

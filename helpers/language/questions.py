@@ -77,9 +77,9 @@ def _pair(seed, dice, size, background, colours):
 def ask(table, seed):
     """A_SCENE questions about a table, wording and subject drawn by lot.
 
-    One for the plate's colour, one for the number of dishes, two for what lies on something (the second of them on
-    something that is not there), four for toppings: two that cover `sentences.VISIBLE` of the picture and two that are
-    wholly absent, as far as there are. What covers less is never asked for.
+    One for the plate's colour (about all that is beside the food), one for the number of dishes, two for what lies on
+    something (the second of them on something that is not there), four for toppings: two that cover `sentences.VISIBLE`
+    of the picture and two that are wholly absent, as far as there are. What covers less is never asked for.
     """
     dice = Dice(seed, "asked")
     share = {part: mask(table, part).mean() for part in sentences.NAMED}
@@ -87,26 +87,17 @@ def ask(table, seed):
     elsewhere = sentences.shuffled([name for name in SUPPORTS if name != here], dice)[0]
     there = sentences.shuffled([part for part in share if share[part] >= sentences.VISIBLE], dice)
     absent = sentences.shuffled([part for part in share if share[part] == 0], dice)
-    asked = [plate_colour(table, dice), number(table, dice), place(table, here, dice), place(table, elsewhere, dice)]
+    dish, number = mask(table, "dish"), ("one", "two")[len(table.labels) - 1]
+    named = " and ".join(colour for colour in (*COLOURS, "white") if colour in table.plate_colours)
+    asked = [Question(dice.choice(ASK_COLOUR), named or "no plate", "colour", ~dish & bool(named))]
+    asked += [Question(dice.choice(ASK_COUNT), number, "count", dish)]
+    asked += [place(table, here, dice), place(table, elsewhere, dice)]
     return asked + [presence(table, part, dice) for part in (there[:2] + absent + there[2:])[:4]]
 
 
 def mask(table, part):
     """bool [H, W]: where a part, or "dish", is seen in any of the dishes."""
     return np.any([masks[part] for masks in table.masks], axis=0)
-
-
-def plate_colour(table, dice):
-    """The question for the plate's colour; it is about all that is beside the food."""
-    colours = [colour for colour in (*COLOURS, "white") if colour in table.plate_colours]
-    answer = " and ".join(colours) or "no plate"
-    return Question(dice.choice(ASK_COLOUR), answer, "colour", ~mask(table, "dish") & bool(colours))
-
-
-def number(table, dice):
-    """The question for the number of dishes."""
-    answer = ("one", "two")[len(table.labels) - 1]
-    return Question(dice.choice(ASK_COUNT), answer, "count", mask(table, "dish"))
 
 
 def place(table, support, dice):

@@ -41,8 +41,7 @@ def draw(seed, size=96):
 
 def shuffled(items, dice):
     """The items in an order drawn by lot."""
-    lots = [dice.uniform() for _ in items]
-    return [item for _, item in sorted(zip(lots, items, strict=True))]
+    return sorted(items, key=lambda _: dice.uniform())
 
 
 def visible(masks):

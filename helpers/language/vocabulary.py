@@ -38,11 +38,8 @@ class Vocabulary:
         for sentence, row in zip(sentences, rows, strict=True):
             if not 0 < len(row) <= length - 2 * marks:
                 raise ValueError(f"{sentence!r}: {len(row)} words; 1 to {length - 2 * marks} are wanted")
-        numbers = np.full((len(rows), length), PAD, np.int32)
-        for target, row in zip(numbers, rows, strict=True):
-            row = [START, *row, END] if marks else row
-            target[: len(row)] = row
-        return numbers
+        rows = [[START, *row, END] if marks else row for row in rows]
+        return np.array([row + [PAD] * (length - len(row)) for row in rows], np.int32).reshape(-1, length)
 
     def decode(self, numbers):
         """The sentence of a row of numbers: up to its end, without start and padding."""

@@ -3,6 +3,8 @@
 Derived in notebook 06.
 """
 
+from functools import partial
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -56,11 +58,7 @@ def train(answerer, run, images, asked, answers, epochs=encoder.EPOCHS, progress
     asked: int32 [N, K, LENGTH], K questions about each picture; answers: int [N, K]. The CNN looks at a picture
     once for all its questions. Pictures are mirrored at random; see `encoder.fit`.
     """
-
-    def epoch_batches(epoch):
-        return batches(images, asked, answers, epoch)
-
-    many = many_questions(answerer, asked.shape[1])
+    many, epoch_batches = many_questions(answerer, asked.shape[1]), partial(batches, images, asked, answers)
     return encoder.fit(many, "answerer", len(images), run, epoch_batches, epochs, progress)
 
 

@@ -60,7 +60,6 @@ class Page:
         self._pictures, self._networks = dict(DISHES), dict.fromkeys(networks.shipped())
         self._make_widgets()
         self.box = self._laid_out()
-        self._react()
         self._image = self._chosen_picture()
         self._choose_network()
         if model:
@@ -81,6 +80,14 @@ class Page:
         self.seen, self.overlay = (widgets.Image(format="png", width=SHOWN) for _ in range(2))
         self.bars = widgets.HTML(layout={"width": "200px"})
         self.titles = {picture: widgets.HTML() for picture in (self.seen, self.overlay)}
+        self.picture.observe(self._choose_picture, "value")
+        self.upload.observe(self._choose_upload, "value")
+        self.network.observe(self._choose_network, "value")
+        self.file.observe(self._choose_file, "value")
+        self.scaling.observe(self._choose_scaling, "value")
+        self.class_index.observe(self._explain, "value")
+        self.method.observe(self._explain, "value")
+        self.strength.observe(self._draw, "value")
 
     def _laid_out(self):
         left = _column({"Picture": self.picture, "": self.upload, "Network": self.network, "add a file": self.file})
@@ -90,16 +97,6 @@ class Page:
         choices = widgets.HBox([left, _column(asked)], layout=side_by_side)
         results = widgets.HBox([*panels, self.bars], layout=side_by_side)
         return widgets.VBox([choices, self.message, results], layout={"padding": "12px", "grid_gap": "10px"})
-
-    def _react(self):
-        self.picture.observe(self._choose_picture, "value")
-        self.upload.observe(self._choose_upload, "value")
-        self.network.observe(self._choose_network, "value")
-        self.file.observe(self._choose_file, "value")
-        self.scaling.observe(self._choose_scaling, "value")
-        self.class_index.observe(self._explain, "value")
-        self.method.observe(self._explain, "value")
-        self.strength.observe(self._draw, "value")
 
     @contextlib.contextmanager
     def _set_together(self):
