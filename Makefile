@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-EPOCHS ?= 300
 
 .DEFAULT_GOAL := help
 .PHONY: help figures notebooks test lint lab train train-gcm data bench clean
@@ -26,11 +25,11 @@ lint: $(VENV)/installed  ## style only
 lab: $(VENV)/installed  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-train: $(VENV)/installed  ## train the blog's CNN: PHOTOS=<folder of class folders> EPOCHS=<n>; without PHOTOS: the drawn kitchen
-	$(BIN)/python scripts/train_classifier.py $(if $(PHOTOS),--photos "$(PHOTOS)") --epochs $(EPOCHS) $(ARGS)
+train: $(VENV)/installed  ## train a classifier: PHOTOS=<folder of class folders> (without: the drawn kitchen) NETWORK=blog|imagenet EPOCHS=<n>
+	$(BIN)/python scripts/train_classifier.py $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(NETWORK),--network $(NETWORK)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)
 
 train-gcm: $(VENV)/installed  ## train on CIFAR-10: VARIANT=gcm|gcm-clipped|gcm-separate|cnn EPOCHS=<n, default 180>
-	$(BIN)/python scripts/train_gcm.py --variant $(or $(VARIANT),gcm) $(if $(filter-out file,$(origin EPOCHS)),--epochs $(EPOCHS)) $(ARGS)
+	$(BIN)/python scripts/train_gcm.py --variant $(or $(VARIANT),gcm) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)
 
 data: $(VENV)/installed  ## collect photos (Openverse, or Flickr with a key); MANIFEST=<file> fetches the same set again
 	$(BIN)/python scripts/collect_photos.py $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)

@@ -1,4 +1,7 @@
-"""The blog's classifier (section 4.2): its layers, training that survives being killed, and what it gets right."""
+"""The blog's classifier (section 4.2): its layers, training that survives being killed, and what it gets right.
+
+Today's practice, one new layer on a network trained on photographs (`imagenet.transfer`), is trained the same way.
+"""
 
 import json
 from functools import partial
@@ -15,15 +18,28 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from helpers import dishes, paths, photos, training
+from helpers.imagenet import transfer
 from helpers.photos import splits
 from helpers.training import batches, runs, shipped
 
+BLOG, IMAGENET = "blog", "imagenet"
 BATCH_SIZE, EPOCHS = 15, 300  # blog, section 4.2
 LEARNING_RATE = 1e-4  # Adam; ours: the blog names no optimiser
 SHIPPED = "kitchen_cnn"
 
 
-def build_cnn(num_classes=2, size=160, dtype=None):
+class Recipe(NamedTuple):
+    """What training does unless told otherwise; size: pixels a side to which photographs are reduced."""
+
+    epochs: int
+    learning_rate: float
+    size: int
+
+
+RECIPES = {BLOG: Recipe(EPOCHS, LEARNING_RATE, 160), IMAGENET: Recipe(60, 1e-3, 224)}
+
+
+def build_cnn(num_classes=2, size=RECIPES[BLOG].size, dtype=None):
     """The blog's network (section 4.2), untrained: pixels [B, size, size, 3] in [0, 1] to class probabilities.
 
     2,914,562 parameters for two classes at 160x160. dtype: a Keras dtype policy, None for the global one; the last
@@ -56,32 +72,61 @@ class Data(NamedTuple):
     source: str
 
 
-def train(run, data, epochs=EPOCHS, seed=0, **options):
-    """Train the blog's network on `data` in the folder runs/<run>; returns (model with the best weights, metrics).
+def train(run, data, epochs=None, seed=0, network=BLOG, **options):
+    """Train a classifier on `data` in the folder runs/<run>; returns (model with the best weights, metrics).
 
-    The precision is Keras' global dtype policy; options: progress and on_epoch of `training.fit`. Killed at any
-    moment, the same call goes on after the last whole epoch; with more epochs it trains further. Best is the first
-    epoch with the highest validation accuracy. The metrics, measured on the test pictures with that epoch's weights
-    in float32, go to runs/<run>/metrics.json at the end. Raises ValueError where the folder holds another training,
-    and for no epochs.
+    network: "blog", the blog's CNN (300 epochs unless told; its precision is Keras' global dtype policy), or
+    "imagenet", one dense layer on the frozen EfficientNet-Lite0 (60 epochs, float32); options: progress and on_epoch
+    of `training.fit`. Killed at any moment, the same call goes on after the last whole epoch; with more epochs it
+    trains further. Best is the first epoch with the highest validation accuracy. The metrics, measured on the test
+    pictures with that epoch's weights in float32, go to runs/<run>/metrics.json at the end. Raises ValueError for
+    another network, where the folder holds another training, and for no epochs; errors as for `imagenet.load`.
     """
+    if network not in RECIPES:
+        raise ValueError(f"network {network!r}: choose one of {', '.join(RECIPES)}")
+    usual = RECIPES[network]
+    epochs = usual.epochs if epochs is None else epochs
     if epochs < 1:
-        raise ValueError(f"epochs {epochs}: at least 1 is needed; the blog's are {EPOCHS}")
-    run, images = run_folder(run), tf.constant(data.train[0])
+        raise ValueError(f"epochs {epochs}: at least 1 is needed; usual are {usual.epochs}")
+    run, classes, size = run_folder(run), len(data.class_names), data.train[0].shape[1]
+    feeder, validation = (_pixels if network == BLOG else _features)(data, seed)
     keras.utils.set_random_seed(seed)
-    model, optimizer = build_cnn(len(data.class_names), images.shape[1]), keras.optimizers.Adam(LEARNING_RATE)
-    recipe = {"network": "blog_cnn", "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "seed": seed}
-    recipe |= {"precision": keras.config.dtype_policy().name, "class_names": list(data.class_names)}
-    recipe |= {"data": runs.digest(*data.train, *data.validation)}
-    options |= {"validation": batches.pictures(*data.validation, BATCH_SIZE), "keep_best": True}
-    options |= {"from_logits": False, "recipe": recipe}
-    epoch_batches = partial(batches.pictures, images, data.train[1], BATCH_SIZE, seed)
-    history = training.fit(model, training.scaled(optimizer), run, epoch_batches, epochs, **options)
-    best = build_cnn(len(data.class_names), images.shape[1], dtype="float32")
-    best.load_weights(run / "best.weights.h5")
-    metrics = {**_metrics(data, recipe, history, best, model), "sha256": paths.checksum(run / "best.weights.h5")}
+    trained = build_cnn(classes, size) if network == BLOG else transfer.build_head(classes)
+    optimizer = keras.optimizers.Adam(usual.learning_rate)
+    recipe = {"network": trained.name, "optimizer": f"Adam {usual.learning_rate}", "batch_size": BATCH_SIZE}
+    recipe |= {"seed": seed, "precision": keras.config.dtype_policy().name if network == BLOG else "float32"}
+    recipe |= {"class_names": list(data.class_names), "data": runs.digest(*data.train, *data.validation)}
+    options |= {"validation": validation, "keep_best": True, "from_logits": False, "recipe": recipe}
+    history = training.fit(trained, training.scaled(optimizer), run, feeder, epochs, **options)
+    best, last = build(network, classes, size), build(network, classes, size, keras.config.dtype_policy().name)
+    trained_part(best).load_weights(run / "best.weights.h5")
+    trained_part(last).set_weights(trained.get_weights())
+    metrics = {"network": network, **_metrics(data, recipe, history, best, last)}
+    metrics["sha256"] = paths.checksum(run / "best.weights.h5")
     paths.write_json(metrics, run / "metrics.json")
     return best, metrics
+
+
+def _pixels(data, seed):
+    """What the blog's network trains on: the feeder, and the validation batches."""
+    feeder = partial(batches.pictures, tf.constant(data.train[0]), data.train[1], BATCH_SIZE, seed)
+    return feeder, batches.pictures(*data.validation, BATCH_SIZE)
+
+
+def _features(data, seed):
+    """The same for one new layer: what the frozen network makes of the pictures."""
+    train, validation = ((transfer.features(images), labels) for images, labels in (data.train, data.validation))
+    return partial(transfer.head_batches, train, BATCH_SIZE, seed), transfer.head_batches(validation, BATCH_SIZE)
+
+
+def build(network, num_classes, size, dtype="float32"):
+    """The untrained network of that name: pixels [B, size, size, 3] in [0, 1] to class probabilities."""
+    return build_cnn(num_classes, size, dtype) if network == BLOG else transfer.build(num_classes, size)
+
+
+def trained_part(model):
+    """What training changes of a classifier, and stores: all of it, or its head where it has a frozen backbone."""
+    return model.get_layer("head") if model.name == "transfer" else model
 
 
 def _metrics(data, recipe, history, best, last):
@@ -131,13 +176,13 @@ def load_trained(name=SHIPPED):
         advice = "train it with `make train` and name it runs/<name>"
         raise FileNotFoundError(f"no finished training {name!r}: {missing}; {advice}")
     metrics = json.loads(about.read_text(encoding="utf-8"))
-    model = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float32")
+    model = build(metrics.get("network", BLOG), len(metrics["class_names"]), metrics["size"])
     if weights == shipped.weights_file(name):
         return shipped.restore(model, name, "make train"), metrics
     if metrics.get("sha256") != paths.checksum(weights):
         newer = f"{weights.parent.name} was trained on since its {about.name} was written, and has not ended"
         raise FileNotFoundError(f"{newer}: give the same command again")
-    model.load_weights(weights)
+    trained_part(model).load_weights(weights)
     return model, metrics
 
 
@@ -147,6 +192,8 @@ def ship(run, test, name=SHIPPED):
     The accuracy and confusion matrix are measured anew on `test` = (images, labels), with the rounded weights.
     """
     model, metrics = load_trained(str(run_folder(run)))
+    if trained_part(model) is not model:
+        raise ValueError(f"{run}: only the blog's network is shipped; copy the folder of another training")
     half = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float16")
     half.set_weights(model.get_weights())
     model.set_weights(half.get_weights())
@@ -186,12 +233,12 @@ def colour_baseline(images, labels):
     return make_pipeline(*steps).fit(images, labels)
 
 
-def photo_data(folder, counts=photos.COUNTS, seed=0):
+def photo_data(folder, counts=photos.COUNTS, seed=0, size=RECIPES[BLOG].size):
     """A folder of photos as `Data`, and all that `photos.load` found in it: (Data, Photos).
 
-    folder: with one sub-folder a class; a relative one may start from the project's folder, too.
+    folder: with one sub-folder a class; a relative one may start from the project's folder, too. size: pixels a side.
     """
-    loaded = photos.load(paths.given(folder), counts, seed)
+    loaded = photos.load(paths.given(folder), counts, seed, size)
     three = [(split.images, split.labels) for split in (loaded.train, loaded.validation, loaded.test)]
     return Data(*three, loaded.class_names, f"photos ({Path(folder).name})"), loaded
 

@@ -1,6 +1,6 @@
-"""Train the blog's classifier on a folder of photos (one sub-folder of pictures a class) or on the built-in kitchen.
+"""Train a classifier on a folder of photos (one sub-folder of pictures a class) or on the built-in kitchen.
 
-    python scripts/train_classifier.py --photos <folder> --epochs 300
+    python scripts/train_classifier.py --photos <folder> --network imagenet
 
 Killed runs go on where they were. Everything is kept in runs/<name>/; notebooks load it with WEIGHTS = "runs/<name>".
 """
@@ -19,7 +19,9 @@ from helpers import classifier, paths, photos, training
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", help="folder with one sub-folder of pictures a class (default: built-in kitchen)")
-    parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
+    networks = "blog: the blog's CNN, 300 epochs; imagenet: one layer on a network trained on photographs, 60 epochs"
+    parser.add_argument("--network", choices=classifier.RECIPES, default=classifier.BLOG, help=networks)
+    parser.add_argument("--epochs", type=int, help="default: the network's")
     names, a_class = ("TRAIN", "VALIDATION", "TEST"), "pictures a class (default: %(default)s)"
     parser.add_argument("--counts", type=int, nargs=3, default=photos.COUNTS, metavar=names, help=a_class)
     parser.add_argument("--name", help="the run's name (default: the folder's, or \"kitchen\")")
@@ -33,12 +35,13 @@ def main(arguments=None):
     try:
         runtime.setup(options.seed, options.precision)
         if options.photos:
-            data, loaded = classifier.photo_data(options.photos, options.counts, options.seed)
+            size = classifier.RECIPES[options.network].size
+            data, loaded = classifier.photo_data(options.photos, options.counts, options.seed, size)
             print(loaded.report)
         else:
             data, loaded = classifier.kitchen_data(options.counts, options.seed), None
         shown = {"progress": sys.stderr.isatty(), "on_epoch": lambda row: print(training.summary(row), flush=True)}
-        _, metrics = classifier.train(run, data, options.epochs, options.seed, **shown)
+        _, metrics = classifier.train(run, data, options.epochs, options.seed, options.network, **shown)
         if loaded:
             photos.write_manifest(loaded.manifest, classifier.run_folder(run) / "manifest.csv")
         if options.ship:

@@ -8,7 +8,6 @@ from PIL import Image
 from helpers import faithfulness, imagenet, maps, paths
 from helpers.gradcam import CAM, GradCAM
 from helpers.guided import GuidedGradCAM
-from helpers.imagenet import transfer
 from helpers.photos import builtin
 
 ORIGINAL = {  # the highest logit of each photograph by PyTorch and the original float32 weights: class, value
@@ -97,37 +96,3 @@ def test_photographs_come_with_their_credits():
     with pytest.raises(ValueError, match="choose one of chelsea"):
         builtin.load("dog")
     assert sum(file.stat().st_size for file in builtin.FOLDER.iterdir()) < 1e6
-
-
-# ---- one new layer on top ----
-
-
-def test_a_frozen_network_and_one_layer_tell_stripes_apart_and_resume(tmp_path):
-    rng = np.random.default_rng(0)
-    waves = np.sign(np.sin(np.arange(96) * 0.5)) * 80 + 128
-    labels = np.arange(30) % 2
-    images = np.stack([np.tile(waves[:, None] if label else waves, (1, 96) if label else (96, 1)) for label in labels])
-    images = np.clip(images[..., None] + rng.normal(0, 20, (30, 96, 96, 3)), 0, 255).astype(np.uint8)
-    features = transfer.features(images)
-    data = (features[:20], labels[:20]), (features[20:], labels[20:])
-
-    def trained(run, epochs):
-        keras.utils.set_random_seed(0)
-        head = transfer.build_head(2)
-        history = transfer.fit_head(head, run, *data, epochs, from_logits=False, recipe={}, progress=False)
-        return head, history
-
-    head, history = trained(tmp_path / "whole", 6)
-    trained(tmp_path / "killed", 3)
-    again, longer = trained(tmp_path / "killed", 6)
-    assert [row["loss"] for row in longer] == [row["loss"] for row in history]
-    np.testing.assert_array_equal(head.get_weights()[0], again.get_weights()[0])
-    model = transfer.build(2, 96)
-    model.get_layer("head").set_weights(head.get_weights())
-    probabilities = model.predict(images / np.float32(255), verbose=0)
-    np.testing.assert_allclose(probabilities, head(features), atol=1e-5)
-    assert (probabilities.argmax(axis=1)[20:] == labels[20:]).all() and not model.get_layer("backbone").trainable
-    explain = GradCAM(model)
-    heat, signed = explain(images[:2] / np.float32(255)), CAM(model)(images[:2] / np.float32(255))
-    assert explain.layer_path == "backbone/head_relu"
-    np.testing.assert_allclose(49 * heat, np.maximum(signed, 0), atol=1e-4 * np.abs(signed).max())

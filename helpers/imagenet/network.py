@@ -32,7 +32,7 @@ def load():
     4,694,024 parameters, the batch norms' averages included. It ends in global average pooling and one dense layer, so
     CAM is defined for it. Raises FileNotFoundError and OSError as `shipped.restore` does.
     """
-    return shipped.restore(build(), NAME, "python scripts/convert_imagenet.py <the PyTorch file>")
+    return shipped.restore(build("float32"), NAME, "python scripts/convert_imagenet.py <the PyTorch file>")
 
 
 def build(dtype=None):

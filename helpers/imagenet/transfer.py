@@ -11,15 +11,14 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers import imagenet, training
+from helpers import imagenet
 from helpers.training import batches
 
-NETWORK, SIZE = "imagenet", imagenet.SIZE
-BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 60, 1e-3  # the blog's batches; the rest is ours
 FEATURES = 1280
+EXACT = {"dtype": "float32"}  # whatever Keras' global policy is
 
 
-def build(num_classes, size=SIZE):
+def build(num_classes, size=imagenet.SIZE):
     """Pixels [B, size, size, 3] in [0, 1] to class probabilities [B, num_classes]: backbone, average, `head`.
 
     The backbone is frozen and sees pictures of 224 x 224, to which others are resized; the head, one dense layer, is
@@ -29,15 +28,17 @@ def build(num_classes, size=SIZE):
     backbone = keras.Model(network.input, network.get_layer("head_relu").output, name="backbone")
     backbone.trainable = False
     picture = keras.Input((size, size, 3), name="picture")
-    scale, resize = layers.Rescaling(255, name="to_bytes"), layers.Resizing(SIZE, SIZE, name="resize")
-    average = layers.GlobalAveragePooling2D(name="average")
+    scale = layers.Rescaling(255, name="to_bytes", **EXACT)
+    resize = layers.Resizing(imagenet.SIZE, imagenet.SIZE, name="resize", **EXACT)
+    average = layers.GlobalAveragePooling2D(name="average", **EXACT)
     return keras.Sequential([picture, scale, resize, backbone, average, build_head(num_classes)], name="transfer")
 
 
 def build_head(num_classes):
     """One dense layer on a picture's 1,280 features: [B, 1280] to class probabilities [B, num_classes]."""
-    chain = [keras.Input((FEATURES,)), layers.Dropout(0.2, name="dropout"), layers.Dense(num_classes, name="logits")]
-    return keras.Sequential([*chain, layers.Activation("softmax", dtype="float32", name="softmax")], name="head")
+    dropout, dense = layers.Dropout(0.2, name="dropout", **EXACT), layers.Dense(num_classes, name="logits", **EXACT)
+    softmax = layers.Activation("softmax", name="softmax", **EXACT)
+    return keras.Sequential([keras.Input((FEATURES,)), dropout, dense, softmax], name="head")
 
 
 def features(images):
@@ -52,20 +53,12 @@ def _extractor():
 
     @tf.function(reduce_retracing=True)
     def give(images):
-        return model(tf.image.resize(tf.cast(images, tf.float32), (SIZE, SIZE)), training=False)
+        return model(tf.image.resize(tf.cast(images, tf.float32), (imagenet.SIZE, imagenet.SIZE)), training=False)
 
     return give
 
 
-def fit_head(head, run, train, validation, epochs=EPOCHS, seed=0, **options):
-    """Train `head` on features and labels, two arrays each, in the folder `run`; returns the history.
-
-    options: those of `training.fit`. It resumes; run/best.weights.h5 holds the head of the best validation epoch.
-    """
-
-    def epoch_batches(epoch):
-        return batches.batches(train, BATCH_SIZE, np.random.default_rng([seed, epoch]).permutation(len(train[0])))
-
-    held_out = batches.batches(validation, BATCH_SIZE)
-    optimizer = keras.optimizers.Adam(LEARNING_RATE)
-    return training.fit(head, optimizer, run, epoch_batches, epochs, validation=held_out, keep_best=True, **options)
+def head_batches(data, batch_size, seed=None, epoch=0):
+    """One epoch of (features [B, 1280], labels [B]) for a head; shuffled by (seed, epoch) where there is a seed."""
+    order = None if seed is None else np.random.default_rng([seed, epoch]).permutation(len(data[0]))
+    return batches.batches(data, batch_size, order)

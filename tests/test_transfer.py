@@ -1,0 +1,87 @@
+"""The blog's task by today's practice: one new layer on the frozen network, from the shell, killed, and explained."""
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import classifier, dishes, paths
+from helpers.gradcam import CAM, GradCAM
+from helpers.imagenet import transfer
+from helpers.viewer import networks
+
+SCRIPT = paths.ROOT / "scripts" / "train_classifier.py"
+LIMIT = 120  # seconds
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Thirty drawn pictures in two class folders."""
+    root = tmp_path_factory.mktemp("photos")
+    for name in dishes.LABELS:
+        (root / name).mkdir()
+        for seed in range(15):
+            Image.fromarray(dishes.render(name, seed=seed).image).save(root / name / f"{seed}.png")
+    return root
+
+
+def arguments(folder, run, epochs):
+    """For runs of that name: an absolute path is taken as it is."""
+    options = {"--photos": folder, "--network": "imagenet", "--name": run, "--epochs": epochs}
+    return [str(word) for option in options.items() for word in option] + ["--counts", "5", "5", "5"]
+
+
+def train(folder, run, epochs):
+    runpy.run_path(str(SCRIPT))["main"](arguments(folder, run, epochs))
+    with np.load(run / "state.npz") as state:
+        return {name: state[name] for name in state.files if name != "about"}
+
+
+def test_make_train_with_the_imagenet_network_survives_kill_9_and_is_explained(folder, tmp_path, capsys):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([sys.executable, str(SCRIPT), *arguments(folder, killed, 100_000)])
+    started = time.monotonic()
+    while not (killed / "log.csv").exists():
+        assert process.poll() is None and time.monotonic() - started < LIMIT
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(LIMIT) == -signal.SIGKILL
+    with pytest.raises(FileNotFoundError, match="no finished training"):
+        classifier.load_trained(killed)
+    done = len((killed / "log.csv").read_text(encoding="utf-8").splitlines())
+    states = [train(folder, run, done + 10) for run in (killed, whole)]
+    for name, array in states[1].items():
+        np.testing.assert_array_equal(states[0][name], array, err_msg=name)
+
+    metrics = json.loads((whole / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["network"] == "imagenet" and metrics["size"] == 224 and metrics["pictures"] == [10, 10, 10]
+    assert f"{metrics['accuracy']:.1%} of the test pictures" in capsys.readouterr().out
+    model, about = classifier.load_trained(whole)
+    data, _ = classifier.photo_data(folder, (5, 5, 5), about["seed"], about["size"])
+    classifier.check_data(about, data)
+    probabilities = classifier.predict(model, data.test[0])
+    head = model.get_layer("head")
+    np.testing.assert_allclose(probabilities, head(transfer.features(data.test[0])), atol=1e-5)
+    assert np.mean(probabilities.argmax(1) == data.test[1]) == about["accuracy"]
+    assert head.count_params() == 2 * 1281 and not model.get_layer("backbone").trainable
+
+    pictures, explain = data.test[0][:2] / np.float32(255), GradCAM(model)
+    heat, signed = explain(pictures), CAM(model)(pictures)
+    assert explain.layer_path == "backbone/head_relu"
+    np.testing.assert_allclose(49 * heat, np.maximum(signed, 0), atol=1e-4 * np.abs(signed).max())
+    opened = networks._of_training(whole)
+    assert opened.size == (224, 224) and opened.class_names == list(dishes.LABELS)
+
+
+def test_what_cannot_be_done_is_said(folder, tmp_path):
+    data, _ = classifier.photo_data(folder, (5, 5, 5))
+    with pytest.raises(ValueError, match="network 'resnet': choose one of blog, imagenet"):
+        classifier.train(tmp_path / "run", data, network="resnet")
+    assert not list(tmp_path.iterdir())
