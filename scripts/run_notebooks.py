@@ -7,7 +7,6 @@ python scripts/run_notebooks.py --inplace   the stored notebooks themselves
 
 import argparse
 import base64
-import io
 import os
 import sys
 import time
@@ -17,7 +16,6 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -93,14 +91,10 @@ def run(path, inplace=False):
 
 
 def shrink(notebook):
-    """Store each of a notebook's pictures in 256 colours, as figures are, or as JPEG unless that is a fifth larger."""
+    """Store each of a notebook's pictures in 256 colours, as figures are."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     for data in (output.data for output in outputs if "image/png" in output.get("data", {})):
-        png, jpeg = base64.b64decode(data.pop("image/png")), io.BytesIO()
-        Image.open(io.BytesIO(png)).convert("RGB").save(jpeg, "JPEG", quality=85, subsampling=0, optimize=True)
-        kinds = {"image/png": in_256_colours(png), "image/jpeg": jpeg.getvalue()}
-        chosen = "image/png" if 1.2 * len(kinds["image/png"]) < len(kinds["image/jpeg"]) else "image/jpeg"
-        data[chosen] = base64.b64encode(kinds[chosen]).decode()
+        data["image/png"] = base64.b64encode(in_256_colours(base64.b64decode(data["image/png"]))).decode()
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ CLASS_COLOURS = {"okonomiyaki": "#7a4a2b", "takoyaki": "#7a4a2b", "pizza": "#c83
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
-PATTERN = 6 * (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16 - 15 / 32)  # Bayer's
-PATTERN_UP_TO = 145_000  # bytes
+PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
+SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
 SAME = 10.0  # grey levels of 255: by less, a stored figure is not written anew
 
 plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "figure.titlesize": 13})
@@ -41,8 +41,8 @@ def save_figure(name, figure=None):
 def in_256_colours(png):
     """The bytes of a PNG picture as those of one in 256 colours, about a third of them; white stays white.
 
-    Where that puts colours on average (root mean square) more than a grey level off, as in photographs, a fine ordered
-    pattern keeps smooth shades smooth, as long as the file stays below PATTERN_UP_TO bytes: it costs a third more.
+    Where that puts colours on average (root mean square) more than a grey level off, a fine pattern keeps smooth shades
+    smooth, if the file grows by no more than SMOOTH_COSTS: in photographs it does not.
     """
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     few, pixels = _quantised(picture), _pixels(picture)
@@ -50,10 +50,10 @@ def in_256_colours(png):
     if np.sqrt(np.mean((_pixels(few) - pixels) ** 2)) < 1:
         return plain
     height, width = pixels.shape[:2]
-    pattern = np.tile(PATTERN, (height // 4 + 1, width // 4 + 1))[:height, :width, None]
+    pattern = np.tile(PATTERN, (height // 2 + 1, width // 2 + 1))[:height, :width, None]
     pixels = np.where((pixels == 255).all(-1, keepdims=True), pixels, np.clip(pixels + pattern, 0, 255))
     smooth = _png(_quantised(Image.fromarray(pixels.round().astype(np.uint8))))
-    return smooth if len(smooth) < PATTERN_UP_TO else plain
+    return smooth if len(smooth) < SMOOTH_COSTS * len(plain) else plain
 
 
 def shows(stored, new):
