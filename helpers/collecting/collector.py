@@ -4,7 +4,6 @@ import collections
 import contextlib
 import csv
 import dataclasses
-import datetime
 import functools
 import hashlib
 import itertools
@@ -52,7 +51,7 @@ class Report:
         return "\n".join(lines)
 
 
-def collect(source, label, words, count, folder, smallest=SMALLEST, workers=WORKERS, progress=None):
+def collect(source, label, words, count, folder, smallest=SMALLEST, progress=None):
     """Bring `<folder>/<label>/` to `count` photos found by `words` (text or list, searched in turn): a `Report`.
 
     source: a `helpers.services.Service` such as `Openverse()` or `Flickr()`. Photos are taken in the order of the
@@ -65,10 +64,8 @@ def collect(source, label, words, count, folder, smallest=SMALLEST, workers=WORK
     """
     words = [words] if isinstance(words, str) else list(words)
     with _open(folder, label) as catalogue:
-        fetch = functools.partial(_fetch, source.client, catalogue.folder, label, smallest, None)
         candidates = _candidates(catalogue, source, label, words)
-        seen = curation.Seen(catalogue.hashes(), catalogue.fingerprint)
-        return _gather(catalogue, label, count, candidates, fetch, seen, source.client, workers, progress)
+        return _gather(catalogue, source.client, label, count, candidates, progress, smallest)
 
 
 def write_manifest(folder, path):
@@ -81,7 +78,7 @@ def write_manifest(folder, path):
     write_table(Path(path), MANIFEST_COLUMNS, rows)
 
 
-def collect_manifest(path, folder, client, workers=WORKERS, progress=None):
+def collect_manifest(path, folder, client, progress=None):
     """Fetch the photos a manifest lists into `folder`; returns one `Report` a label.
 
     A photo that is gone, or whose bytes have changed since, is named in the report with that reason and not kept.
@@ -94,11 +91,10 @@ def collect_manifest(path, folder, client, workers=WORKERS, progress=None):
         with _open(folder, label) as catalogue:
             if catalogue.queries() - {query}:
                 raise ValueError(f"{folder} holds other photos; a manifest's set wants a folder of its own")
-            missing = catalogue.add_page(label, query, 1, list(sums), False)
-            named = {photo.id: sha256 for photo, sha256 in sums.items()}
-            fetch = functools.partial(_fetch, client, catalogue.folder, label, SMALLEST, named)
-            count = catalogue.kept(label) + len(missing)
-            reports.append(_gather(catalogue, label, count, iter(missing), fetch, None, client, workers, progress))
+            catalogue.add_page(label, query, 1, list(sums), False)
+            missing = catalogue.undecided(label, query, 1)
+            count, named = catalogue.kept(label) + len(missing), {photo.id: sums[photo] for photo in sums}
+            reports.append(_gather(catalogue, client, label, count, iter(missing), progress, sums=named))
     return reports
 
 
@@ -133,12 +129,12 @@ def _candidates(catalogue, source, label, words):
         while more:
             number += 1
             more = catalogue.has_more(label, query, number)
-            if more is not None:
-                yield from catalogue.undecided(label, query, number)
-                continue
-            photos, more = source.page(word, number)
-            if more is not None:
-                yield from catalogue.add_page(label, query, number, photos, more)
+            if more is None:
+                photos, more = source.page(word, number)
+                if more is None:
+                    break
+                catalogue.add_page(label, query, number, photos, more)
+            yield from catalogue.undecided(label, query, number)
 
 
 def _fetch(client, folder, label, smallest, sums, photo):
@@ -151,7 +147,7 @@ def _fetch(client, folder, label, smallest, sums, photo):
     if sums and sums[photo.id] != sha256:
         raise LeftOut("changed: its bytes are not those the manifest names")
     suffix, decoded = curation.decode(data, smallest)
-    if not sums:  # a manifest's photos were judged when they were first collected
+    if not sums:
         curation.judge(decoded, smallest)
     found = Found(f"{label}/{photo.id}{suffix}", url, sha256, pictures.fingerprint(decoded.image))
     (folder / label).mkdir(exist_ok=True)
@@ -161,18 +157,18 @@ def _fetch(client, folder, label, smallest, sums, photo):
     return found
 
 
-def _gather(catalogue, label, count, candidates, fetch, seen, client, workers, progress):
+def _gather(catalogue, client, label, count, candidates, progress, smallest=SMALLEST, sums=None):
     """Download side by side, decide one by one in order, until `count` are kept or there are no more."""
     before = kept = catalogue.kept(label)
-    unanswered, threads = 0, ThreadPoolExecutor(workers)
-    downloads = _downloads(
-        candidates, lambda photo: threads.submit(fetch, photo), most=lambda: min(4 * workers, count - kept)
-    )
+    fingerprints = None if sums else catalogue.fingerprints()
+    unanswered, threads = 0, ThreadPoolExecutor(WORKERS)
+    fetch = functools.partial(threads.submit, _fetch, client, catalogue.folder, label, smallest, sums)
+    downloads = _downloads(candidates, fetch, most=lambda: min(4 * WORKERS, count - kept))
     bar = tqdm(total=count, initial=kept, desc=label, unit="photo", disable=None if progress is None else not progress)
     try:
         while kept < count and (download := next(downloads, None)):
             photo, future = download
-            outcome = _decide(catalogue, label, photo, future, seen)
+            outcome = _decide(catalogue, label, photo, future, fingerprints)
             kept += outcome == "kept"
             bar.update(outcome == "kept")
             unanswered = unanswered + 1 if outcome == "unanswered" else 0
@@ -203,7 +199,7 @@ def _downloads(candidates, submit, most):
         raise trouble
 
 
-def _decide(catalogue, label, photo, future, seen):
+def _decide(catalogue, label, photo, future, fingerprints):
     """Keep a downloaded photo, or note why not: "kept", "left out" or "unanswered"."""
     try:
         found = future.result()
@@ -211,12 +207,11 @@ def _decide(catalogue, label, photo, future, seen):
         final = isinstance(error, LeftOut)
         catalogue.leave_out(label, photo, str(error), final)
         return "left out" if final else "unanswered"
-    twin = seen and seen.twin(found.fingerprint)
-    if twin:
-        catalogue.leave_out(label, photo, f"near-duplicate: of {twin}")
-        part_of(catalogue.folder / found.file).unlink()
-        return "left out"
-    catalogue.keep(label, photo, found, datetime.date.today().isoformat())
-    if seen:
-        seen.add(found.file, found.fingerprint.hash)
+    if fingerprints is not None:  # a manifest's photos were judged when they were first collected
+        if twin := curation.twin(found.fingerprint, fingerprints):
+            catalogue.leave_out(label, photo, f"near-duplicate: of {twin}")
+            part_of(catalogue.folder / found.file).unlink()
+            return "left out"
+        fingerprints[found.file] = found.fingerprint
+    catalogue.keep(label, photo, found)
     return "kept"

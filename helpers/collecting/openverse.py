@@ -4,31 +4,32 @@ from helpers.collecting.client import Client
 from helpers.collecting.services import LICENCES, Photo, Service, ServiceError, licence_name, one_line
 
 URL = "https://api.openverse.org/v1/images/"
+ORIGIN = "flickr"  # whose photos are searched for
 PAGE_SIZE = 20  # the most an anonymous caller gets
 DEEPEST_PAGE = 20  # so one search word shows 400 photos at most: give several
 
 
 class Openverse(Service):
-    """Search https://openverse.org for photos from `origin`; `url` and the `Client` settings are for a local server.
+    """Search https://openverse.org for photos from Flickr; `url` and the `Client` settings are for a local server.
 
     Anonymous callers may ask 20 times a minute and 200 times a day, and take what they need, not the catalogue.
     """
 
     name = "Openverse"
 
-    def __init__(self, licences=LICENCES, origin="flickr", url=URL, call_gap=3.1, photo_gap=0.2, backoff=4.0, **client):
-        self.licences, self.origin, self.url = tuple(licences), origin, url
+    def __init__(self, licences=LICENCES, url=URL, call_gap=3.1, photo_gap=0.2, backoff=4.0, **client):
+        self.licences, self.url = tuple(licences), url
         self.client = Client(call_gap, photo_gap, backoff, **client)
 
     def query(self, word):
         """See `Service`."""
-        return f"openverse {self.origin} {','.join(self.licences)} {word}"
+        return f"openverse {ORIGIN} {','.join(self.licences)} {word}"
 
     def page(self, word, number):
         """See `Service`. Raises `ServiceError`."""
         params = {
             "q": word[:200],
-            "source": self.origin,
+            "source": ORIGIN,
             "license": ",".join(self.licences),
             "category": "photograph",
             "filter_dead": "true",
@@ -36,8 +37,13 @@ class Openverse(Service):
             "page": number,
             "page_size": PAGE_SIZE,
         }
+        client = self.client
+
+        def call():
+            return self._read(client.session.get(self.url, params=params, timeout=client.timeout).json(), number)
+
         try:
-            return self.client.get_json(self.url, params, self.name, lambda answer: self._read(answer, number))
+            return client.ask(call, self.name)
         except ServiceError as error:
             if number > 1 and error.status in (400, 404):  # fewer pages than promised, today
                 return [], None
