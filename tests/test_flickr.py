@@ -23,18 +23,28 @@ def key(monkeypatch):
     monkeypatch.setenv("FLICKR_API_SECRET", fake.SECRET)
 
 
-def source(server, **settings):
-    return flickr.Flickr(url=server.flickr_url, call_gap=0, photo_gap=0, backoff=0.01, allow_private=True, **settings)
+@pytest.fixture
+def server():
+    server = fake.FakeServices(ids(3))
+    yield server
+    server.close()
 
 
 def ids(count):
     return [str(53_000_000_000 + number) for number in range(count)]
 
 
-def test_a_photo_has_all_a_credit_needs():
-    with fake.FakeServices(ids(3)) as server:
-        photo = next(source(server).search("ピザ"))
-        licences, (_, _, headers, asked) = server.log
+def found(server, **settings):
+    return [photo.id for photo in server.flickr(**settings).search("x")]
+
+
+def fails(code, message):
+    return fake.json_answer({"stat": "fail", "code": code, "message": message})
+
+
+def test_a_photo_has_all_a_credit_needs(server):
+    photo = next(server.flickr().search("ピザ"))
+    licences, (_, _, headers, asked) = server.log
     assert photo.credit == "CC BY 2.0 by kosabe" and photo.title == "ピザ 0"
     assert photo.page_url == f"https://www.flickr.com/photos/1234@N00/{ids(1)[0]}"
     assert photo.licence_url == "https://creativecommons.org/licenses/by/2.0/"
@@ -46,113 +56,74 @@ def test_a_photo_has_all_a_credit_needs():
     assert headers["User-Agent"].startswith("where-a-network-looks/")
 
 
-def test_licences_are_asked_for_once_and_filtered():
-    with fake.FakeServices(ids(600)) as server:
-        found = list(source(server, licences=["by"]).search("x"))
-        assert server.requests == {"flickr.photos.licenses.getInfo": 1, "flickr.photos.search": 3}
-        assert {params["license"] for *_, params in server.log[1:]} == {"4,11"}
-    assert [photo.id for photo in found] == ids(600)
+def test_licences_are_asked_for_once_and_filtered(server):
+    server.photos = ids(600)
+    assert found(server, licences=["by"]) == ids(600)
+    assert server.requests == {"flickr.photos.licenses.getInfo": 1, "flickr.photos.search": 3}
+    assert {params["license"] for *_, params in server.log[1:]} == {"4,11"}
 
 
-def test_paging_ends_where_flickr_begins_to_repeat():
-    with fake.FakeServices(ids(5000)) as server:
-        server.flickr_pages = lambda found, page, size: found[((page - 1) * size) % 4000 :][:size]
-        assert [photo.id for photo in source(server).search("x")] == ids(4000)
-        assert server.requests["flickr.photos.search"] == 16
+def test_paging_ends_where_flickr_begins_to_repeat(server):
+    server.photos = ids(5000)
+    server.flickr_pages = lambda found, page, size: found[((page - 1) * size) % 4000 :][:size]
+    assert found(server) == ids(4000)
+    assert server.requests["flickr.photos.search"] == 16
 
 
-def test_a_page_that_promises_more_than_there_is_and_duplicates_across_pages():
-    with fake.FakeServices(ids(2000)) as server:
-        server.flickr_pages = lambda found, page, size: found[(page - 1) * 200 :][:size] if page <= 3 else []
-        assert [photo.id for photo in source(server).search("x")] == ids(650)
-        assert server.requests["flickr.photos.search"] == 4
+def test_a_page_that_promises_more_than_there_is_and_duplicates_across_pages(server):
+    server.photos = ids(2000)
+    server.flickr_pages = lambda found, page, size: found[(page - 1) * 200 :][:size] if page <= 3 else []
+    assert found(server) == ids(650)
+    assert server.requests["flickr.photos.search"] == 4
 
 
 @pytest.mark.parametrize(
-    "faults",
+    ("faults", "least_wait"),
     [
-        [fake.status(429)],
-        [fake.status(500)] * 2,
-        [fake.hang(0.6)],
-        [fake.cut(b"{" * 99, 9)],
-        [fake.answer(b'{"stat": "fail", "code": 105, "message": "Service currently unavailable"}', "application/json")]
-        * 3,
+        pytest.param([fake.status(429)], 0, id="429"),
+        pytest.param([fake.status(429, Retry_After="1")], 1.0, id="429 and a time"),
+        pytest.param([fake.status(500)] * 2, 0, id="500"),
+        pytest.param([fake.hang(0.6)], 0, id="hang"),
+        pytest.param([fake.cut(b"{" * 99, 9)], 0, id="reset"),
+        pytest.param([fails(105, "Service currently unavailable")] * 3, 0, id="code 105"),
     ],
-    ids=["429", "500", "hang", "reset", "code 105"],
 )
-def test_passing_trouble(faults):
-    with fake.FakeServices(ids(3)) as server:
-        server.faults["flickr.photos.search"] = iter(faults)
-        assert len(list(source(server, timeout=(1, 0.3)).search("x"))) == 3
-        asked = [headers["Authorization"] for _, what, headers, _ in server.log if what == "flickr.photos.search"]
+def test_passing_trouble(server, faults, least_wait):
+    server.faults["flickr.photos.search"] = iter(faults)
+    assert len(found(server, timeout=(1, 0.3))) == 3
+    asked = [(when, headers) for when, what, headers, _ in server.log if what == "flickr.photos.search"]
     assert len(asked) == len(faults) + 1
-    assert len(set(asked)) == len(asked), "every try is signed anew: Flickr takes no signature twice"
+    assert asked[1][0] - asked[0][0] >= least_wait
+    signatures = {headers["Authorization"] for _, headers in asked}
+    assert len(signatures) == len(asked), "every try is signed anew: Flickr takes no signature twice"
 
 
-def test_retry_after_is_kept():
-    with fake.FakeServices(ids(3)) as server:
-        server.faults["flickr.photos.search"] = iter([fake.status(429, Retry_After="1")])
-        list(source(server).search("x"))
-        _, (first, *_), (second, *_) = server.log
-    assert second - first >= 1.0
+ODD = ({}, {"photo": []}, {"photo": {}, "pages": 1}, {"photo": ["x"], "pages": 1})
 
 
 @pytest.mark.parametrize(
-    ("body", "message", "tries"),
+    ("fault", "message", "tries"),
     [
-        (
-            f'{{"stat": "fail", "code": 100, "message": "Invalid API Key ({fake.KEY} is unknown)"}}',
-            r"Invalid API Key \(\*\*\* is unknown\). Check FLICKR_API_KEY",
-            1,
-        ),
-        (
-            '{"stat": "fail", "code": 105, "message": "Service currently unavailable"}',
-            "Service currently unavailable",
-            6,
-        ),
-        ('{"stat": "fail", "code": 3, "message": "Parameterless searches have been disabled"}', "Parameterless", 1),
-        ("<html>please log in</html>", "no JSON", 1),
-        *(
-            (body, "another than expected", 1)
-            for body in (
-                "[]",
-                '{"stat": "ok"}',
-                '{"stat": "ok", "photos": {}}',
-                '{"stat": "ok", "photos": {"photo": []}}',
-                '{"stat": "ok", "photos": {"photo": {}, "pages": 1}}',
-                '{"stat": "ok", "photos": {"photo": ["x"], "pages": 1}}',
-            )
-        ),
-    ],
-    ids=[
-        "invalid key",
-        "unavailable for ever",
-        "bad question",
-        "login page",
-        "a list",
-        "nothing in it",
-        "no photos",
-        "no pages",
-        "a dict",
-        "a text",
+        (fails(100, f"Invalid API Key ({fake.KEY} is unknown)"), r"Key \(\*\*\* is unknown\). Check FLICKR_API_KEY", 1),
+        (fails(105, "Service currently unavailable"), "Service currently unavailable", 6),
+        (fails(3, "Parameterless searches have been disabled"), "Parameterless", 1),
+        (fake.answer(b"<html>please log in</html>", "application/json"), "no JSON", 1),
+        *((fake.json_answer(odd), "another than expected", 1) for odd in ([], {"stat": "ok"})),
+        *((fake.json_answer({"stat": "ok", "photos": odd}), "another than expected", 1) for odd in ODD),
     ],
 )
-def test_failures_are_told_in_one_line_without_the_key(body, message, tries):
-    with fake.FakeServices(ids(3)) as server:
-        server.faults["flickr.photos.search"] = fake.always(fake.answer(body.encode(), "application/json"))
-        with pytest.raises(services.ServiceError, match=message) as caught:
-            next(source(server).search("x"))
-        assert server.requests["flickr.photos.search"] == tries
+def test_failures_are_told_in_one_line_without_the_key(server, fault, message, tries):
+    server.faults["flickr.photos.search"] = fake.always(fault)
+    with pytest.raises(services.ServiceError, match=message) as caught:
+        found(server)
+    assert server.requests["flickr.photos.search"] == tries
     assert "\n" not in str(caught.value)
 
 
-def test_odd_licences_are_told_too():
-    with fake.FakeServices(ids(3)) as server:
-        server.faults["flickr.photos.licenses.getInfo"] = iter(
-            [fake.answer(b'{"stat": "ok", "licenses": {}}', "application/json")]
-        )
-        with pytest.raises(services.ServiceError, match="another than expected"):
-            next(source(server).search("x"))
+def test_odd_licences_are_told_too(server):
+    server.faults["flickr.photos.licenses.getInfo"] = iter([fake.json_answer({"stat": "ok", "licenses": {}})])
+    with pytest.raises(services.ServiceError, match="another than expected"):
+        found(server)
 
 
 def test_without_a_key_the_message_says_what_to_do(monkeypatch, tmp_path):
@@ -175,26 +146,23 @@ def test_without_a_key_the_message_says_what_to_do(monkeypatch, tmp_path):
         fake.cut(fake.KEY.encode(), 20),
         fake.answer(f"no json but {fake.KEY} {fake.SECRET}".encode(), "text/plain"),
         fake.redirect("http://127.0.0.1:1/"),
-        fake.answer(
-            f'{{"stat": "fail", "code": 99, "message": "{fake.SECRET}{fake.KEY}"}}'.encode(), "application/json"
-        ),
+        fails(99, fake.SECRET + fake.KEY),
     ],
     ids=["fine", "500", "403", "hang", "reset", "no json", "redirect", "echo"],
 )
-def test_the_key_shows_nowhere(fault, tmp_path, caplog, capsys):
+def test_the_key_shows_nowhere(server, fault, tmp_path, caplog, capsys):
     caplog.set_level(logging.DEBUG)
-    with fake.FakeServices(ids(3)) as server:
-        server.faults["flickr.photos.search"] = fake.always(fault)
-        asking = source(server, timeout=(1, 0.1))
-        seen = [repr(asking), repr(vars(asking)), repr(asking.client.session.headers)]
-        try:
-            collecting.collect(asking, "pizza", "ピザ", 2, tmp_path, progress=True)
-        except services.ServiceError as error:
-            seen.append("".join(traceback.format_exception(error)))
-            while error:
-                seen += [repr(error), repr(vars(error)), repr(getattr(getattr(error, "request", None), "headers", ""))]
-                error = error.__context__
-        assert server.requests["flickr.photos.search"] > 0
+    server.faults["flickr.photos.search"] = fake.always(fault)
+    asking = server.flickr(timeout=(1, 0.1))
+    seen = [repr(asking), repr(vars(asking)), repr(asking.client.session.headers)]
+    try:
+        collecting.collect(asking, "pizza", "ピザ", 2, tmp_path, progress=True)
+    except services.ServiceError as error:
+        seen.append("".join(traceback.format_exception(error)))
+        while error:
+            seen += [repr(error), repr(vars(error)), repr(getattr(getattr(error, "request", None), "headers", ""))]
+            error = error.__context__
+    assert server.requests["flickr.photos.search"] > 0
     seen += [caplog.text, *(str(vars(record)) for record in caplog.records), *capsys.readouterr()]
     seen += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
     shown = "".join(seen)
@@ -203,10 +171,9 @@ def test_the_key_shows_nowhere(fault, tmp_path, caplog, capsys):
 
 
 def test_no_key_is_in_the_repository():
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=False
-    ).stdout.split("\0")[:-1]
-    files = [paths.ROOT / name for name in listed if "fake_services" not in name]
+    command = ["git", "ls-files", "-z"]
+    listed = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False).stdout.split("\0")
+    files = [paths.ROOT / name for name in listed if name and "fake_services" not in name]
     if not files:
         pytest.skip("not a git checkout")
     for path in filter(lambda path: path.is_file(), files):

@@ -46,5 +46,5 @@ def _refuse_flat(pixels):
 def twin(fingerprint, kept):
     """Name of the first of `kept`, {name: `Fingerprint`}, that `pictures.near_duplicates` finds alike, or None."""
     close = [name for name, one in kept.items() if (one.hash ^ fingerprint.hash).bit_count() <= pictures.HASH_DISTANCE]
-    groups = pictures.near_duplicates([*(kept[name] for name in close), fingerprint])
+    groups = pictures.near_duplicates([*(kept[name] for name in close), fingerprint]) if close else []
     return next((name for name, group in zip(close, groups, strict=False) if group == groups[-1]), None)
