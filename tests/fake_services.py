@@ -119,8 +119,8 @@ class _Answers(Handler):
             return self.send({"detail": "page_size too large for anonymous"}, status=401)
         if int(params["page"]) > 20:
             return self.send({"error": "InputError", "detail": "too deep", "fields": ["page"]}, status=400)
-        results = [self._openverse_result(photo_id) for photo_id in self.server.found(params["q"])]
-        return self.send(openverse_answer(results, params))
+        answer = openverse_answer(self.server.found(params["q"]), params)
+        return self.send({**answer, "results": [self._openverse_result(photo_id) for photo_id in answer["results"]]})
 
     def _openverse_result(self, photo_id):
         number = self.server.photos.index(photo_id)
