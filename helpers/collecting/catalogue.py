@@ -22,15 +22,14 @@ from helpers.collecting.services import Photo
 from helpers.photos.attributions import ATTRIBUTIONS, COLUMNS, DATABASE, EXCLUDE, LEFT_OUT
 from helpers.photos.pictures import Fingerprint
 
-BY_HAND = f"named in {EXCLUDE}"
-_SETTINGS = """
-PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
-"""
 _TABLES = """
+PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+BEGIN EXCLUSIVE;
 CREATE TABLE IF NOT EXISTS pages (label TEXT, query TEXT, number INTEGER, more INTEGER,
     PRIMARY KEY (label, query, number));
 CREATE TABLE IF NOT EXISTS photos (place INTEGER PRIMARY KEY, label TEXT, id TEXT, query TEXT, page INTEGER, photo TEXT,
     fate TEXT, reason TEXT, file TEXT, url TEXT, sha256 TEXT, hash TEXT, thumbnail BLOB, date TEXT, UNIQUE (label, id));
+COMMIT;
 """
 
 
@@ -55,7 +54,7 @@ class Catalogue:
                 self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
                 on_failure.callback(self._database.close)
                 self._database.create_function("excluded", 2, lambda label, id: bool({id, f"{label}/{id}"} & names))
-                self._database.executescript(f"{_SETTINGS} BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+                self._database.executescript(_TABLES)
                 self._reconcile()
                 on_failure.pop_all()
         except sqlite3.DatabaseError as error:
@@ -102,16 +101,14 @@ class Catalogue:
     def fingerprints(self):
         """{file: `Fingerprint`} of the kept photos of all labels."""
         rows = self._rows("SELECT file, hash, thumbnail FROM photos WHERE fate='kept' ORDER BY place")
-        shape = (16, 16, 3)
         return {
-            file: Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(shape))
+            file: Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3))
             for file, bits, thumbnail in rows
         }
 
     def keep(self, label, photo, found):
         """Credit a photo and let its file appear."""
-        date = datetime.date.today().isoformat()
-        bits, thumbnail = found.fingerprint
+        date, (bits, thumbnail) = datetime.date.today().isoformat(), found.fingerprint
         self._database.execute(
             "UPDATE photos SET fate='kept', reason=NULL, file=?, url=?, sha256=?, hash=?, thumbnail=?, date=? "
             "WHERE label=? AND id=?",
@@ -119,15 +116,14 @@ class Catalogue:
         )
         line = tables.lines([tables.attribution(found.file, found.sha256, date, photo).values()]).encode()
         path = self.folder / found.file
-        self._credits.write(line)
+        with (self.folder / ATTRIBUTIONS).open("ab", buffering=0) as credits:
+            credits.write(line)
         os.replace(tables.part_of(path), path)
 
     def leave_out(self, label, photo, reason, final=True):
         """Note why a photo is not kept; not `final`: the next run asks for it again."""
-        self._database.execute(
-            "UPDATE photos SET fate=?, reason=? WHERE label=? AND id=?",
-            ("left out" if final else None, reason, label, photo.id),
-        )
+        fate = "left out" if final else None
+        self._rows("UPDATE photos SET fate=?, reason=? WHERE label=? AND id=?", fate, reason, label, photo.id)
 
     def reasons(self, label):
         """{id: reason} of the photos of `label` that are not kept, in the order they were found."""
@@ -140,36 +136,31 @@ class Catalogue:
 
     def _reconcile(self):
         """Delete what is excluded, forget what is gone or changed (its file stays), drop what was cut short."""
-        files = self._rows("SELECT place, file, sha256, excluded(label, id) FROM photos WHERE file IS NOT NULL")
-        for place, file, sha256, excluded in files:
+        rows = self._rows("SELECT place, file, sha256, excluded(label, id) FROM photos WHERE file IS NOT NULL")
+        for place, file, sha256, excluded in rows:
             path = self.folder / file
             if excluded:
                 path.unlink(missing_ok=True)
             if not path.exists() or paths.checksum(path) != sha256:
-                self._database.execute("UPDATE photos SET fate=NULL WHERE place=? AND fate='kept'", (place,))
+                self._rows("UPDATE photos SET fate=NULL WHERE place=? AND fate='kept'", place)
         for part in [*self.folder.glob(f"*{tables.PART}"), *self.folder.glob(f"*/*{tables.PART}")]:
             part.unlink()
-        self._credits = None
         self._publish_tables()
-        self._credits = (self.folder / ATTRIBUTIONS).open("ab", buffering=0)
 
     def _publish_tables(self):
         """Write attributions.csv and left_out.csv anew, in one order whatever the order of events was."""
-        if self._credits is not None:
-            self._credits.close()
         rows = {file: tables.attribution(file, *facts) for file, *facts, _ in self.records()}
         for row in tables.read_attributions(self.folder / ATTRIBUTIONS):  # others', and of photos changed by hand
             if row["file"] not in rows and (self.folder / row["file"]).is_file():
                 rows[row["file"]] = row
-        cells = [[row.get(name) for name in COLUMNS] for row in rows.values()]
+        cells = ([row.get(name) for name in COLUMNS] for row in rows.values())
         tables.write_table(self.folder / ATTRIBUTIONS, COLUMNS, cells)
         tables.write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
     def _left_out(self):
-        reason = f"CASE WHEN excluded(label, id) THEN '{BY_HAND}' ELSE reason END AS why"
-        return self._rows(
-            f"SELECT label, id, {reason} FROM photos WHERE fate IS NOT 'kept' AND why <> '' ORDER BY label, place"
-        )
+        why = f"CASE WHEN excluded(label, id) THEN 'named in {EXCLUDE}' ELSE reason END AS why"
+        wanted = "fate IS NOT 'kept' AND why <> ''"
+        return self._rows(f"SELECT label, id, {why} FROM photos WHERE {wanted} ORDER BY label, place")
 
     def _rows(self, query, *values):
         return self._database.execute(query, values).fetchall()

@@ -168,13 +168,16 @@ def _gather(catalogue, client, label, count, candidates, progress, smallest=SMAL
     try:
         while kept < count and (download := next(downloads, None)):
             photo, future = download
-            outcome = _decide(catalogue, label, photo, future, fingerprints)
-            kept += outcome == "kept"
-            bar.update(outcome == "kept")
-            unanswered = unanswered + 1 if outcome == "unanswered" else 0
-            if unanswered == SILENT:
-                reason = catalogue.reasons(label)[photo.id]
-                raise ServiceError(f"{SILENT} photos in a row did not arrive; the last: {reason}. {AGAIN}")
+            try:
+                is_kept = _decide(catalogue, label, photo, future, fingerprints)
+                kept, unanswered = kept + is_kept, 0
+                bar.update(is_kept)
+            except Unreachable as error:
+                catalogue.leave_out(label, photo, str(error), final=False)
+                unanswered += 1
+                if unanswered == SILENT:
+                    last = f"the last: {error}. {AGAIN}"
+                    raise ServiceError(f"{SILENT} photos in a row did not arrive; {last}") from None
     finally:
         client.stopped.set()
         threads.shutdown(cancel_futures=True)
@@ -200,18 +203,17 @@ def _downloads(candidates, submit, most):
 
 
 def _decide(catalogue, label, photo, future, fingerprints):
-    """Keep a downloaded photo, or note why not: "kept", "left out" or "unanswered"."""
+    """Keep a downloaded photo, or note why not: whether it is kept. Raises `Unreachable`."""
     try:
         found = future.result()
-    except (LeftOut, Unreachable) as error:
-        final = isinstance(error, LeftOut)
-        catalogue.leave_out(label, photo, str(error), final)
-        return "left out" if final else "unanswered"
+    except LeftOut as error:
+        catalogue.leave_out(label, photo, str(error))
+        return False
     if fingerprints is not None:  # a manifest's photos were judged when they were first collected
         if twin := curation.twin(found.fingerprint, fingerprints):
             catalogue.leave_out(label, photo, f"near-duplicate: of {twin}")
             part_of(catalogue.folder / found.file).unlink()
-            return "left out"
+            return False
         fingerprints[found.file] = found.fingerprint
     catalogue.keep(label, photo, found)
-    return "kept"
+    return True

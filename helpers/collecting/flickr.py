@@ -14,6 +14,9 @@ from helpers.collecting.services import LICENCES, Photo, Service, ServiceError, 
 PAGE_SIZE = 250
 DEEPEST = 4000  # no search shows more different photos; later pages repeat
 SIZES = "mzcl"  # Flickr's letters for 500, 640, 800 and 1024 pixels on the longer side
+EXTRAS = ",".join(["license", "owner_name", *(f"url_{size}" for size in SIZES)])
+SETTINGS = {"media": "photos", "content_type": 1, "sort": "relevance", "safe_search": 1}
+SETTINGS |= {"per_page": PAGE_SIZE, "extras": EXTRAS}
 BUSY_CODES = (10, 105, 106)  # search or service "currently unavailable"
 NO_KEY = (
     "Flickr needs an API key (new ones go to Flickr Pro members): set FLICKR_API_KEY and FLICKR_API_SECRET in "
@@ -73,23 +76,9 @@ class Flickr(Service):
             photos = [_photo(found, licences[licence]) for licence, found in numbered if licence in licences]
             return photos, bool(results) and number < min(pages, DEEPEST // PAGE_SIZE)
 
-        return self._call(
-            "photos.search",
-            read,
-            text=word,
-            license=",".join(licences),
-            media="photos",
-            content_type=1,
-            sort="relevance",
-            safe_search=1,
-            per_page=PAGE_SIZE,
-            page=number,
-            extras=",".join(["license", "owner_name", *(f"url_{size}" for size in SIZES)]),
-        )
+        return self._call("photos.search", read, text=word, license=",".join(licences), page=number, **SETTINGS)
 
     def _call(self, method, read, **params):
-        """What `read` makes of Flickr's answer, a dict."""
-
         def call():
             try:
                 return read(self._api.do_flickr_call(f"flickr.{method}", **params))
@@ -119,21 +108,12 @@ def _without_keys(text):
 
 def _photo(found, licence_url):
     licence = licence_name(*licence_code(licence_url))
-    title, creator = one_line(found.get("title")), one_line(found.get("ownername")) or one_line(found.get("owner"))
+    title, creator = one_line(found.get("title")), one_line(found.get("ownername") or found.get("owner"))
     page_url = f"https://www.flickr.com/photos/{found.get('owner')}/{found['id']}"
     sizes = tuple(
         (int(found[f"width_{size}"]), int(found[f"height_{size}"]), found[f"url_{size}"])
         for size in SIZES
         if f"url_{size}" in found
     )
-    return Photo(
-        id=str(found["id"]),
-        title=title,
-        creator=creator,
-        licence=licence,
-        licence_url=licence_url,
-        page_url=page_url,
-        source="flickr",
-        sizes=sizes,
-        attribution=f'"{title}" by {creator} ({page_url}), {licence} ({licence_url})',
-    )
+    attribution = f'"{title}" by {creator} ({page_url}), {licence} ({licence_url})'
+    return Photo(str(found["id"]), title, creator, licence, licence_url, page_url, "flickr", sizes, attribution)

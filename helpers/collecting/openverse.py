@@ -7,6 +7,13 @@ URL = "https://api.openverse.org/v1/images/"
 ORIGIN = "flickr"  # whose photos are searched for
 PAGE_SIZE = 20  # the most an anonymous caller gets
 DEEPEST_PAGE = 20  # so one search word shows 400 photos at most: give several
+SETTINGS = {
+    "source": ORIGIN,
+    "category": "photograph",
+    "filter_dead": "true",
+    "mature": "false",
+    "page_size": PAGE_SIZE,
+}
 
 
 class Openverse(Service):
@@ -27,47 +34,30 @@ class Openverse(Service):
 
     def page(self, word, number):
         """See `Service`. Raises `ServiceError`."""
-        params = {
-            "q": word[:200],
-            "source": ORIGIN,
-            "license": ",".join(self.licences),
-            "category": "photograph",
-            "filter_dead": "true",
-            "mature": "false",
-            "page": number,
-            "page_size": PAGE_SIZE,
-        }
-        client = self.client
+        params = {"q": word[:200], "license": ",".join(self.licences), "page": number, **SETTINGS}
 
         def call():
-            return self._read(client.session.get(self.url, params=params, timeout=client.timeout).json(), number)
+            answer = self.client.session.get(self.url, params=params, timeout=self.client.timeout).json()
+            results, pages = answer["results"], int(answer.get("page_count") or 0)
+            if not isinstance(results, list):
+                raise TypeError
+            taken = [one for one in results if one.get("id") and one.get("url") and one.get("license") in self.licences]
+            return [_photo(one, self.name) for one in taken], bool(results) and number < min(pages, DEEPEST_PAGE)
 
         try:
-            return client.ask(call, self.name)
+            return self.client.ask(call, self.name)
         except ServiceError as error:
             if number > 1 and error.status in (400, 404):  # fewer pages than promised, today
                 return [], None
             raise
 
-    def _read(self, answer, number):
-        results, pages = answer["results"], int(answer.get("page_count") or 0)
-        if not isinstance(results, list):
-            raise TypeError
-        photos = [
-            _photo(result, self.name)
-            for result in results
-            if result.get("id") and result.get("url") and result.get("license") in self.licences
-        ]
-        return photos, bool(results) and number < min(pages, DEEPEST_PAGE)
-
 
 def _photo(result, name):
-    licence = licence_name(result.get("license"), result.get("license_version"))
     return Photo(
         id=str(result["id"]),
         title=one_line(result.get("title")),
         creator=one_line(result.get("creator")),
-        licence=licence,
+        licence=licence_name(result.get("license"), result.get("license_version")),
         licence_url=one_line(result.get("license_url")),
         page_url=one_line(result.get("foreign_landing_url")),
         source=f"{one_line(result.get('source'))} via {name}",
