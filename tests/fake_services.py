@@ -30,15 +30,7 @@ FLICKR_LICENCES = [
     {"id": "10", "name": "Public Domain Mark", "url": "https://creativecommons.org/publicdomain/mark/1.0/"},
     {"id": "11", "name": "CC BY 4.0", "url": "https://creativecommons.org/licenses/by/4.0/"},
 ]
-CREATORS = [
-    "kosabe",
-    "*tomoth",
-    "matsudon,giraffe",
-    "柏翰 / ポーハン / POHAN",
-    'the "cook"',
-    "🍕 chef\n",
-    "  spaced  out  ",
-]
+CREATORS = ["kosabe", "*tomoth", "matsudon,giraffe", "柏翰 / ポーハン / POHAN", 'the "🍕" chef\n', "  spaced  out  "]
 QUICK = {"call_gap": 0, "photo_gap": 0, "backoff": 0.01, "allow_private": True}
 
 
@@ -94,7 +86,7 @@ class _Answers(Handler):
             self._answer("openverse", self._openverse, dict(urllib.parse.parse_qsl(query)))
         else:
             photo_id = path.split("/")[-1].rsplit(".", 1)[0].split("_")[0]
-            self._answer(f"photo {photo_id}", self._photo, photo_id)
+            self._answer(f"photo {photo_id}", lambda name: self.send(self.server.picture(name), "image/jpeg"), photo_id)
 
     def do_POST(self):
         params = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
@@ -111,9 +103,6 @@ class _Answers(Handler):
         else:
             answer(params)
 
-    def _photo(self, photo_id):
-        self.send(self.server.picture(photo_id), "image/jpeg")
-
     def _openverse(self, params):
         if int(params["page_size"]) > 20:
             return self.send({"detail": "page_size too large for anonymous"}, status=401)
@@ -124,22 +113,17 @@ class _Answers(Handler):
 
     def _openverse_result(self, photo_id):
         number = self.server.photos.index(photo_id)
-        odd = number % 5 == 4  # any of these can be null
-        return {
-            "id": photo_id,
-            "title": None if odd else f"お好み焼き {number}",
-            "url": f"{self.server.url}/{photo_id}.jpg",
-            "creator": None if odd else CREATORS[number % len(CREATORS)],
-            "width": None if odd else 420,
-            "height": None if odd else 360,
-            "foreign_landing_url": f"https://www.flickr.com/photos/x/{photo_id}",
-            "license": "by",
-            "license_version": "2.0",
-            "source": "flickr",
-            "category": "photograph",
-            "license_url": "https://creativecommons.org/licenses/by/2.0/",
-            "attribution": "as given",
+        page_url, cc_by = f"https://www.flickr.com/photos/x/{photo_id}", FLICKR_LICENCES[2]["url"]
+        result = {"id": photo_id, "url": f"{self.server.url}/{photo_id}.jpg", "foreign_landing_url": page_url}
+        result |= {"license": "by", "license_version": "2.0", "license_url": cc_by, "attribution": "as given"}
+        result |= {"source": "flickr", "category": "photograph"}
+        facts = {
+            "title": f"お好み焼き {number}",
+            "creator": CREATORS[number % len(CREATORS)],
+            "width": 420,
+            "height": 360,
         }
+        return result | (dict.fromkeys(facts) if number % 5 == 4 else facts)  # any of these can be null
 
     def _flickr(self, params):
         if f'oauth_consumer_key="{KEY}"' not in self.headers["Authorization"]:
@@ -163,70 +147,55 @@ class _Answers(Handler):
         return photo
 
 
-def answer(body, kind="image/jpeg", code=200, **headers):
-    """A fault: answer with this body; headers with _ for -."""
-    headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda handler: handler.send(body, kind, code, headers)
+def fault(act):
+    """`act(handler, ...)` as a maker of faults: called with the rest, it gives a function of the handler."""
+    return lambda *given, **named: lambda handler: act(handler, *given, **named)
 
 
-def json_answer(facts):
-    """A fault: answer with this, as JSON."""
-    return answer(facts, "application/json")
+@fault
+def answer(handler, body, kind="image/jpeg", code=200, **headers):
+    """Answer with this body; headers with _ for -."""
+    handler.send(body, kind, code, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def status(code, **headers):
-    """A fault: answer with this HTTP status."""
-    return answer(b"out of order", "text/plain", code, **headers)
+@fault
+def hang(handler, seconds):
+    """Say nothing for a while, then close."""
+    time.sleep(seconds)
+    handler.close_connection = True
+
+
+@fault
+def cut(handler, body, sent):
+    """Promise the whole body, send a part of it and reset the connection."""
+    handler.send(body[:sent], "image/jpeg", headers={"Content-Length": len(body)})
+    handler.wfile.flush()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    handler.close_connection = True
+
+
+@fault
+def pour(handler, pieces, pause, sent):
+    """Send so many times 64 KB, with a pause after each, of an untold length; their sizes go into `sent`."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "image/jpeg")
+    handler.end_headers()
+    handler.close_connection = True
+    with contextlib.suppress(OSError):
+        for _ in range(pieces):
+            sent.append(handler.wfile.write(bytes(1 << 16)))
+            handler.wfile.flush()
+            time.sleep(pause)
+
+
+json_answer = functools.partial(answer, kind="application/json")
+status = functools.partial(answer, b"out of order", "text/plain")  # of a code, and with headers
+always = itertools.repeat  # the same fault for ever
 
 
 def redirect(url):
-    """A fault: send the caller elsewhere."""
+    """Send the caller elsewhere."""
     return status(302, Location=url)
-
-
-def hang(seconds):
-    """A fault: say nothing for a while, then close."""
-
-    def fault(handler):
-        time.sleep(seconds)
-        handler.close_connection = True
-
-    return fault
-
-
-def cut(body, sent):
-    """A fault: promise the whole body, send a part of it and reset the connection."""
-
-    def fault(handler):
-        _begin(handler, {"Content-Length": str(len(body))})
-        handler.wfile.write(body[:sent])
-        handler.wfile.flush()
-        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        handler.close_connection = True
-
-    return fault
-
-
-def pour(pieces, pause, sent):
-    """A fault: send so many times 64 KB, with a pause after each, of an untold length; their sizes go into `sent`."""
-
-    def fault(handler):
-        _begin(handler, {})
-        with contextlib.suppress(OSError):
-            for _ in range(pieces):
-                sent.append(handler.wfile.write(bytes(1 << 16)))
-                handler.wfile.flush()
-                time.sleep(pause)
-        handler.close_connection = True
-
-    return fault
-
-
-def _begin(handler, headers):
-    handler.send_response(200)
-    for name, value in {"Content-Type": "image/jpeg", **headers}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
 
 
 def collect_once(url, folder, count, started):
@@ -235,8 +204,3 @@ def collect_once(url, folder, count, started):
     tqdm.set_lock(threading.RLock())  # its own, between processes, outlives a killed one
     started.send(True)
     collect(source, "okonomiyaki", ["お好み焼き", "okonomiyaki"], count, folder)
-
-
-def always(fault):
-    """The same fault for ever."""
-    return itertools.repeat(fault)

@@ -168,16 +168,12 @@ def _gather(catalogue, client, label, count, candidates, progress, smallest=SMAL
     try:
         while kept < count and (download := next(downloads, None)):
             photo, future = download
-            try:
-                is_kept = _decide(catalogue, label, photo, future, fingerprints)
-                kept, unanswered = kept + is_kept, 0
-                bar.update(is_kept)
-            except Unreachable as error:
-                catalogue.leave_out(label, photo, str(error), final=False)
-                unanswered += 1
-                if unanswered == SILENT:
-                    last = f"the last: {error}. {AGAIN}"
-                    raise ServiceError(f"{SILENT} photos in a row did not arrive; {last}") from None
+            trouble = _decide(catalogue, label, photo, future, fingerprints)
+            kept += trouble is None
+            bar.update(trouble is None)
+            unanswered = unanswered + 1 if isinstance(trouble, Unreachable) else 0
+            if unanswered == SILENT:
+                raise ServiceError(f"{SILENT} photos in a row did not arrive; the last: {trouble}. {AGAIN}")
     finally:
         client.stopped.set()
         threads.shutdown(cancel_futures=True)
@@ -203,17 +199,15 @@ def _downloads(candidates, submit, most):
 
 
 def _decide(catalogue, label, photo, future, fingerprints):
-    """Keep a downloaded photo, or note why not: whether it is kept. Raises `Unreachable`."""
+    """Keep a downloaded photo; else note, and return, the `LeftOut` or `Unreachable` with the reason."""
     try:
         found = future.result()
-    except LeftOut as error:
-        catalogue.leave_out(label, photo, str(error))
-        return False
-    if fingerprints is not None:  # a manifest's photos were judged when they were first collected
-        if twin := curation.twin(found.fingerprint, fingerprints):
-            catalogue.leave_out(label, photo, f"near-duplicate: of {twin}")
-            part_of(catalogue.folder / found.file).unlink()
-            return False
-        fingerprints[found.file] = found.fingerprint
+        if fingerprints is not None:  # a manifest's photos were judged when they were first collected
+            if twin := curation.twin(found.fingerprint, fingerprints):
+                part_of(catalogue.folder / found.file).unlink()
+                raise LeftOut(f"near-duplicate: of {twin}")
+            fingerprints[found.file] = found.fingerprint
+    except (LeftOut, Unreachable) as error:
+        catalogue.leave_out(label, photo, str(error), final=isinstance(error, LeftOut))
+        return error
     catalogue.keep(label, photo, found)
-    return True

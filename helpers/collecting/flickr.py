@@ -108,7 +108,7 @@ def _without_keys(text):
 
 def _photo(found, licence_url):
     licence = licence_name(*licence_code(licence_url))
-    title, creator = one_line(found.get("title")), one_line(found.get("ownername") or found.get("owner"))
+    title, creator = one_line(found.get("title")), one_line(found.get("ownername")) or one_line(found.get("owner"))
     page_url = f"https://www.flickr.com/photos/{found.get('owner')}/{found['id']}"
     sizes = tuple(
         (int(found[f"width_{size}"]), int(found[f"height_{size}"]), found[f"url_{size}"])

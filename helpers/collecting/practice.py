@@ -26,13 +26,9 @@ def kitchen(size=160):
     """
     server = Server(_Kitchen)
     server.size = size
-    return PracticeKitchen(url=f"{server.url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
-
-
-class PracticeKitchen(Openverse):
-    """Openverse's questions, asked of the practice server."""
-
-    name = "the practice server"
+    source = Openverse(url=f"{server.url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
+    source.name = "the practice server"
+    return source
 
 
 class Server(ThreadingHTTPServer):
@@ -78,13 +74,8 @@ class Handler(BaseHTTPRequestHandler):
 def openverse_answer(results, params):
     """Openverse's answer for one page of `results`, a list of dicts; params: the question, as a dict of text."""
     page, size = int(params.get("page", 1)), int(params.get("page_size", 20))
-    return {
-        "result_count": len(results),
-        "page_count": min(-(-len(results) // size), 20),
-        "page_size": size,
-        "page": page,
-        "results": results[(page - 1) * size : page * size],
-    }
+    counts = {"result_count": len(results), "page_count": min(-(-len(results) // size), 20)}
+    return {**counts, "page_size": size, "page": page, "results": results[(page - 1) * size : page * size]}
 
 
 class _Kitchen(Handler):
@@ -112,8 +103,6 @@ class _Kitchen(Handler):
             "license_version": version,
             "license_url": licence_url,
             "source": "drawn",
-            "width": None,
-            "height": None,
             "url": f"{self.server.url}/photo/{name}.jpg",
             "foreign_landing_url": f"https://example.org/practice/{name}",
             "attribution": f'"{title}" by {cook}: a practice picture, its licence is invented.',
