@@ -413,11 +413,11 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
     with Catalogue(tmp_path) as catalogue:
         catalogue._database.execute("PRAGMA max_page_count=20")
         with pytest.raises(sqlite3.OperationalError, match="disk is full"):
-            catalogue.add_page("pizza", "x", 1, photos, False)
+            catalogue.page("pizza", "x", 1, lambda: (photos, False))
     with Catalogue(tmp_path) as catalogue:
-        assert catalogue.has_more("pizza", "x", 1) is None
-        catalogue.add_page("pizza", "x", 1, photos, False)
-        assert len(catalogue.undecided("pizza", "x", 1)) == 500
+        asked = []
+        assert catalogue.page("pizza", "x", 1, lambda: asked.append(1) or (photos, False)) == (photos, False)
+        assert asked, "the page was not stored"
 
 
 def test_no_network_ends_in_one_line_and_keeps_what_is_there(server, tmp_path):

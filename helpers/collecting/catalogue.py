@@ -69,26 +69,31 @@ class Catalogue:
         finally:
             self._database.close()
 
-    def has_more(self, label, query, number):
-        """Whether a stored page of search results has another one after it; None if this page is not stored."""
-        rows = self._rows("SELECT more FROM pages WHERE label=? AND query=? AND number=?", label, query, number)
-        return bool(rows[0][0]) if rows else None
+    def page(self, label, query, number, ask):
+        """(the undecided `Photo`s of a page of search results, whether there is another page).
 
-    def add_page(self, label, query, number, photos, more):
-        """Store a page of search results, all or nothing. Photos known already keep their place."""
+        Undecided are those neither kept nor refused yet and not excluded. A page that is not stored is asked for by
+        `ask()`, (list of `Photo`, whether there is another), and stored, all or nothing; photos known already keep
+        their place. None for the latter: the page was refused, and is not stored.
+        """
+        rows = self._rows("SELECT more FROM pages WHERE label=? AND query=? AND number=?", label, query, number)
+        photos, more = ([], bool(rows[0][0])) if rows else ask()
+        if more is None:
+            return [], None
+        if not rows:
+            self._store(label, query, number, photos, more)
+        wanted = "label=? AND query=? AND page=? AND fate IS NULL AND NOT excluded(label, id)"
+        rows = self._rows(f"SELECT photo FROM photos WHERE {wanted} ORDER BY place", label, query, number)
+        return [_photo(text) for (text,) in rows], more
+
+    def _store(self, label, query, number, photos, more):
         with self._database:
             self._database.execute("BEGIN")
             self._database.executemany(
                 "INSERT OR IGNORE INTO photos (label, id, query, page, photo) VALUES (?, ?, ?, ?, ?)",
                 [(label, photo.id, query, number, json.dumps(dataclasses.asdict(photo))) for photo in photos],
             )
-            self._database.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)", (label, query, number, more))
-
-    def undecided(self, label, query, number):
-        """The `Photo`s of a stored page that were neither kept nor refused yet and are not excluded, in order."""
-        wanted = "label=? AND query=? AND page=? AND fate IS NULL AND NOT excluded(label, id)"
-        rows = self._rows(f"SELECT photo FROM photos WHERE {wanted} ORDER BY place", label, query, number)
-        return [_photo(text) for (text,) in rows]
+            self._database.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", (label, query, number, more))
 
     def queries(self):
         """The searches and manifests that the folder's photos come from."""

@@ -91,8 +91,7 @@ def collect_manifest(path, folder, client, progress=None):
         with _open(folder, label) as catalogue:
             if catalogue.queries() - {query}:
                 raise ValueError(f"{folder} holds other photos; a manifest's set wants a folder of its own")
-            catalogue.add_page(label, query, 1, list(sums), False)
-            missing = catalogue.undecided(label, query, 1)
+            missing, _ = catalogue.page(label, query, 1, lambda photos=tuple(sums): (photos, False))
             count, named = catalogue.kept(label) + len(missing), {photo.id: sums[photo] for photo in sums}
             reports.append(_gather(catalogue, client, label, count, iter(missing), progress, sums=named))
     return reports
@@ -128,13 +127,8 @@ def _candidates(catalogue, source, label, words):
         query, number, more = source.query(word), 0, True
         while more:
             number += 1
-            more = catalogue.has_more(label, query, number)
-            if more is None:
-                photos, more = source.page(word, number)
-                if more is None:
-                    break
-                catalogue.add_page(label, query, number, photos, more)
-            yield from catalogue.undecided(label, query, number)
+            photos, more = catalogue.page(label, query, number, functools.partial(source.page, word, number))
+            yield from photos
 
 
 def _fetch(client, folder, label, smallest, sums, photo):

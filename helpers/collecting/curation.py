@@ -31,10 +31,7 @@ def judge(decoded, smallest):
     width, height = decoded.size
     if min(width, height) < smallest:
         raise LeftOut(f"too small: {width}x{height}, {smallest} a side are wanted")
-    _refuse_flat(np.asarray(decoded.image.resize((32, 32), Image.Resampling.NEAREST)))
-
-
-def _refuse_flat(pixels):
+    pixels = np.asarray(decoded.image.resize((32, 32), Image.Resampling.NEAREST))
     red, green, blue = np.moveaxis(pixels.astype(np.int32) >> 4, -1, 0)
     if np.bincount((red << 8 | green << 4 | blue).ravel()).max() > FLAT_SHARE * red.size:
         raise LeftOut("flat: most of it is one colour, a drawing or a stand-in")
