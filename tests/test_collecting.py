@@ -266,9 +266,7 @@ def test_several_words_are_searched_in_turn_and_no_photo_comes_twice(server, tmp
     assert server.requests.total() == asked, "that there are too few is not asked again"
 
 
-@pytest.mark.parametrize(
-    "fault", [fake.status(400), fake.status(404), fake.json_answer({"detail": "odd"})], ids=["400", "404", "no results"]
-)
+@pytest.mark.parametrize("fault", [fake.status(400), fake.status(404), fake.json_answer({"detail": "no results"})])
 def test_an_odd_answer_does_not_end_a_search_for_good(server, tmp_path, fault):
     server.faults["openverse"] = iter([None, fault])
     with contextlib.suppress(services.ServiceError):
@@ -329,9 +327,8 @@ def test_a_photo_that_cannot_be_read_for_a_moment_is_neither_deleted_nor_forgott
 
 def test_excluded_photos_go_and_others_take_their_place(server, tmp_path):
     collect(server, tmp_path, 5)
-    (tmp_path / "exclude.txt").write_text(
-        "\ufeffdata/photos/pizza/1001.jpg\n\n1003   # a person\nokonomiyaki/1000\n.\n/\n", "utf-8"
-    )
+    names = "\ufeffdata/photos/pizza/1001.jpg\n\n1003   # a person\nokonomiyaki/1000\n.\n/\n"
+    (tmp_path / "exclude.txt").write_text(names, "utf-8")
     report = collect(server, tmp_path, 5)
     assert collected(tmp_path) == ["1000", "1002", "1004", "1005", "1006"]
     assert report.left_out == {"1001": "named in exclude.txt", "1003": "named in exclude.txt"}

@@ -173,10 +173,10 @@ def _passes(error):
 
 
 def _no_network(error):
+    if isinstance(error, requests.exceptions.ProxyError):
+        return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(error, requests.exceptions.ProxyError) or isinstance(
-        reason, urllib3.exceptions.NewConnectionError
-    )
+    return isinstance(reason, urllib3.exceptions.NewConnectionError)
 
 
 def _explanation(error, name):
