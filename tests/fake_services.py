@@ -53,6 +53,7 @@ class FakeServices(Server):
 
     pictures: {id: bytes}, default `jpeg(n)`; faults: {path or photo id: iterable of functions of the handler}, one
     taken for each request until they are used up; requests: Counter of what was asked; log: (time, what, headers).
+    openverse, flickr: make a source that asks here, without pauses.
     """
 
     def __init__(self, photos):
@@ -61,22 +62,9 @@ class FakeServices(Server):
         self.flickr_pages = lambda found, page, per_page: found[(page - 1) * per_page : page * per_page]
         self.found = lambda word: self.photos
         super().__init__(_Answers)
-        self.openverse_url, self.flickr_url = f"{self.url}/v1/images/", f"{self.url}/services/rest/"
-
-    def openverse(self, **settings):
-        """A source that asks here, without pauses."""
-        return Openverse(url=self.openverse_url, **{**QUICK, **settings})
-
-    def flickr(self, **settings):
-        """A source that asks here, without pauses."""
-        return Flickr(url=self.flickr_url, **{**QUICK, **settings})
-
-    def photo_requests(self):
-        """Number of photos asked for."""
-        return sum(number for what, number in self.requests.items() if what.startswith("photo "))
-
-    def picture(self, photo_id):
-        return self.pictures.get(photo_id) or jpeg(self.photos.index(photo_id))
+        self.openverse_url = f"{self.url}/v1/images/"
+        self.openverse = functools.partial(Openverse, url=self.openverse_url, **QUICK)
+        self.flickr = functools.partial(Flickr, url=f"{self.url}/services/rest/", **QUICK)
 
 
 class _Answers(Handler):
@@ -86,7 +74,7 @@ class _Answers(Handler):
             self._answer("openverse", self._openverse, dict(urllib.parse.parse_qsl(query)))
         else:
             photo_id = path.split("/")[-1].rsplit(".", 1)[0].split("_")[0]
-            self._answer(f"photo {photo_id}", lambda name: self.send(self.server.picture(name), "image/jpeg"), photo_id)
+            self._answer(f"photo {photo_id}", self._photo, photo_id)
 
     def do_POST(self):
         params = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
@@ -102,6 +90,10 @@ class _Answers(Handler):
             fault(self)
         else:
             answer(params)
+
+    def _photo(self, photo_id):
+        picture = self.server.pictures.get(photo_id) or jpeg(self.server.photos.index(photo_id))
+        self.send(picture, "image/jpeg")
 
     def _openverse(self, params):
         if int(params["page_size"]) > 20:

@@ -54,7 +54,7 @@ class Report:
 def collect(source, label, words, count, folder, smallest=SMALLEST, progress=None):
     """Bring `<folder>/<label>/` to `count` photos found by `words` (text or list, searched in turn): a `Report`.
 
-    source: a `helpers.services.Service` such as `Openverse()` or `Flickr()`. Photos are taken in the order of the
+    source: a `collecting.services.Service` such as `Openverse()` or `Flickr()`. Photos are taken in the order of the
     search, so the set does not depend on which download ends first. Files are named by the photo's id and hold the
     service's bytes unchanged. Left out, with the reason in left_out.csv: near-duplicates, stand-ins, too small (below
     `smallest` pixels), flat, framed, damaged, gone, and what exclude.txt names (one `label/id` a line). A second call
@@ -82,8 +82,8 @@ def collect_manifest(path, folder, client, progress=None):
     """Fetch the photos a manifest lists into `folder`; returns one `Report` a label.
 
     A photo that is gone, or whose bytes have changed since, is named in the report with that reason and not kept.
-    client: a `helpers.client.Client`. Raises ValueError if the file is no manifest or
-    the folder holds other photos, `ServiceError` as `collect`.
+    client: a `collecting.client.Client`. Raises ValueError if the file is no manifest or the folder holds other
+    photos, `ServiceError` as `collect`.
     """
     query = f"manifest {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
     reports = []

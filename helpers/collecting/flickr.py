@@ -110,10 +110,7 @@ def _photo(found, licence_url):
     licence = licence_name(*licence_code(licence_url))
     title, creator = one_line(found.get("title")), one_line(found.get("ownername")) or one_line(found.get("owner"))
     page_url = f"https://www.flickr.com/photos/{found.get('owner')}/{found['id']}"
-    sizes = tuple(
-        (int(found[f"width_{size}"]), int(found[f"height_{size}"]), found[f"url_{size}"])
-        for size in SIZES
-        if f"url_{size}" in found
-    )
+    given = [size for size in SIZES if f"url_{size}" in found]
+    sizes = tuple((int(found[f"width_{one}"]), int(found[f"height_{one}"]), found[f"url_{one}"]) for one in given)
     attribution = f'"{title}" by {creator} ({page_url}), {licence} ({licence_url})'
     return Photo(str(found["id"]), title, creator, licence, licence_url, page_url, "flickr", sizes, attribution)

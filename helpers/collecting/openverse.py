@@ -7,13 +7,7 @@ URL = "https://api.openverse.org/v1/images/"
 ORIGIN = "flickr"  # whose photos are searched for
 PAGE_SIZE = 20  # the most an anonymous caller gets
 DEEPEST_PAGE = 20  # so one search word shows 400 photos at most: give several
-SETTINGS = {
-    "source": ORIGIN,
-    "category": "photograph",
-    "filter_dead": "true",
-    "mature": "false",
-    "page_size": PAGE_SIZE,
-}
+SETTINGS = {"source": ORIGIN, "category": "photograph", "filter_dead": "true", "mature": "false"}
 
 
 class Openverse(Service):
@@ -34,7 +28,8 @@ class Openverse(Service):
 
     def page(self, word, number):
         """See `Service`. Raises `ServiceError`."""
-        params = {"q": word[:200], "license": ",".join(self.licences), "page": number, **SETTINGS}
+        params = {"q": word[:200], "license": ",".join(self.licences), **SETTINGS}
+        params |= {"page": number, "page_size": PAGE_SIZE}
 
         def call():
             answer = self.client.session.get(self.url, params=params, timeout=self.client.timeout).json()
