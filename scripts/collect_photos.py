@@ -18,10 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from helpers import collecting, paths
 from helpers.collecting import contact_sheet, flickr
 from helpers.collecting.client import Client
-from helpers.collecting.flickr import Flickr
 from helpers.collecting.openverse import Openverse
 
-SOURCES = {"flickr": Flickr, "openverse": Openverse}
+SOURCES = {"flickr": flickr.Flickr, "openverse": Openverse}
 
 
 def main(arguments=None):

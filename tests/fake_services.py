@@ -1,6 +1,7 @@
 """Flickr and Openverse on loopback, speaking their documented formats, with every fault a network can have."""
 
 import collections
+import contextlib
 import functools
 import io
 import itertools
@@ -14,6 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from helpers.collecting import collect
+from helpers.collecting.flickr import Flickr
 from helpers.collecting.openverse import Openverse
 from helpers.collecting.practice import Handler, Server, openverse_answer
 
@@ -28,65 +30,44 @@ FLICKR_LICENCES = [
     {"id": "10", "name": "Public Domain Mark", "url": "https://creativecommons.org/publicdomain/mark/1.0/"},
     {"id": "11", "name": "CC BY 4.0", "url": "https://creativecommons.org/licenses/by/4.0/"},
 ]
-CREATORS = [
-    "kosabe",
-    "*tomoth",
-    "matsudon,giraffe",
-    "柏翰 / ポーハン / POHAN",
-    'the "cook"',
-    "🍕 chef\n",
-    "ume-y",
-    "=1+1",
-    "  spaced  out  ",
-    "whitefield_d",
-]
+CREATORS = ["kosabe", "*tomoth", "matsudon,giraffe", "柏翰 / ポーハン / POHAN", 'the "🍕" chef\n', "  spaced  out  "]
+QUICK = {"call_gap": 0, "photo_gap": 0, "backoff": 0.01, "allow_private": True}
 
 
 @functools.cache
 def jpeg(seed, width=420, height=360):
     """A colourful picture of its own for each seed, as JPEG bytes."""
     blobs = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), np.uint8)
-    picture = Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC)
+    return encoded(Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC), quality=85)
+
+
+def encoded(image, kind="JPEG", **settings):
+    """The bytes of a picture's file."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85)
+    image.save(file, kind, **settings)
     return file.getvalue()
 
 
-class FakeServices:
-    """Both services for `photos`, a list of ids; a context manager.
+class FakeServices(Server):
+    """Both services for `photos`, a list of ids.
 
     pictures: {id: bytes}, default `jpeg(n)`; faults: {path or photo id: iterable of functions of the handler}, one
     taken for each request until they are used up; requests: Counter of what was asked; log: (time, what, headers).
+    openverse, flickr: make a source that asks here, without pauses.
     """
 
-    def __init__(self, photos, pictures=None, delay=0.0):
-        self.photos, self.pictures, self.delay = list(photos), pictures or {}, delay
+    def __init__(self, photos):
+        self.photos, self.pictures, self.delay = photos, {}, 0.0
         self.faults, self.requests, self.log = {}, collections.Counter(), []
         self.flickr_pages = lambda found, page, per_page: found[(page - 1) * per_page : page * per_page]
         self.found = lambda word: self.photos
-        self._server = Server(functools.partial(_Answers, self))
-        self.url = self._server.url
-        self.openverse_url, self.flickr_url = f"{self.url}/v1/images/", f"{self.url}/services/rest/"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._server.close()
-
-    def photo_requests(self):
-        """Number of photos asked for."""
-        return sum(number for what, number in self.requests.items() if what.startswith("photo "))
-
-    def picture(self, photo_id):
-        return self.pictures.get(photo_id) or jpeg(self.photos.index(photo_id))
+        super().__init__(_Answers)
+        self.openverse_url = f"{self.url}/v1/images/"
+        self.openverse = functools.partial(Openverse, url=self.openverse_url, **QUICK)
+        self.flickr = functools.partial(Flickr, url=f"{self.url}/services/rest/", **QUICK)
 
 
 class _Answers(Handler):
-    def __init__(self, fake, *args):
-        self.fake = fake
-        super().__init__(*args)
-
     def do_GET(self):
         path, _, query = self.path.partition("?")
         if path.startswith("/v1/images/"):
@@ -96,12 +77,11 @@ class _Answers(Handler):
             self._answer(f"photo {photo_id}", self._photo, photo_id)
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        params = dict(urllib.parse.parse_qsl(body))
+        params = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
         self._answer(params["method"], self._flickr, params)
 
     def _answer(self, what, answer, params):
-        fake = self.fake
+        fake = self.server
         fake.requests[what] += 1
         fake.log.append((time.monotonic(), what, dict(self.headers), params))
         time.sleep(fake.delay if what.startswith("photo ") else 0)
@@ -112,36 +92,30 @@ class _Answers(Handler):
             answer(params)
 
     def _photo(self, photo_id):
-        self.send(self.fake.picture(photo_id), "image/jpeg")
+        picture = self.server.pictures.get(photo_id) or jpeg(self.server.photos.index(photo_id))
+        self.send(picture, "image/jpeg")
 
     def _openverse(self, params):
         if int(params["page_size"]) > 20:
             return self.send({"detail": "page_size too large for anonymous"}, status=401)
         if int(params["page"]) > 20:
             return self.send({"error": "InputError", "detail": "too deep", "fields": ["page"]}, status=400)
-        results = [
-            self._openverse_result(self.fake.photos.index(photo_id), photo_id)
-            for photo_id in self.fake.found(params["q"])
-        ]
-        return self.send(openverse_answer(results, params))
+        answer = openverse_answer(self.server.found(params["q"]), params)
+        return self.send({**answer, "results": [self._openverse_result(photo_id) for photo_id in answer["results"]]})
 
-    def _openverse_result(self, number, photo_id):
-        odd = number % 5 == 4  # any of these can be null
-        return {
-            "id": photo_id,
-            "title": None if odd else f"お好み焼き {number}",
-            "url": f"{self.fake.url}/{photo_id}.jpg",
-            "creator": None if odd else CREATORS[number % len(CREATORS)],
-            "width": None if odd else 420,
-            "height": None if odd else 360,
-            "foreign_landing_url": f"https://www.flickr.com/photos/x/{photo_id}",
-            "license": "by",
-            "license_version": "2.0",
-            "source": "flickr",
-            "category": "photograph",
-            "license_url": "https://creativecommons.org/licenses/by/2.0/",
-            "attribution": "as given",
+    def _openverse_result(self, photo_id):
+        number = self.server.photos.index(photo_id)
+        page_url, cc_by = f"https://www.flickr.com/photos/x/{photo_id}", FLICKR_LICENCES[2]["url"]
+        result = {"id": photo_id, "url": f"{self.server.url}/{photo_id}.jpg", "foreign_landing_url": page_url}
+        result |= {"license": "by", "license_version": "2.0", "license_url": cc_by, "attribution": "as given"}
+        result |= {"source": "flickr", "category": "photograph"}
+        facts = {
+            "title": f"お好み焼き {number}",
+            "creator": CREATORS[number % len(CREATORS)],
+            "width": 420,
+            "height": 360,
         }
+        return result | (dict.fromkeys(facts) if number % 5 == 4 else facts)  # any of these can be null
 
     def _flickr(self, params):
         if f'oauth_consumer_key="{KEY}"' not in self.headers["Authorization"]:
@@ -149,96 +123,76 @@ class _Answers(Handler):
         if params["method"] == "flickr.photos.licenses.getInfo":
             return self.send({"licenses": {"license": FLICKR_LICENCES}, "stat": "ok"})
         page, per_page = int(params["page"]), int(params["per_page"])
-        found = self.fake.found(params["text"])
-        shown = self.fake.flickr_pages(found, page, per_page)
-        photos = [self._flickr_photo(self.fake.photos.index(photo_id), photo_id) for photo_id in shown]
-        return self.send(
-            {
-                "stat": "ok",
-                "photos": {
-                    "page": page,
-                    "pages": -(-len(found) // per_page),
-                    "perpage": per_page,
-                    "total": str(len(found)),
-                    "photo": photos,
-                },
-            }
-        )
+        found = self.server.found(params["text"])
+        shown = self.server.flickr_pages(found, page, per_page)
+        photos = [self._flickr_photo(photo_id) for photo_id in shown]
+        facts = {"page": page, "pages": -(-len(found) // per_page), "perpage": per_page, "total": str(len(found))}
+        return self.send({"stat": "ok", "photos": {**facts, "photo": photos}})
 
-    def _flickr_photo(self, number, photo_id):
-        sizes = {"m": (280, 240), "z": (420, 360), "l": (1024, 878)}
-        urls = {
-            f"{key}_{size}": value
-            for size, (width, height) in sizes.items()
-            for key, value in (
-                ("url", f"{self.fake.url}/{photo_id}_{size}.jpg"),
-                ("width", width),
-                ("height", str(height)),
-            )
-        }  # numbers sometimes as strings
-        return {
-            "id": photo_id,
-            "owner": "1234@N00",
-            "secret": "s",
-            "server": "1",
-            "title": f"ピザ {number}",
-            "license": "4",
-            "ownername": CREATORS[number % len(CREATORS)],
-            **urls,
-        }
+    def _flickr_photo(self, photo_id):
+        number = self.server.photos.index(photo_id)
+        photo = {"id": photo_id, "owner": "1234@N00", "secret": "s", "server": "1", "license": "4"}
+        photo |= {"title": f"ピザ {number}", "ownername": CREATORS[number % len(CREATORS)]}
+        for size, width, height in (("m", 280, 240), ("z", 420, 360), ("l", 1024, 878)):
+            url = f"{self.server.url}/{photo_id}_{size}.jpg"
+            photo |= {f"url_{size}": url, f"width_{size}": width, f"height_{size}": str(height)}  # sometimes as text
+        return photo
 
 
-def status(code, **headers):
-    """A fault: answer with this HTTP status; headers with _ for -."""
-    return lambda handler: handler.send(
-        b"out of order", "text/plain", code, {name.replace("_", "-"): value for name, value in headers.items()}
-    )
+def fault(act):
+    """`act(handler, ...)` as a maker of faults: called with the rest, it gives a function of the handler."""
+    return lambda *given, **named: lambda handler: act(handler, *given, **named)
 
 
-def answer(body, kind="image/jpeg", **headers):
-    """A fault: answer with this body."""
-    return lambda handler: handler.send(body, kind, headers={n.replace("_", "-"): v for n, v in headers.items()})
+@fault
+def answer(handler, body, kind="image/jpeg", code=200, **headers):
+    """Answer with this body; headers with _ for -."""
+    handler.send(body, kind, code, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@fault
+def hang(handler, seconds):
+    """Say nothing for a while, then close."""
+    time.sleep(seconds)
+    handler.close_connection = True
+
+
+@fault
+def cut(handler, body, sent):
+    """Promise the whole body, send a part of it and reset the connection."""
+    handler.send(body[:sent], "image/jpeg", headers={"Content-Length": len(body)})
+    handler.wfile.flush()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    handler.close_connection = True
+
+
+@fault
+def pour(handler, pieces, pause, sent):
+    """Send so many times 64 KB, with a pause after each, of an untold length; their sizes go into `sent`."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "image/jpeg")
+    handler.end_headers()
+    handler.close_connection = True
+    with contextlib.suppress(OSError):
+        for _ in range(pieces):
+            sent.append(handler.wfile.write(bytes(1 << 16)))
+            handler.wfile.flush()
+            time.sleep(pause)
+
+
+json_answer = functools.partial(answer, kind="application/json")
+status = functools.partial(answer, b"out of order", "text/plain")  # of a code, and with headers
+always = itertools.repeat  # the same fault for ever
 
 
 def redirect(url):
-    """A fault: send the caller elsewhere."""
-    return lambda handler: handler.send(b"", "text/plain", 302, {"Location": url})
-
-
-def hang(seconds):
-    """A fault: say nothing for a while, then close."""
-
-    def fault(handler):
-        time.sleep(seconds)
-        handler.close_connection = True
-
-    return fault
-
-
-def cut(body, sent):
-    """A fault: promise the whole body, send a part of it and reset the connection."""
-
-    def fault(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Type", "image/jpeg")
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body[:sent])
-        handler.wfile.flush()
-        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        handler.close_connection = True
-
-    return fault
+    """Send the caller elsewhere."""
+    return status(302, Location=url)
 
 
 def collect_once(url, folder, count, started):
     """One life of a collecting process, for the tests that kill it; `started` is a pipe's end."""
-    source = Openverse(url=url, call_gap=0, photo_gap=0, backoff=0.01, allow_private=True)
+    source = Openverse(url=url, **QUICK)
     tqdm.set_lock(threading.RLock())  # its own, between processes, outlives a killed one
     started.send(True)
     collect(source, "okonomiyaki", ["お好み焼き", "okonomiyaki"], count, folder)
-
-
-def always(fault):
-    """The same fault for ever."""
-    return itertools.repeat(fault)

@@ -7,34 +7,33 @@ short between them, so folder and attributions.csv agree again before anything e
 
 import contextlib
 import dataclasses
-import hashlib
-import itertools
+import datetime
 import json
 import os
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from helpers import paths
 from helpers.collecting import tables
 from helpers.collecting.services import Photo
 from helpers.photos.attributions import ATTRIBUTIONS, COLUMNS, DATABASE, EXCLUDE, LEFT_OUT
 from helpers.photos.pictures import Fingerprint
 
-BY_HAND = f"named in {EXCLUDE}"
-_SETTINGS = """
-PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
-"""
 _TABLES = """
+PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+BEGIN EXCLUSIVE;
 CREATE TABLE IF NOT EXISTS pages (label TEXT, query TEXT, number INTEGER, more INTEGER,
     PRIMARY KEY (label, query, number));
 CREATE TABLE IF NOT EXISTS photos (place INTEGER PRIMARY KEY, label TEXT, id TEXT, query TEXT, page INTEGER, photo TEXT,
     fate TEXT, reason TEXT, file TEXT, url TEXT, sha256 TEXT, hash TEXT, thumbnail BLOB, date TEXT, UNIQUE (label, id));
+COMMIT;
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A downloaded photo, whole and decoded, waiting in `<file>.collecting`."""
 
     file: str  # relative to the folder, with /
@@ -49,12 +48,13 @@ class Catalogue:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._excluded = tables.read_exclude(self.folder / EXCLUDE)
+        names = tables.read_exclude(self.folder / EXCLUDE)
         try:
             with contextlib.ExitStack() as on_failure:
                 self._database = sqlite3.connect(self.folder / DATABASE, timeout=1, isolation_level=None)
                 on_failure.callback(self._database.close)
-                self._database.executescript(f"{_SETTINGS} BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+                self._database.create_function("excluded", 2, lambda label, id: bool({id, f"{label}/{id}"} & names))
+                self._database.executescript(_TABLES)
                 self._reconcile()
                 on_failure.pop_all()
         except sqlite3.DatabaseError as error:
@@ -69,37 +69,31 @@ class Catalogue:
         finally:
             self._database.close()
 
-    def has_more(self, label, query, number):
-        """Whether a stored page of search results has another one after it; None if this page is not stored."""
-        rows = self._rows("SELECT more FROM pages WHERE label=? AND query=? AND number=?", label, query, number)
-        return bool(rows[0][0]) if rows else None
+    def page(self, label, query, number, ask):
+        """(the undecided `Photo`s of a page of search results, whether there is another page).
 
-    def add_page(self, label, query, number, photos, more):
-        """Store a page of search results, all or nothing; those of its photos that are `undecided`.
-
-        Photos known already keep their place.
+        Undecided are those neither kept nor refused yet and not excluded. A page that is not stored is asked for by
+        `ask()`, (list of `Photo`, whether there is another), and stored, all or nothing; photos known already keep
+        their place. None for the latter: the page was refused, and is not stored.
         """
-        with self._transaction():
+        rows = self._rows("SELECT more FROM pages WHERE label=? AND query=? AND number=?", label, query, number)
+        photos, more = ([], bool(rows[0][0])) if rows else ask()
+        if more is None:
+            return [], None
+        if not rows:
+            self._store(label, query, number, photos, more)
+        wanted = "label=? AND query=? AND page=? AND fate IS NULL AND NOT excluded(label, id)"
+        rows = self._rows(f"SELECT photo FROM photos WHERE {wanted} ORDER BY place", label, query, number)
+        return [_photo(text) for (text,) in rows], more
+
+    def _store(self, label, query, number, photos, more):
+        with self._database:
+            self._database.execute("BEGIN")
             self._database.executemany(
                 "INSERT OR IGNORE INTO photos (label, id, query, page, photo) VALUES (?, ?, ?, ?, ?)",
                 [(label, photo.id, query, number, json.dumps(dataclasses.asdict(photo))) for photo in photos],
             )
-            self._database.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)", (label, query, number, more))
-        given = {photo.id: photo for photo in reversed(photos)}
-        return [given[photo_id] for photo_id, _ in self._undecided(label, query, number)]
-
-    def undecided(self, label, query, number):
-        """The `Photo`s of a stored page that were neither kept nor refused yet and are not excluded, in order."""
-        return [_photo(text) for _, text in self._undecided(label, query, number)]
-
-    def _undecided(self, label, query, number):
-        rows = self._rows(
-            "SELECT id, photo FROM photos WHERE label=? AND query=? AND page=? AND fate IS NULL ORDER BY place",
-            label,
-            query,
-            number,
-        )
-        return [row for row in rows if not self._is_excluded(label, row[0])]
+            self._database.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", (label, query, number, more))
 
     def queries(self):
         """The searches and manifests that the folder's photos come from."""
@@ -109,109 +103,72 @@ class Catalogue:
         """Number of photos of `label` in the folder."""
         return self._rows("SELECT count(*) FROM photos WHERE label=? AND fate='kept'", label)[0][0]
 
-    def hashes(self):
-        """[(file, perceptual hash)] of the kept photos of all labels."""
-        rows = self._rows("SELECT file, hash FROM photos WHERE fate='kept' ORDER BY place")
-        return [(file, int(bits, 16)) for file, bits in rows]
+    def fingerprints(self):
+        """{file: `Fingerprint`} of the kept photos of all labels."""
+        rows = self._rows("SELECT file, hash, thumbnail FROM photos WHERE fate='kept' ORDER BY place")
+        return {
+            file: Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3))
+            for file, bits, thumbnail in rows
+        }
 
-    def fingerprint(self, file):
-        """The `Fingerprint` of a kept photo."""
-        [(bits, thumbnail)] = self._rows("SELECT hash, thumbnail FROM photos WHERE fate='kept' AND file=?", file)
-        return Fingerprint(int(bits, 16), np.frombuffer(thumbnail, np.uint8).reshape(16, 16, 3))
-
-    def keep(self, label, photo, found, date):
+    def keep(self, label, photo, found):
         """Credit a photo and let its file appear."""
-        fingerprint = found.fingerprint
+        date, (bits, thumbnail) = datetime.date.today().isoformat(), found.fingerprint
         self._database.execute(
             "UPDATE photos SET fate='kept', reason=NULL, file=?, url=?, sha256=?, hash=?, thumbnail=?, date=? "
             "WHERE label=? AND id=?",
-            (
-                found.file,
-                found.url,
-                found.sha256,
-                f"{fingerprint.hash:x}",
-                fingerprint.thumbnail.tobytes(),
-                date,
-                label,
-                photo.id,
-            ),
+            (found.file, found.url, found.sha256, f"{bits:x}", thumbnail.tobytes(), date, label, photo.id),
         )
         line = tables.lines([tables.attribution(found.file, found.sha256, date, photo).values()]).encode()
         path = self.folder / found.file
-        self._credits.write(line)
+        with (self.folder / ATTRIBUTIONS).open("ab", buffering=0) as credits:
+            credits.write(line)
         os.replace(tables.part_of(path), path)
 
     def leave_out(self, label, photo, reason, final=True):
         """Note why a photo is not kept; not `final`: the next run asks for it again."""
-        self._database.execute(
-            "UPDATE photos SET fate=?, reason=? WHERE label=? AND id=?",
-            ("left out" if final else None, reason, label, photo.id),
-        )
+        fate = "left out" if final else None
+        self._rows("UPDATE photos SET fate=?, reason=? WHERE label=? AND id=?", fate, reason, label, photo.id)
 
     def reasons(self, label):
         """{id: reason} of the photos of `label` that are not kept, in the order they were found."""
         return {photo_id: reason for its_label, photo_id, reason in self._left_out() if its_label == label}
 
     def records(self):
-        """Yield (file, sha256, date, Photo, url) of all kept photos, by label and in the order they were found."""
-        rows = self._database.execute(
-            "SELECT file, sha256, date, photo, url FROM photos WHERE fate='kept' ORDER BY label, place"
-        )
-        yield from ((file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows)
+        """[(file, sha256, date, Photo, url)] of all kept photos, by label and in the order they were found."""
+        rows = self._rows("SELECT file, sha256, date, photo, url FROM photos WHERE fate='kept' ORDER BY label, place")
+        return [(file, sha256, date, _photo(text), url) for file, sha256, date, text, url in rows]
 
     def _reconcile(self):
         """Delete what is excluded, forget what is gone or changed (its file stays), drop what was cut short."""
-        for place, label, photo_id, file, sha256 in self._rows(
-            "SELECT place, label, id, file, sha256 FROM photos WHERE file IS NOT NULL"
-        ):
-            excluded = self._is_excluded(label, photo_id)
+        rows = self._rows("SELECT place, file, sha256, excluded(label, id) FROM photos WHERE file IS NOT NULL")
+        for place, file, sha256, excluded in rows:
+            path = self.folder / file
             if excluded:
-                (self.folder / file).unlink(missing_ok=True)
-            if excluded or not _has_sum(self.folder / file, sha256):
-                self._database.execute("UPDATE photos SET fate=NULL WHERE place=? AND fate='kept'", (place,))
+                path.unlink(missing_ok=True)
+            if not path.exists() or paths.checksum(path) != sha256:
+                self._rows("UPDATE photos SET fate=NULL WHERE place=? AND fate='kept'", place)
         for part in [*self.folder.glob(f"*{tables.PART}"), *self.folder.glob(f"*/*{tables.PART}")]:
             part.unlink()
-        self._credits = None
         self._publish_tables()
-        self._credits = (self.folder / ATTRIBUTIONS).open("ab", buffering=0)
 
     def _publish_tables(self):
         """Write attributions.csv and left_out.csv anew, in one order whatever the order of events was."""
-        if self._credits is not None:
-            self._credits.close()
-        ours = {file for file, _ in self.hashes()}
-        others = {}  # photos from elsewhere, and those changed by hand, keep their credits
-        for row in tables.read_attributions(self.folder / ATTRIBUTIONS):
-            if row["file"] not in ours and (self.folder / row["file"]).is_file():
-                others.setdefault(row["file"], row)
-        rows = itertools.chain((tables.attribution(*record) for *record, _ in self.records()), others.values())
-        tables.write_table(self.folder / ATTRIBUTIONS, COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows))
+        rows = {file: tables.attribution(file, *facts) for file, *facts, _ in self.records()}
+        for row in tables.read_attributions(self.folder / ATTRIBUTIONS):  # others', and of photos changed by hand
+            if row["file"] not in rows and (self.folder / row["file"]).is_file():
+                rows[row["file"]] = row
+        cells = ([row.get(name) for name in COLUMNS] for row in rows.values())
+        tables.write_table(self.folder / ATTRIBUTIONS, COLUMNS, cells)
         tables.write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
     def _left_out(self):
-        rows = self._rows("SELECT label, id, reason FROM photos WHERE fate IS NOT 'kept' ORDER BY label, place")
-        rows = [
-            (label, photo_id, BY_HAND if self._is_excluded(label, photo_id) else reason)
-            for label, photo_id, reason in rows
-        ]
-        return [row for row in rows if row[2]]
-
-    def _is_excluded(self, label, photo_id):
-        return photo_id in self._excluded or f"{label}/{photo_id}" in self._excluded
+        why = f"CASE WHEN excluded(label, id) THEN 'named in {EXCLUDE}' ELSE reason END AS why"
+        wanted = "fate IS NOT 'kept' AND why <> ''"
+        return self._rows(f"SELECT label, id, {why} FROM photos WHERE {wanted} ORDER BY label, place")
 
     def _rows(self, query, *values):
         return self._database.execute(query, values).fetchall()
-
-    @contextlib.contextmanager
-    def _transaction(self):
-        self._database.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            if self._database.in_transaction:  # a full disk has rolled it back already
-                self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
 
 
 def _advice(error):
@@ -220,13 +177,6 @@ def _advice(error):
     if isinstance(error, sqlite3.OperationalError):
         return "free space on the disk or make the folder writable, and run the same again; what is collected stays"
     return f"delete {DATABASE} there and collect again; photos and credits stay"
-
-
-def _has_sum(path, sha256):
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    except FileNotFoundError:
-        return False
 
 
 def _photo(text):

@@ -18,11 +18,15 @@ LARGEST_FILE = 25 << 20  # bytes
 LONGEST_DOWNLOAD = 90  # seconds for one photo, however steadily it drips
 KITCHEN = "Without photos the notebooks use the built-in kitchen."
 NOT_LET_IN = (401, 403, 407)  # HTTP statuses of a network's login or block page
+_ODD = (AttributeError, KeyError, TypeError, ValueError)  # what reading another answer than expected raises
 _DAY_QUOTA = re.compile("X-RateLimit-Available-.*sustained", re.IGNORECASE)  # Openverse's: "0" when used up
 
 
 class Busy(Exception):
     """The service says that it is out of order for the moment."""
+
+
+_PASSING = (Busy, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
 class Client:
@@ -38,8 +42,13 @@ class Client:
         self.session.headers["User-Agent"] = USER_AGENT
         self.session.max_redirects = 5
         self.session.trust_env = not allow_private  # no proxy stands between us and loopback
+        self.session.hooks["response"] = _raise_for_status  # at once: flickrapi alone would lose Retry-After
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=32)
+        if not allow_private:
+            pools = adapter.poolmanager.pool_classes_by_scheme.items()
+            adapter.poolmanager.pool_classes_by_scheme = {scheme: _public(pool) for scheme, pool in pools}
         for scheme in ("http://", "https://"):
-            self.session.mount(scheme, _Adapter(allow_private))
+            self.session.mount(scheme, adapter)
         self.timeout, self.stopped = timeout, threading.Event()
         self._call_pace, self._photo_pace = Pace(call_gap), Pace(photo_gap)
         backoffs = tenacity.wait_exponential(backoff, max=60) + tenacity.wait_random(0, backoff / 4)
@@ -52,34 +61,22 @@ class Client:
         )
 
     def ask(self, call, name):
-        """What `call()` returns: one question to the service `name`. Raises `ServiceError`."""
+        """What `call()` returns: one question to the service `name`.
+
+        Raises `ServiceError`, also where `call` does not find in the answer what it looks for.
+        """
         try:
             return self._paced(self._call_pace, call)
-        except (requests.RequestException, Busy, LeftOut) as error:
+        except (requests.RequestException, Busy, LeftOut, *_ODD) as error:
             reason, status = _explanation(error, name), getattr(getattr(error, "response", None), "status_code", None)
         raise ServiceError(reason, status)  # outside the except block: requests' errors carry the signed request
-
-    def get_json(self, url, params, name, read):
-        """What `read` makes of the JSON answer to a GET. Raises `ServiceError`, also if `read` finds no such facts."""
-
-        def call():
-            response = self.session.get(url, params=params, timeout=self.timeout)
-            response.raise_for_status()
-            try:
-                return read(response.json())
-            except (AttributeError, KeyError, TypeError, ValueError):
-                raise requests.exceptions.InvalidJSONError from None
-
-        return self.ask(call, name)
 
     def download(self, url):
         """The bytes of the picture at `url`. Raises `LeftOut` or `Unreachable`, each with its reason."""
 
         def call():
-            with self.session.get(
-                url, stream=True, timeout=self.timeout, headers={"Accept": "image/*", "Accept-Encoding": "identity"}
-            ) as response:
-                response.raise_for_status()
+            headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
+            with self.session.get(url, stream=True, timeout=self.timeout, headers=headers) as response:
                 return _body(response)
 
         try:
@@ -137,15 +134,20 @@ def _body(response):
         raise LeftOut(f"no picture: the answer is {kind}")
     if "photo_unavailable" in response.url:
         raise LeftOut('a "photo unavailable" stand-in')
-    parts, size, ends = [], 0, time.monotonic() + LONGEST_DOWNLOAD
+    data, ends = bytearray(), time.monotonic() + LONGEST_DOWNLOAD
     for part in response.iter_content(1 << 16):
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST_FILE:
+        data += part
+        if len(data) > LARGEST_FILE:
             raise LeftOut(f"too large: more than {LARGEST_FILE >> 20} MB")
         if time.monotonic() > ends:
             raise requests.Timeout
-    return b"".join(parts)
+    return bytes(data)
+
+
+def _raise_for_status(response, **_):
+    if not response.ok:
+        response.close()
+    response.raise_for_status()
 
 
 def _is_busy(status):
@@ -167,9 +169,7 @@ def _passes(error):
     """Whether the trouble may pass by itself within minutes."""
     if isinstance(error, requests.HTTPError):
         return _is_busy(error.response.status_code) and (_asked_wait(error) or 0) <= LONGEST_WAIT
-    if isinstance(error, requests.ConnectionError):
-        return isinstance(error, requests.Timeout) or not _no_network(error)
-    return isinstance(error, (Busy, requests.Timeout, requests.exceptions.ChunkedEncodingError))
+    return isinstance(error, _PASSING) and not _no_network(error)
 
 
 def _no_network(error):
@@ -186,11 +186,11 @@ def _explanation(error, name):
         if wait == float("inf"):
             return f"{name}: today's number of questions is used up. {later}"
         return f"{name}: HTTP {status}{f', asks to wait {wait:.0f} s' if wait else ''}. {later}"
-    if isinstance(error, requests.ConnectionError) and _no_network(error):
+    if _no_network(error):
         return f"{name} cannot be reached: connect to the network and run the same again. {KITCHEN}"
     if isinstance(error, (Busy, LeftOut)):
         return f"{name}: {error}. {later}"
-    if isinstance(error, requests.exceptions.InvalidJSONError):
+    if isinstance(error, requests.JSONDecodeError) or not isinstance(error, requests.RequestException):
         return f"{name}: the answer is no JSON, or another than expected (a login page of the network?). {later}"
     return f"{name}: {type(error).__name__} {TRIES} times over: look at the network, then run the same again. {KITCHEN}"
 
@@ -201,40 +201,16 @@ def is_public(address):
     return (getattr(address, "ipv4_mapped", None) or address).is_global
 
 
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Refuses, connection by connection and so on every redirect too, addresses that are not public."""
+def _public(pool):
+    """`pool`, a class of connections, that refuses private addresses: connection by connection, so on redirects too."""
 
-    def __init__(self, allow_private):
-        self._allow_private = allow_private
-        super().__init__(pool_maxsize=32)
+    class Public(pool.ConnectionCls):
+        def _new_conn(self):
+            connection = super()._new_conn()
+            address = connection.getpeername()[0].split("%")[0]
+            if not is_public(address):
+                connection.close()
+                raise LeftOut(f"refused: {self.host} is the private address {address}")
+            return connection
 
-    def init_poolmanager(self, *args, **kwargs):
-        super().init_poolmanager(*args, **kwargs)
-        if not self._allow_private:
-            self.poolmanager.pool_classes_by_scheme = {"http": _PublicHTTPPool, "https": _PublicHTTPSPool}
-
-
-class _Public:
-    def _new_conn(self):
-        connection = super()._new_conn()
-        address = connection.getpeername()[0].split("%")[0]
-        if not is_public(address):
-            connection.close()
-            raise LeftOut(f"refused: {self.host} is the private address {address}")
-        return connection
-
-
-class _PublicHTTP(_Public, urllib3.connection.HTTPConnection):
-    pass
-
-
-class _PublicHTTPS(_Public, urllib3.connection.HTTPSConnection):
-    pass
-
-
-class _PublicHTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _PublicHTTP
-
-
-class _PublicHTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PublicHTTPS
+    return type(f"Public{pool.__name__}", (pool,), {"ConnectionCls": Public})

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import csv
 import dataclasses
-import datetime
 import functools
 import hashlib
 import itertools
@@ -52,10 +51,10 @@ class Report:
         return "\n".join(lines)
 
 
-def collect(source, label, words, count, folder, smallest=SMALLEST, workers=WORKERS, progress=None):
+def collect(source, label, words, count, folder, smallest=SMALLEST, progress=None):
     """Bring `<folder>/<label>/` to `count` photos found by `words` (text or list, searched in turn): a `Report`.
 
-    source: a `helpers.services.Service` such as `Openverse()` or `Flickr()`. Photos are taken in the order of the
+    source: a `collecting.services.Service` such as `Openverse()` or `Flickr()`. Photos are taken in the order of the
     search, so the set does not depend on which download ends first. Files are named by the photo's id and hold the
     service's bytes unchanged. Left out, with the reason in left_out.csv: near-duplicates, stand-ins, too small (below
     `smallest` pixels), flat, framed, damaged, gone, and what exclude.txt names (one `label/id` a line). A second call
@@ -65,10 +64,8 @@ def collect(source, label, words, count, folder, smallest=SMALLEST, workers=WORK
     """
     words = [words] if isinstance(words, str) else list(words)
     with _open(folder, label) as catalogue:
-        fetch = functools.partial(_fetch, source.client, catalogue.folder, label, smallest, None)
         candidates = _candidates(catalogue, source, label, words)
-        seen = curation.Seen(catalogue.hashes(), catalogue.fingerprint)
-        return _gather(catalogue, label, count, candidates, fetch, seen, source.client, workers, progress)
+        return _gather(catalogue, source.client, label, count, candidates, progress, smallest)
 
 
 def write_manifest(folder, path):
@@ -81,12 +78,12 @@ def write_manifest(folder, path):
     write_table(Path(path), MANIFEST_COLUMNS, rows)
 
 
-def collect_manifest(path, folder, client, workers=WORKERS, progress=None):
+def collect_manifest(path, folder, client, progress=None):
     """Fetch the photos a manifest lists into `folder`; returns one `Report` a label.
 
     A photo that is gone, or whose bytes have changed since, is named in the report with that reason and not kept.
-    client: a `helpers.client.Client`. Raises ValueError if the file is no manifest or
-    the folder holds other photos, `ServiceError` as `collect`.
+    client: a `collecting.client.Client`. Raises ValueError if the file is no manifest or the folder holds other
+    photos, `ServiceError` as `collect`.
     """
     query = f"manifest {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
     reports = []
@@ -94,11 +91,9 @@ def collect_manifest(path, folder, client, workers=WORKERS, progress=None):
         with _open(folder, label) as catalogue:
             if catalogue.queries() - {query}:
                 raise ValueError(f"{folder} holds other photos; a manifest's set wants a folder of its own")
-            missing = catalogue.add_page(label, query, 1, list(sums), False)
-            named = {photo.id: sha256 for photo, sha256 in sums.items()}
-            fetch = functools.partial(_fetch, client, catalogue.folder, label, SMALLEST, named)
-            count = catalogue.kept(label) + len(missing)
-            reports.append(_gather(catalogue, label, count, iter(missing), fetch, None, client, workers, progress))
+            missing, _ = catalogue.page(label, query, 1, lambda photos=tuple(sums): (photos, False))
+            count, named = catalogue.kept(label) + len(missing), {photo.id: sums[photo] for photo in sums}
+            reports.append(_gather(catalogue, client, label, count, iter(missing), progress, sums=named))
     return reports
 
 
@@ -132,13 +127,8 @@ def _candidates(catalogue, source, label, words):
         query, number, more = source.query(word), 0, True
         while more:
             number += 1
-            more = catalogue.has_more(label, query, number)
-            if more is not None:
-                yield from catalogue.undecided(label, query, number)
-                continue
-            photos, more = source.page(word, number)
-            if more is not None:
-                yield from catalogue.add_page(label, query, number, photos, more)
+            photos, more = catalogue.page(label, query, number, functools.partial(source.page, word, number))
+            yield from photos
 
 
 def _fetch(client, folder, label, smallest, sums, photo):
@@ -151,7 +141,7 @@ def _fetch(client, folder, label, smallest, sums, photo):
     if sums and sums[photo.id] != sha256:
         raise LeftOut("changed: its bytes are not those the manifest names")
     suffix, decoded = curation.decode(data, smallest)
-    if not sums:  # a manifest's photos were judged when they were first collected
+    if not sums:
         curation.judge(decoded, smallest)
     found = Found(f"{label}/{photo.id}{suffix}", url, sha256, pictures.fingerprint(decoded.image))
     (folder / label).mkdir(exist_ok=True)
@@ -161,24 +151,23 @@ def _fetch(client, folder, label, smallest, sums, photo):
     return found
 
 
-def _gather(catalogue, label, count, candidates, fetch, seen, client, workers, progress):
+def _gather(catalogue, client, label, count, candidates, progress, smallest=SMALLEST, sums=None):
     """Download side by side, decide one by one in order, until `count` are kept or there are no more."""
     before = kept = catalogue.kept(label)
-    unanswered, threads = 0, ThreadPoolExecutor(workers)
-    downloads = _downloads(
-        candidates, lambda photo: threads.submit(fetch, photo), most=lambda: min(4 * workers, count - kept)
-    )
+    fingerprints = None if sums else catalogue.fingerprints()
+    unanswered, threads = 0, ThreadPoolExecutor(WORKERS)
+    fetch = functools.partial(threads.submit, _fetch, client, catalogue.folder, label, smallest, sums)
+    downloads = _downloads(candidates, fetch, most=lambda: min(4 * WORKERS, count - kept))
     bar = tqdm(total=count, initial=kept, desc=label, unit="photo", disable=None if progress is None else not progress)
     try:
         while kept < count and (download := next(downloads, None)):
             photo, future = download
-            outcome = _decide(catalogue, label, photo, future, seen)
-            kept += outcome == "kept"
-            bar.update(outcome == "kept")
-            unanswered = unanswered + 1 if outcome == "unanswered" else 0
+            trouble = _decide(catalogue, label, photo, future, fingerprints)
+            kept += trouble is None
+            bar.update(trouble is None)
+            unanswered = unanswered + 1 if isinstance(trouble, Unreachable) else 0
             if unanswered == SILENT:
-                reason = catalogue.reasons(label)[photo.id]
-                raise ServiceError(f"{SILENT} photos in a row did not arrive; the last: {reason}. {AGAIN}")
+                raise ServiceError(f"{SILENT} photos in a row did not arrive; the last: {trouble}. {AGAIN}")
     finally:
         client.stopped.set()
         threads.shutdown(cancel_futures=True)
@@ -203,20 +192,16 @@ def _downloads(candidates, submit, most):
         raise trouble
 
 
-def _decide(catalogue, label, photo, future, seen):
-    """Keep a downloaded photo, or note why not: "kept", "left out" or "unanswered"."""
+def _decide(catalogue, label, photo, future, fingerprints):
+    """Keep a downloaded photo; else note, and return, the `LeftOut` or `Unreachable` with the reason."""
     try:
         found = future.result()
+        if fingerprints is not None:  # a manifest's photos were judged when they were first collected
+            if twin := curation.twin(found.fingerprint, fingerprints):
+                part_of(catalogue.folder / found.file).unlink()
+                raise LeftOut(f"near-duplicate: of {twin}")
+            fingerprints[found.file] = found.fingerprint
     except (LeftOut, Unreachable) as error:
-        final = isinstance(error, LeftOut)
-        catalogue.leave_out(label, photo, str(error), final)
-        return "left out" if final else "unanswered"
-    twin = seen and seen.twin(found.fingerprint)
-    if twin:
-        catalogue.leave_out(label, photo, f"near-duplicate: of {twin}")
-        part_of(catalogue.folder / found.file).unlink()
-        return "left out"
-    catalogue.keep(label, photo, found, datetime.date.today().isoformat())
-    if seen:
-        seen.add(found.file, found.fingerprint.hash)
-    return "kept"
+        catalogue.leave_out(label, photo, str(error), final=isinstance(error, LeftOut))
+        return error
+    catalogue.keep(label, photo, found)

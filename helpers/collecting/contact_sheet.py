@@ -34,17 +34,13 @@ def write(folder):
     """Write contact_sheet.html for the photos that attributions.csv in `folder` credits; returns its path."""
     folder = Path(folder)
     rows = attributions.read(folder)
-    sections = []
-    for label in dict.fromkeys(_label(row) for row in rows):
-        figures = [_figure(row) for row in rows if _label(row) == label]
+    labels, sections = [row["file"].split("/")[0] for row in rows], []
+    for label in dict.fromkeys(labels):
+        figures = [_figure(row) for row, own in zip(rows, labels, strict=True) if own == label]
         sections.append(f"<h2>{html.escape(label)}: {len(figures)}</h2><section>{''.join(figures)}</section>")
     path = folder / attributions.CONTACT_SHEET
     path.write_text(_PAGE.format(exclude=attributions.EXCLUDE, sections="\n".join(sections)), encoding="utf-8")
     return path
-
-
-def _label(row):
-    return row["file"].split("/")[0]
 
 
 def _figure(row):

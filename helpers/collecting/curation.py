@@ -31,10 +31,7 @@ def judge(decoded, smallest):
     width, height = decoded.size
     if min(width, height) < smallest:
         raise LeftOut(f"too small: {width}x{height}, {smallest} a side are wanted")
-    _refuse_flat(np.asarray(decoded.image.resize((32, 32), Image.Resampling.NEAREST)))
-
-
-def _refuse_flat(pixels):
+    pixels = np.asarray(decoded.image.resize((32, 32), Image.Resampling.NEAREST))
     red, green, blue = np.moveaxis(pixels.astype(np.int32) >> 4, -1, 0)
     if np.bincount((red << 8 | green << 4 | blue).ravel()).max() > FLAT_SHARE * red.size:
         raise LeftOut("flat: most of it is one colour, a drawing or a stand-in")
@@ -43,27 +40,8 @@ def _refuse_flat(pixels):
         raise LeftOut("framed: much of it is an even border, or the file was cut short")
 
 
-class Seen:
-    """The perceptual hashes kept so far, to find a new picture's near-duplicate among them.
-
-    named_hashes: [(name, hash)]; lookup: function from a name to the picture's whole `pictures.Fingerprint`.
-    """
-
-    def __init__(self, named_hashes, lookup):
-        self._names, self._lookup = [name for name, _ in named_hashes], lookup
-        self._hashes = np.array([bits for _, bits in named_hashes], np.uint64)
-
-    def add(self, name, bits):
-        """Remember a kept picture's hash."""
-        self._names.append(name)
-        self._hashes = np.append(self._hashes, np.uint64(bits))
-
-    def twin(self, fingerprint):
-        """Name of the kept picture that is a near-duplicate (see `pictures.near_duplicates`), or None."""
-        distances = np.bitwise_count(self._hashes ^ np.uint64(fingerprint.hash))
-        close = np.flatnonzero(distances <= pictures.HASH_DISTANCE)
-        if not len(close):
-            return None
-        groups = pictures.near_duplicates([*(self._lookup(self._names[index]) for index in close), fingerprint])
-        alike = close[groups[:-1] == groups[-1]]
-        return self._names[alike[0]] if len(alike) else None
+def twin(fingerprint, kept):
+    """Name of the first of `kept`, {name: `Fingerprint`}, that `pictures.near_duplicates` finds alike, or None."""
+    close = [name for name, one in kept.items() if (one.hash ^ fingerprint.hash).bit_count() <= pictures.HASH_DISTANCE]
+    groups = pictures.near_duplicates([*(kept[name] for name in close), fingerprint]) if close else []
+    return next((name for name, group in zip(close, groups, strict=False) if group == groups[-1]), None)

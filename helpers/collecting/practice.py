@@ -3,7 +3,6 @@
 For trying out the collecting without a key, a network or anybody's photos. Creators and licences are invented.
 """
 
-import functools
 import io
 import json
 import threading
@@ -17,12 +16,7 @@ from helpers.collecting.openverse import Openverse
 
 LABELS = {"okonomiyaki": "okonomiyaki", "お好み焼き": "okonomiyaki", "pizza": "pizza", "ピザ": "pizza"}
 OFFERED = 600  # photos a word finds
-LICENCES = (
-    ("by", "2.0", "licenses"),
-    ("by-sa", "2.0", "licenses"),
-    ("by", "4.0", "licenses"),
-    ("cc0", "1.0", "publicdomain"),
-)
+LICENCES = ("by 2.0 licenses", "by-sa 2.0 licenses", "by 4.0 licenses", "cc0 1.0 publicdomain")
 
 
 def kitchen(size=160):
@@ -30,14 +24,11 @@ def kitchen(size=160):
 
     As a real service would, it also offers what is no use: re-encoded copies, tiny pictures, "unavailable" cards.
     """
-    server = Server(functools.partial(_Kitchen, size=size))
-    return PracticeKitchen(url=f"{server.url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
-
-
-class PracticeKitchen(Openverse):
-    """Openverse's questions, asked of the practice server."""
-
-    name = "the practice server"
+    server = Server(_Kitchen)
+    server.size = size
+    source = Openverse(url=f"{server.url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
+    source.name = "the practice server"
+    return source
 
 
 class Server(ThreadingHTTPServer):
@@ -83,25 +74,17 @@ class Handler(BaseHTTPRequestHandler):
 def openverse_answer(results, params):
     """Openverse's answer for one page of `results`, a list of dicts; params: the question, as a dict of text."""
     page, size = int(params.get("page", 1)), int(params.get("page_size", 20))
-    return {
-        "result_count": len(results),
-        "page_count": min(-(-len(results) // size), 20),
-        "page_size": size,
-        "page": page,
-        "results": results[(page - 1) * size : page * size],
-    }
+    counts = {"result_count": len(results), "page_count": min(-(-len(results) // size), 20)}
+    return {**counts, "page_size": size, "page": page, "results": results[(page - 1) * size : page * size]}
 
 
 class _Kitchen(Handler):
-    def __init__(self, *args, size):
-        self.size = size
-        super().__init__(*args)
-
     def do_GET(self):
         path, _, query = self.path.partition("?")
         params = dict(urllib.parse.parse_qsl(query))
         if path.startswith("/photo/"):
-            self.send(_jpeg(*path.removeprefix("/photo/").removesuffix(".jpg").rsplit("-", 1), self.size), "image/jpeg")
+            label, number = path.removeprefix("/photo/").removesuffix(".jpg").rsplit("-", 1)
+            self.send(_jpeg(label, int(number), self.server.size), "image/jpeg")
         else:
             label = LABELS.get(params.get("q", "").lower())
             results = [self._result(label, number) for number in range(OFFERED)] if label else []
@@ -109,27 +92,25 @@ class _Kitchen(Handler):
             self.send(openverse_answer(wanted, params))
 
     def _result(self, label, number):
-        code, version, kind = LICENCES[number % len(LICENCES)]
-        cook, url = f"practice cook {number * 7 % 41:02d}", self.server.url
+        code, version, kind = LICENCES[number % len(LICENCES)].split()
+        name, title, cook = f"{label}-{number:04d}", f"{label} {number}, drawn", f"practice cook {number * 7 % 41:02d}"
         licence_url = f"https://creativecommons.org/{kind}/{code.replace('cc0', 'zero')}/{version}/"
         return {
-            "id": f"{label}-{number:04d}",
-            "title": f"{label} {number}, drawn",
+            "id": name,
+            "title": title,
             "creator": cook,
             "license": code,
             "license_version": version,
             "license_url": licence_url,
             "source": "drawn",
-            "width": None,
-            "height": None,
-            "url": f"{url}/photo/{label}-{number:04d}.jpg",
-            "foreign_landing_url": f"https://example.org/practice/{label}-{number:04d}",
-            "attribution": f'"{label} {number}, drawn" by {cook}: a practice picture, its licence is invented.',
+            "url": f"{self.server.url}/photo/{name}.jpg",
+            "foreign_landing_url": f"https://example.org/practice/{name}",
+            "attribution": f'"{title}" by {cook}: a practice picture, its licence is invented.',
         }
 
 
 def _jpeg(label, number, size):
-    number, quality = int(number), 92
+    quality = 92
     if number % 19 == 11:
         image = _unavailable_card(size)
     elif number % 23 == 17:

@@ -49,12 +49,10 @@ class Photo:
     def url(self, smallest):
         """Address of the smallest size whose shorter side has `smallest` pixels; `LeftOut` if there is none."""
         known = sorted((size for size in self.sizes if size[0] and size[1]), key=lambda size: min(size[:2]))
-        for width, height, url in known:
-            if min(width, height) >= smallest:
-                return url
-        unknown = [url for width, height, url in self.sizes if not (width and height)]
-        if unknown:
-            return unknown[0]
+        fitting = [url for width, height, url in known if min(width, height) >= smallest]
+        unknown = [size[2] for size in self.sizes if size not in known]
+        if fitting or unknown:
+            return (fitting + unknown)[0]
         largest = f"{known[-1][0]}x{known[-1][1]} is the largest" if known else "none"
         raise LeftOut(f"too small: of the sizes offered {largest}, {smallest} a side are wanted")
 
@@ -77,23 +75,12 @@ def one_line(text):
 
 
 class Service:
-    """A photo service: subclasses say in `page` how one page of a search is read.
+    """A photo service: subclasses have a `name` as printed, a `client` (the `Client` that asks and downloads), and
 
-    name: as printed; client: the `Client` that asks and downloads.
+    query(word): text that names this search; two searches with the same text find the same photos;
+    page(word, number): page `number` (from 1) of the photos found by `word`: (list of `Photo`, whether there is another
+    page). None for the latter: the page was refused and the search ends here, but a later run is to ask again.
     """
-
-    name = ""
-
-    def page(self, word, number):
-        """Page `number` (from 1) of the photos found by `word`: (list of `Photo`, whether there is another page).
-
-        None for the latter: the page was refused and the search ends here, but a later run is to ask again.
-        """
-        raise NotImplementedError
-
-    def query(self, word):
-        """Text that names this search; two searches with the same text find the same photos."""
-        raise NotImplementedError
 
     def search(self, words):
         """Yield the `Photo`s found by each of `words` (text or a list of texts), none twice, best match first."""

@@ -36,8 +36,8 @@ def lines(rows):
 
 def attribution(file, sha256, date, photo):
     """The row of attributions.csv about a photo."""
-    facts = {"file": file, "sha256": sha256, "date": date}
-    return {name: facts[name] if name in facts else getattr(photo, name) for name in COLUMNS}
+    facts = {**vars(photo), "file": file, "sha256": sha256, "date": date}
+    return {name: facts[name] for name in COLUMNS}
 
 
 def read_attributions(path):

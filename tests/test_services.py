@@ -1,0 +1,294 @@
+"""Flickr (through the real flickrapi) and Openverse: questions, paging, odd answers, and the key that shows nowhere."""
+
+import json
+import logging
+import re
+import subprocess
+import traceback
+
+import fake_services as fake
+import pytest
+
+from helpers import collecting, paths
+from helpers.collecting import flickr, services
+from helpers.collecting.openverse import Openverse
+
+SEARCHES = {"openverse": "openverse", "flickr": "flickr.photos.search"}  # what a question to each is called
+OWN_KEYS = [key for key in flickr._keys() if key]  # of whoever runs the tests
+CC = "https://creativecommons.org"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("FLICKR_API_KEY", fake.KEY)
+    monkeypatch.setenv("FLICKR_API_SECRET", fake.SECRET)
+
+
+@pytest.fixture
+def server():
+    server = fake.FakeServices(ids(3))
+    yield server
+    server.close()
+
+
+def ids(count):
+    return [str(53_000_000_000 + number) for number in range(count)]
+
+
+def found(server, service, words="x", **settings):
+    return [photo.id for photo in getattr(server, service)(**settings).search(words)]
+
+
+def fails(code, message):
+    """A fault: what Flickr says when it cannot answer."""
+    return fake.json_answer({"stat": "fail", "code": code, "message": message})
+
+
+def test_a_photo_of_openverse_has_all_a_credit_needs(server):
+    photo = next(server.openverse().search("お好み焼き"))
+    assert photo == services.Photo(
+        id=ids(1)[0],
+        title="お好み焼き 0",
+        creator="kosabe",
+        licence="CC BY 2.0",
+        source="flickr via Openverse",
+        licence_url=f"{CC}/licenses/by/2.0/",
+        attribution="as given",
+        page_url=f"https://www.flickr.com/photos/x/{ids(1)[0]}",
+        sizes=((420, 360, f"{server.url}/{ids(1)[0]}.jpg"),),
+    )
+    assert photo.credit == "CC BY 2.0 by kosabe"
+    _, _, headers, asked = server.log[0]
+    rest = {"category": "photograph", "filter_dead": "true", "mature": "false", "page": "1", "page_size": "20"}
+    assert asked == {"q": "お好み焼き", "source": "flickr", "license": "by,by-sa,cc0,pdm", **rest}
+    assert headers["User-Agent"].startswith("where-a-network-looks/")
+
+
+def test_a_photo_of_flickr_has_all_a_credit_needs(server):
+    photo = next(server.flickr().search("ピザ"))
+    licences, (_, _, headers, asked) = server.log
+    assert photo.credit == "CC BY 2.0 by kosabe" and photo.title == "ピザ 0"
+    assert photo.page_url == f"https://www.flickr.com/photos/1234@N00/{ids(1)[0]}"
+    assert photo.licence_url == f"{CC}/licenses/by/2.0/"
+    assert photo.attribution == f'"ピザ 0" by kosabe ({photo.page_url}), CC BY 2.0 ({photo.licence_url})'
+    assert photo.url(320) == f"{server.url}/{ids(1)[0]}_z.jpg", "the smallest that is large enough"
+    assert asked["text"] == "ピザ" and asked["media"] == "photos" and asked["sort"] == "relevance"
+    assert asked["license"] == "4,5,9,10,11", "ids from licenses.getInfo"
+    assert licences[1] == "flickr.photos.licenses.getInfo"
+    assert headers["User-Agent"].startswith("where-a-network-looks/")
+
+
+def test_missing_facts_are_left_empty(server):
+    server.photos = ids(5)
+    photo = list(server.openverse().search("x"))[4]
+    assert (photo.title, photo.creator, photo.credit) == ("", "", "CC BY 2.0, creator unknown")
+    assert photo.url(10_000) == f"{server.url}/{photo.id}.jpg", "of unknown size: worth a look"
+
+
+@pytest.mark.parametrize(("service", "offered", "shown"), [("openverse", 1000, 400), ("flickr", 5000, 4000)])
+def test_paging_ends_at_the_depth_openverse_allows_and_where_flickr_begins_to_repeat(server, service, offered, shown):
+    server.photos = ids(offered)
+    server.flickr_pages = lambda found, page, size: found[((page - 1) * size) % 4000 :][:size]
+    assert found(server, service) == ids(shown)
+    assert server.requests[SEARCHES[service]] == {"openverse": 20, "flickr": 16}[service]
+
+
+def test_a_page_of_flickr_that_promises_more_than_there_is_and_duplicates_across_pages(server):
+    server.photos = ids(2000)
+    server.flickr_pages = lambda found, page, size: found[(page - 1) * 200 :][:size] if page <= 3 else []
+    assert found(server, "flickr") == ids(650)
+    assert server.requests["flickr.photos.search"] == 4
+
+
+EMPTY = fake.json_answer({"result_count": 900, "page_count": 20, "page": 2, "results": []})
+
+
+@pytest.mark.parametrize("fault", [EMPTY, fake.status(404), fake.status(400)], ids=["empty", "404", "400"])
+def test_a_page_of_openverse_that_promises_more_than_there_is(server, fault):
+    server.photos = ids(100)
+    server.faults["openverse"] = iter([None, fault])
+    assert found(server, "openverse") == ids(20)
+    assert server.requests["openverse"] == 2
+
+
+def test_no_photo_comes_twice_by_several_words_or_across_pages(server):
+    server.photos = ids(60)
+    server.found = {"a": ids(30), "b": ids(60)[10:], "c": ids(30)[:20] + ids(30)[5:]}.get
+    assert found(server, "openverse", ["a", "b"]) == ids(60)
+    assert found(server, "openverse", "c") == ids(30)
+
+
+def test_other_licences_than_asked_for_are_not_taken(server):
+    assert not found(server, "openverse", licences=("cc0",)), "the fake's photos are all CC BY"
+
+
+def test_licences_are_asked_for_once_and_filtered(server):
+    server.photos = ids(600)
+    assert found(server, "flickr", licences=["by"]) == ids(600)
+    assert server.requests == {"flickr.photos.licenses.getInfo": 1, "flickr.photos.search": 3}
+    assert {params["license"] for *_, params in server.log[1:]} == {"4,11"}
+
+
+PASSING = {
+    "429": [fake.status(429)] * 3,
+    "429 and a time": [fake.status(429, Retry_After="1")],
+    "5xx": [fake.status(500), fake.status(502)],
+    "hang": [fake.hang(0.6)],
+    "reset": [fake.cut(b"{" * 99, 9)],
+    "code 105": [fails(105, "Service currently unavailable")] * 3,
+}
+
+
+CASES = [(service, trouble) for service in SEARCHES for trouble in PASSING]
+
+
+@pytest.mark.parametrize(("service", "trouble"), [case for case in CASES if case != ("openverse", "code 105")])
+def test_passing_trouble(server, service, trouble):
+    server.faults[SEARCHES[service]] = iter(PASSING[trouble])
+    assert found(server, service, timeout=(1, 0.3)) == ids(3)
+    asked = [(when, headers) for when, what, headers, _ in server.log if what == SEARCHES[service]]
+    assert len(asked) == len(PASSING[trouble]) + 1
+    assert asked[1][0] - asked[0][0] >= (1.0 if trouble == "429 and a time" else 0)
+    if service == "flickr":
+        signatures = {headers["Authorization"] for _, headers in asked}
+        assert len(signatures) == len(asked), "every try is signed anew: Flickr takes no signature twice"
+
+
+LATER = "What is collected stays; run the same again later"
+SILENCE = fake.hang(0.3)
+USED_UP = fake.status(429, X_RateLimit_Available_anon_sustained="0")
+BAD_KEY = fails(100, f"Invalid API Key ({fake.KEY} is unknown)")
+ODD = {
+    "openverse": [[], {"page_count": 3}, *({"page_count": 3, "results": odd} for odd in (None, {}, ["x"]))],
+    "flickr": [
+        *([], {"stat": "ok"}, {"stat": "ok", "photos": {}}, {"stat": "ok", "photos": {"photo": []}}),
+        *({"stat": "ok", "photos": {"photo": odd, "pages": 1}} for odd in ({}, ["x"])),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("service", "fault", "message", "tries"),
+    [
+        ("openverse", fake.status(401), "Openverse: HTTP 401", 1),
+        ("openverse", fake.status(429, Retry_After="4000"), f"asks to wait 4000 s. {LATER}", 1),
+        ("openverse", USED_UP, "today's number of questions is used up", 1),
+        ("openverse", fake.status(503), "Openverse: HTTP 503", 6),
+        ("openverse", fake.answer(b"<html>log in</html>", "text/html"), "no JSON", 1),
+        ("openverse", SILENCE, "look at the network, then run the same again. Without photos", 6),
+        ("flickr", BAD_KEY, r"Invalid API Key \(\*\*\* is unknown\). Check FLICKR_API_KEY", 1),
+        ("flickr", fails(105, "Service currently unavailable"), "Service currently unavailable", 6),
+        ("flickr", fails(3, "Parameterless searches have been disabled"), "Parameterless", 1),
+        ("flickr", fake.answer(b"<html>please log in</html>", "application/json"), "no JSON", 1),
+        *((service, fake.json_answer(odd), "another than expected", 1) for service in ODD for odd in ODD[service]),
+    ],
+)
+def test_lasting_trouble_is_told_in_one_line_without_the_key(server, service, fault, message, tries):
+    server.faults[SEARCHES[service]] = fake.always(fault)
+    with pytest.raises(services.ServiceError, match=message) as caught:
+        found(server, service, timeout=(1, 0.2 if fault is SILENCE else 30))
+    assert server.requests[SEARCHES[service]] == tries
+    assert "\n" not in str(caught.value)
+
+
+def test_odd_licences_are_told_too(server):
+    server.faults["flickr.photos.licenses.getInfo"] = iter([fake.json_answer({"stat": "ok", "licenses": {}})])
+    with pytest.raises(services.ServiceError, match="another than expected"):
+        found(server, "flickr")
+
+
+def test_a_proxy_that_is_not_there_counts_as_no_network(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(services.ServiceError, match="cannot be reached: connect to the network"):
+        next(Openverse(backoff=60).search("x"))
+
+
+def test_loopback_is_refused_unless_allowed(server):
+    with pytest.raises(services.ServiceError, match="private address"):
+        found(server, "openverse", allow_private=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "name"),
+    [
+        (f"{CC}/licenses/by/2.0/", ("by", "2.0"), "CC BY 2.0"),
+        (f"{CC}/licenses/by-nc-sa/4.0/deed.ja", ("by-nc-sa", "4.0"), "CC BY-NC-SA 4.0"),
+        (f"{CC}/publicdomain/zero/1.0/", ("cc0", "1.0"), "CC0 1.0"),
+        ("http://creativecommons.org/publicdomain/mark/1.0/", ("pdm", "1.0"), "Public Domain Mark 1.0"),
+        ("https://www.flickr.com/commons/usage/", (None, None), "CC"),
+        (None, (None, None), "CC"),
+    ],
+)
+def test_licences(url, code, name):
+    assert services.licence_code(url) == code
+    assert services.licence_name(*code) == name
+
+
+def test_the_smallest_size_that_is_large_enough():
+    photo = services.Photo("1", "", "", "", "", "", "", ((1024, 683, "l"), (500, 333, "m"), (640, 427, "z")))
+    assert [photo.url(side) for side in (300, 333, 334, 683)] == ["m", "m", "z", "l"]
+    with pytest.raises(services.LeftOut, match="1024x683 is the largest"):
+        photo.url(700)
+
+
+def test_without_a_key_the_message_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.delenv("FLICKR_API_SECRET")
+    assert not flickr.has_key()
+    with pytest.raises(services.ServiceError, match=r"FLICKR_API_KEY and FLICKR_API_SECRET .* or use Openverse"):
+        flickr.Flickr()
+    (tmp_path / ".env").write_text("FLICKR_API_SECRET=fromthefile\n")
+    assert flickr.has_key() and flickr._keys() == [fake.KEY, "fromthefile"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(None, id="fine"),
+        pytest.param(fake.status(500, WWW_Authenticate=fake.KEY), id="500"),
+        pytest.param(fake.status(403), id="403"),
+        pytest.param(fake.hang(0.4), id="hang"),
+        pytest.param(fake.cut(fake.KEY.encode(), 20), id="reset"),
+        pytest.param(fake.answer(f"no json but {fake.KEY} {fake.SECRET}".encode(), "text/plain"), id="no json"),
+        pytest.param(fake.redirect("http://127.0.0.1:1/"), id="redirect"),
+        pytest.param(fails(99, fake.SECRET + fake.KEY), id="echo"),
+    ],
+)
+def test_the_key_shows_nowhere(server, fault, tmp_path, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+    server.faults["flickr.photos.search"] = fake.always(fault)
+    asking = server.flickr(timeout=(1, 0.1))
+    seen = [repr(asking), repr(vars(asking)), repr(asking.client.session.headers)]
+    try:
+        collecting.collect(asking, "pizza", "ピザ", 2, tmp_path, progress=True)
+    except services.ServiceError as error:
+        seen.append("".join(traceback.format_exception(error)))
+        while error:
+            seen += [repr(error), repr(vars(error)), repr(getattr(getattr(error, "request", None), "headers", ""))]
+            error = error.__context__
+    assert server.requests["flickr.photos.search"] > 0
+    seen += [caplog.text, *(str(vars(record)) for record in caplog.records), *capsys.readouterr()]
+    seen += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
+    shown = "".join(seen)
+    assert "urllib3" in shown, "the log was read"
+    assert fake.KEY not in shown and fake.SECRET not in shown
+
+
+def test_no_key_is_in_the_repository():
+    command = ["git", "ls-files", "-z"]
+    listed = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False).stdout.split("\0")
+    if not any(listed):
+        pytest.skip("not a git checkout")
+    files = [paths.ROOT / name for name in listed if name and "fake_services" not in name]
+    for path in filter(lambda path: path.is_file(), files):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert not any(key in text for key in OWN_KEYS), path
+        assert not re.search(r"(api_key|API_KEY|API_SECRET)[\"']?\s*[=:]\s*[\"']?[0-9a-f]{16}", text), path
+        if path.suffix == ".ipynb":
+            shown = json.dumps([[cell["source"], cell.get("outputs")] for cell in json.loads(text)["cells"]])
+            shown = re.sub(r'"model_id": "\w+"', "", shown)  # a widget's number, shaped like a key
+            assert not re.search(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", shown), path
+
+
+def test_env_file_is_ignored_by_git():
+    assert ".env" in (paths.ROOT / ".gitignore").read_text().split()
