@@ -29,6 +29,7 @@ from helpers.dishes import (
 from helpers.dishes import dice as dice_module
 from helpers.dishes.noise import SIDE, field, lookup, tile
 from helpers.dishes.scene import choose_background
+from helpers.dishes.sets import griddle_rates
 
 NAMING = {
     "okonomiyaki": ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion"),
@@ -261,6 +262,7 @@ def test_a_dish_is_frozen():
 
 
 def shares(rates, background):
+    rates = griddle_rates(rates)
     return [
         np.mean([choose_background(n, dice_module.Dice(s, n, "background"), rates) == background for s in range(1500)])
         for n in LABELS
