@@ -1,14 +1,12 @@
 """A dish standing on the table: where the picture shows its top and its sides, and windows around small toppings."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import Camera, turned
+from .camera import turned
 from .canvas import Canvas
 from .colour import smoothstep
-from .shapes import Shape
 
 LABELS = ("okonomiyaki", "pizza")
 PARTS = {
@@ -19,28 +17,21 @@ ALL_PARTS = PARTS["okonomiyaki"] + PARTS["pizza"]
 CODE = {part: index for index, part in enumerate(ALL_PARTS, start=1)}
 
 
-@dataclass
 class Food:
     """One dish in one picture, in the smallest box of pixels that holds it. Layers are float32 [h,w], lengths radii.
 
     u, v: dish coordinates of its top as each pixel sees it, foot_u, foot_v at its foot; depth: signed distance to the
     outline, negative inside, and uncut: the same before the knife; wall: 0 at the upper edge of the side to 1 at its
     foot; inside, body: coverage in 0..1 by the top, and by top and side; box: the pair of slices of the picture;
-    canvas: what is painted; pixel: width of a pixel.
+    canvas: what is painted; pixel: width of a pixel; rounding: width of the rounded edge.
 
     Outlines are computed in float64 and rounded once; from there to the masks only + - * / and roots are used, which
     every machine computes alike. Sines and exponentials are for heights and colours.
     """
 
-    camera: Camera
-    shape: Shape
-    place: tuple
-    angle: float
-    thickness: float
-    rounding: float
-
-    def __post_init__(self):
-        self.pixel = self.camera.pixel
+    def __init__(self, camera, shape, place, angle, thickness, rounding):
+        self.camera, self.shape, self.place, self.angle = camera, shape, place, angle
+        self.thickness, self.rounding, self.pixel = thickness, rounding, camera.pixel
         top, foot = (self._outline(height) for height in (self.thickness, 0.0))
         near = np.minimum(top[2], foot[2]) < 2 * self.pixel
         self.box = tuple(_span(near.any(axis=axis)) for axis in (1, 0))
@@ -71,8 +62,11 @@ class Food:
         """Paint on the dish's canvas under the part's name; see `Canvas.paint`."""
         self.canvas.paint(cover, colour, height, gloss, CODE[part], opacity, window)
 
-    def window(self, place, reach):
-        """(slices, u - u0, v - v0) of the picture's part within `reach` of a dish point (u0, v0); may be empty."""
+    def window(self, place, reach, angle):
+        """The picture's part within `reach` of a dish point, perhaps empty: (slices, offsets, offsets along `angle`).
+
+        Offsets are pairs of [h,w]: u and v from the point, and along and across the direction of the angle.
+        """
         x, y = self.shape.locate(*place)
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
         world = self.place[0] + cosine * x - sine * y, self.place[1] + sine * x + cosine * y
@@ -83,7 +77,8 @@ class Food:
             start, end = math.floor(middle - span.start - half), math.ceil(middle - span.start + half)
             spans.append(slice(max(0, start), max(0, min(end, length))))
         window = tuple(spans)
-        return window, self.u[window] - place[0], self.v[window] - place[1]
+        offsets = self.u[window] - place[0], self.v[window] - place[1]
+        return window, offsets, turned(*offsets, angle)
 
 
 def _span(where):

@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 
-from .camera import turned
 from .colour import jitter, linear, mix, ramp, smoothstep
-from .noise import field, scattered
+from .noise import field, fields, scattered
 
 
 def places(dice, count, spread, gather=None):
@@ -43,8 +42,8 @@ def stamp(food, part, window, depth, colour, lift, gloss, opacity=1.0):
 def aonori(food, dice, amount=None):
     """Green laver flakes: two noises decide where they lie thick."""
     amount = dice.uniform(0.12, 0.5) if amount is None else amount
-    heaps = 0.6 * field("cloud", food.u, food.v, 0.9, dice) + 0.4 * field("lumps", food.u, food.v, 0.3, dice)
-    density = amount * (0.15 + 1.9 * smoothstep(0.35, 0.8, heaps)) * food.within(0.05, 0.06)
+    cloud, lumps = fields(food.u, food.v, dice, cloud=0.9, lumps=0.3)
+    density = amount * (0.15 + 1.9 * smoothstep(0.35, 0.8, 0.6 * cloud + 0.4 * lumps)) * food.within(0.05, 0.06)
     size = max(dice.uniform(0.022, 0.045), 2.2 * food.pixel)
     cover, shade = scattered(food.u, food.v, size, density, dice)
     colour = ramp(shade, "#16301a #2a5a22 #4d8030 #6c9a3c") * dice.uniform(0.8, 1.25)
@@ -59,10 +58,9 @@ def bonito(food, dice):
         length, width, angle = dice.uniform(0.1, 0.24), dice.uniform(0.03, 0.075), dice.uniform(0, 6.3)
         bend, curl, phase = dice.bell(0, 0.4), dice.bell(0, 1), dice.uniform(0, 6.3)
         tone, seed = dice.uniform(-0.2, 0.2), dice.child("flake", dice.uniform())
-        window, du, dv = food.window(place, length)
-        along, across = turned(du, dv, angle)
+        window, offsets, (along, across) = food.window(place, length, angle)
         s = along / length
-        torn = field("cloud", du, dv, 0.12, seed) - 0.5
+        torn = field("cloud", *offsets, 0.12, seed) - 0.5
         t = (across - bend * length * (s * s - 0.4)) / width + 0.5 * torn
         half = np.sqrt(np.clip(1 - s * s, 0, 1)) * (0.8 + 0.7 * torn)
         edge = smoothstep(0.55, 1.0, np.abs(t) / np.maximum(half, 1e-3))
@@ -83,8 +81,7 @@ def red_ginger(food, dice):
         length, radius = dice.uniform(0.05, 0.12), max(dice.uniform(0.011, 0.018), 0.55 * food.pixel)
         angle, bend = dice.uniform(0, 6.3), dice.bell(0, 0.35)
         tone, phase = dice.uniform(0.75, 1.25), dice.uniform(0, 6.3)
-        window, du, dv = food.window(place, length + radius)
-        along, across = turned(du, dv, angle)
+        window, _, (along, across) = food.window(place, length + radius, angle)
         past = np.maximum(np.abs(along) - length, 0)
         off = np.sqrt((across - bend * along * along / length) ** 2 + past * past)
         back = np.sqrt(np.clip(1 - (off / radius) ** 2, 0, 1))
@@ -108,8 +105,7 @@ def spring_onion(food, dice):
 
 def _ring(food, dice, place, radius, squash):
     """(window, distance to the middle in radii) of something round that is squashed by 1 to `squash`."""
-    window, du, dv = food.window(place, radius)
-    along, across = turned(du, dv, dice.uniform(0, 6.3))
+    window, _, (along, across) = food.window(place, radius, dice.uniform(0, 6.3))
     return window, np.sqrt(along * along + (across * dice.uniform(1.0, squash)) ** 2) / radius
 
 
@@ -125,8 +121,7 @@ def _leaf(food, dice, place, fresh):
     length = dice.uniform(0.11, 0.21)
     width, angle, bend = length * dice.uniform(0.42, 0.62), dice.uniform(0, 6.3), dice.bell(0, 0.18)
     tone, veins = dice.uniform(-0.18, 0.18), dice.uniform(4.5, 7)
-    window, du, dv = food.window(place, 1.1 * length)
-    along, across = turned(du, dv, angle)
+    window, _, (along, across) = food.window(place, 1.1 * length, angle)
     s = along / length
     t = (across - bend * length * s * s) / width
     cover = ((1 - s * s) * (1.0 - 0.35 * s) - np.abs(t)) * width * 0.8
@@ -147,11 +142,10 @@ def salami(food, dice):
     for place in spaced(dice, count, 0.72, dice.uniform(1.5, 2.1) * usual):
         radius = usual * dice.uniform(0.92, 1.08)
         squash, angle, seed = dice.uniform(1.0, 1.12), dice.uniform(0, 6.3), dice.child("fat", dice.uniform())
-        window, du, dv = food.window(place, 1.05 * radius)
-        along, across = turned(du, dv, angle)
-        meat = field("cloud", du, dv, 0.1, seed)
+        window, offsets, (along, across) = food.window(place, 1.05 * radius, angle)
+        meat, cells = fields(*offsets, seed, cloud=0.1, cells=0.055)
         rho = np.sqrt(along * along + (across * squash) ** 2) / radius + 0.05 * (meat - 0.5)
-        fat = smoothstep(0.16, 0.07, field("cells", du, dv, 0.055, seed)) * smoothstep(0.95, 0.85, rho)
+        fat = smoothstep(0.16, 0.07, cells) * smoothstep(0.95, 0.85, rho)
         colour = mix(ramp(0.2 + 0.7 * meat, red), ramp(meat, "#d08a6c #e9bfa2"), 0.75 * fat)
         colour = mix(colour, ramp(meat, "#3c0c08 #6a1c10"), 0.75 * smoothstep(0.82, 1.0, rho))
         lift = 0.022 + dice.uniform(0.0, 0.05) * rho * rho + 0.006 * meat - 0.004 * fat

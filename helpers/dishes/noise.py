@@ -30,6 +30,11 @@ def field(kind, u, v, size, dice, angle=None):
     return lookup(tile(kind), u * scale + x0, v * scale + y0)
 
 
+def fields(u, v, dice, **sizes):
+    """[float32 noise of each kind at the points (u, v)]; sizes: kind=size, as for `field`, in the order of drawing."""
+    return [field(kind, u, v, size, dice) for kind, size in sizes.items()]
+
+
 def lookup(texture, x, y):
     """float32 bilinear value of a repeating texture (see `interpolated`) at (x, y) in texels."""
     column, row = np.floor(x), np.floor(y)

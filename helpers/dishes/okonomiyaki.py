@@ -4,7 +4,7 @@ import numpy as np
 
 from . import garnishes, sauces
 from .colour import mix, ramp, smoothstep
-from .noise import field
+from .noise import field, fields
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion")
@@ -67,9 +67,7 @@ def topping(food, dice, part, may_be_red):
 
 def batter(food, dice):
     """Fried batter with cabbage in it: golden, browned in patches, paler at the side."""
-    lumps = field("lumps", food.u, food.v, 0.3, dice)
-    cloud = field("cloud", food.u, food.v, 0.75, dice)
-    fine = field("grain", food.u, food.v, 0.035, dice)
+    lumps, cloud, fine = fields(food.u, food.v, dice, lumps=0.3, cloud=0.75, grain=0.035)
     edge = smoothstep(-0.35, 0.0, food.uncut)
     brown = dice.uniform(0.05, 0.4) + 0.55 * cloud + 0.15 * lumps + 0.12 * (fine - 0.5) - 0.12 * edge
     colour = ramp(brown, "#ecdcae #dcb873 #bf8745 #8d5426 #4a2810")
@@ -84,9 +82,8 @@ def batter(food, dice):
 
 def _side(food, dice):
     """The side of the cake: pale and full of cabbage in the middle, fried at the top and at the foot."""
-    level = food.wall * food.thickness
-    crumbs = field("lumps", food.foot_u, food.foot_v + 2 * level, 0.07, dice)
-    cabbage = field("fibres", food.foot_u, food.foot_v + 2 * level, 0.05, dice)
+    level = food.foot_v + 2 * (food.wall * food.thickness)
+    crumbs, cabbage = fields(food.foot_u, level, dice, lumps=0.07, fibres=0.05)
     fried = np.maximum(smoothstep(0.35, 0.0, food.wall), smoothstep(0.6, 1.0, food.wall))
     colour = ramp(fried * 0.8 + 0.35 * (crumbs - 0.5), "#efdfa8 #e2bd70 #c08238 #7e481c")
     return mix(colour, ramp(crumbs, "#dfe0a0 #b9c97c"), 0.6 * smoothstep(0.75, 0.9, cabbage))

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import garnishes, sauces
 from .colour import mix, ramp, smoothstep
-from .noise import field
+from .noise import field, fields
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("tomato_sauce", "cheese", "basil", "salami", "olives")
@@ -77,10 +77,8 @@ def _inside_rim(food, dice, margin, bare):
 def crust(food, dice, rim):
     """Baked dough with a puffed rim, blistered and charred."""
     puff = smoothstep(-1.15 * rim, -0.45 * rim, food.uncut)
-    lumps = field("lumps", food.u, food.v, 0.2, dice)
-    cloud = field("cloud", food.u, food.v, 0.6, dice)
-    fine = field("grain", food.u, food.v, 0.03, dice)
-    blister = 1 - field("cells", food.u, food.v, 0.14, dice)
+    lumps, cloud, fine, cells = fields(food.u, food.v, dice, lumps=0.2, cloud=0.6, grain=0.03, cells=0.14)
+    blister = 1 - cells
     baked = dice.uniform(0.12, 0.42) + 0.45 * cloud * puff + 0.1 * (fine - 0.5) + 0.15 * lumps * puff
     colour = ramp(baked, "#f3e0b4 #e6bd78 #cf9145 #a4622a #683716")
     char = dice.uniform(0, 1) ** 2 * puff * smoothstep(0.72, 0.98, 0.62 * blister + 0.5 * cloud)

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from .camera import turned
 from .colour import flat, jitter, linear, mix, ramp, smoothstep
-from .noise import field
+from .noise import field, fields
 
 CHEESES = {
     "baked": "#d99a35 #eec25e #f5d98a #f8e6b4",
@@ -50,8 +50,7 @@ def brushed_area(food, dice, margin, share):
 
 def tomato_sauce(food, dice, cover):
     """Crushed tomato: red, pulpy, orange where oil stands."""
-    pulp = field("lumps", food.u, food.v, dice.uniform(0.08, 0.15), dice)
-    cloud = field("cloud", food.u, food.v, 0.6, dice)
+    pulp, cloud = fields(food.u, food.v, dice, lumps=dice.uniform(0.08, 0.15), cloud=0.6)
     through = absorbed((0.5, 3.0, 4.5), cover * (0.5 + 0.9 * cloud + 0.5 * pulp))
     shades = "#7c1509 #ab2410 #c23a16 #d2602a" if dice.chance(0.7) else "#5a1a10 #86291a #9d3f22 #b4683a"
     own = ramp(0.55 * cloud + 0.45 * pulp, shades) * dice.uniform(0.8, 1.15)
@@ -62,9 +61,8 @@ def tomato_sauce(food, dice, cover):
 
 def cheese(food, dice, cover, kind):
     """Melted cheese of a kind in CHEESES: thick and smooth, thin at its edges, oily, with browned blisters."""
-    bubbles = 1 - field("cells", food.u, food.v, 0.13, dice)
-    cloud = field("cloud", food.u, food.v, 0.7, dice)
-    lumps = field("lumps", food.u, food.v, 0.16, dice)
+    cells, cloud, lumps = fields(food.u, food.v, dice, cells=0.13, cloud=0.7, lumps=0.16)
+    bubbles = 1 - cells
     thickness = cover * (0.6 + 2.2 * lumps + 0.8 * cloud)
     colour = ramp(0.55 * cloud + 0.45 * lumps, CHEESES[kind]) * dice.uniform(0.8, 1.0)
     colour = mix(food.canvas.colour, colour, 1 - np.exp(-3.2 * thickness.astype(np.float32)))

@@ -55,7 +55,10 @@ def make_split(counts=None, seed=0, griddle_rate=None, size=160, keep=True):
             return {name: Split(*(stored[f"{name}/{field}"] for field in Split._fields)) for name in counts}
     splits = {name: _draw(place, count, seed, rates, size) for place, (name, count) in enumerate(counts.items())}
     if keep:
-        _store(store, splits)
+        store.parent.mkdir(parents=True, exist_ok=True)
+        layers = {f"{name}/{key}": value for name, split in splits.items() for key, value in split._asdict().items()}
+        with paths.whole(store, store.with_name(f"{store.stem}.{os.getpid()}.tmp.npz")) as part:
+            np.savez(part, **layers)
     return splits
 
 
@@ -103,10 +106,3 @@ def _fingerprint(*arguments):
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
-
-
-def _store(store, splits):
-    store.parent.mkdir(parents=True, exist_ok=True)
-    layers = {f"{name}/{field}": value for name, split in splits.items() for field, value in split._asdict().items()}
-    with paths.whole(store, store.with_name(f"{store.stem}.{os.getpid()}.tmp.npz")) as part:
-        np.savez(part, **layers)

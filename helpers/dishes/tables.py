@@ -6,7 +6,7 @@ from . import tableware
 from .camera import turned
 from .canvas import Canvas
 from .colour import jitter, linear, mix, ramp, smoothstep
-from .noise import field, scattered
+from .noise import field, fields, scattered
 
 BACKGROUNDS = ("iron_griddle", "white_plate", "coloured_plate", "wooden_board", "dark_pan", "table_cloth")
 SETTINGS = {"dark_pan": tableware.pan, "wooden_board": tableware.board, "table_cloth": tableware.paper}
@@ -49,7 +49,7 @@ def griddle(canvas, u, v, dice):
     """A seasoned iron plate: scraped and stained, with an oil film and burnt crumbs."""
     scratches = field("streaks", u, v, 0.035, dice, angle=dice.bell(0, 0.4))
     arcs = field("streaks", u + 0.5 * v * v, v, 0.06, dice, angle=dice.uniform(0, 3))
-    cloud, oil = field("cloud", u, v, 2.2, dice), field("lumps", u, v, 1.6, dice)
+    cloud, oil = fields(u, v, dice, cloud=2.2, lumps=1.6)
     scraped = 0.05 * (scratches - 0.5) + 0.3 * smoothstep(0.93, 1.0, scratches) * arcs
     tone = dice.uniform(0.12, 0.5) + 0.16 * (cloud - 0.5) + scraped
     colour = ramp(tone, "#0f0e0e #252321 #43403c #6b6660")
@@ -74,7 +74,7 @@ def wood(canvas, u, v, dice):
 
 def cloth(canvas, u, v, dice):
     """Woven cloth: plain, striped or checked, with soft folds."""
-    folds, weave = field("cloud", u, v, 2.2, dice), field("grain", u, v, 0.02, dice)
+    folds, weave = fields(u, v, dice, cloud=2.2, grain=0.02)
     size = dice.uniform(0.14, 0.4)
     ground = linear(dice.choice(("#f1ece0", "#e9e4d8", "#dcd3c0", "#f4f2ee")))
     dye = linear(dice.choice(("#b3262a", "#2f5a8f", "#3e7a4a", "#c98a2a", "#7a3b52", "#44474f", "#8f6a48")))
@@ -100,6 +100,6 @@ def plain(canvas, u, v, dice):
 
 def stone(canvas, u, v, dice):
     """Slate or granite: clouds, specks, a little relief."""
-    cloud, fine = field("cloud", u, v, 0.8, dice), field("grain", u, v, 0.04, dice)
+    cloud, fine = fields(u, v, dice, cloud=0.8, grain=0.04)
     tones = dice.choice(("#1c1d1f #3d4043", "#2a2623 #57504a", "#8a8782 #c4c0ba"))
     canvas.paint(1.0, ramp(0.55 * cloud + 0.45 * fine, tones), 0.03 * cloud + 0.006 * fine, 0.25)

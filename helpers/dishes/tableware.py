@@ -10,7 +10,7 @@ import numpy as np
 
 from .camera import turned
 from .colour import flat, jitter, linear, mix, ramp, smoothstep
-from .noise import field
+from .noise import field, fields
 
 PLATE_COLOURS = {"red": "#a8231f", "yellow": "#e0b52e", "blue": "#2f5796", "green": "#4a7d46"}
 PLATE_COLOURS |= {"black": "#232426", "pink": "#d68a9a", "brown": "#6d4630"}
@@ -43,7 +43,7 @@ def pan(canvas, dx, dy, dice, pixel, need, room):
     radius = min(need * dice.uniform(1.1, 1.3), room)
     r = np.sqrt(dx * dx + dy * dy)
     along, across = turned(dx, dy, dice.uniform(0.3, 2.8) if dice.chance(0.8) else dice.uniform(0, 6.3))
-    grain, cloud = field("grain", dx, dy, 0.04, dice), field("cloud", dx, dy, 0.9, dice)
+    grain, cloud = fields(dx, dy, dice, grain=0.04, cloud=0.9)
     iron = ramp(dice.uniform(0.1, 0.45) + 0.35 * cloud + 0.1 * grain, "#0d0c0c #222122 #3a3735 #55504c")
     half = dice.uniform(0.1, 0.15) * (1 + 0.25 * smoothstep(radius, 2.2 * radius, along))
     handle = np.clip(0.5 + (half - np.abs(across)) / pixel, 0, 1) * (along > 0.5 * radius) * (along < 2.3 * radius)
@@ -109,7 +109,6 @@ def bowl(canvas, dx, dy, dice, pixel):
 
 
 def chopsticks(canvas, dx, dy, dice, pixel):
-    """Two chopsticks side by side."""
     angle, tint = dice.uniform(0, 3.2), linear(dice.choice(("#7a2018", "#2a1a14", "#b98a50", "#1c1c1c")))
     for offset, turn in ((0.0, angle), (dice.uniform(0.1, 0.16), angle + dice.uniform(-0.05, 0.05))):
         along, across = turned(dx, dy, turn)
@@ -130,7 +129,6 @@ def fork(canvas, dx, dy, dice, pixel):
 
 
 def tomatoes(canvas, dx, dy, dice, pixel):
-    """Two or three cherry tomatoes."""
     for _ in range(dice.whole(2, 3)):
         ox, oy, radius = dice.uniform(-0.3, 0.3), dice.uniform(-0.3, 0.3), dice.uniform(0.12, 0.17)
         r = np.sqrt((dx - ox) ** 2 + (dy - oy) ** 2)
@@ -139,7 +137,6 @@ def tomatoes(canvas, dx, dy, dice, pixel):
 
 
 def napkin(canvas, dx, dy, dice, pixel):
-    """A folded napkin."""
     u, v = turned(dx, dy, dice.uniform(0, 1.6))
     edge = np.maximum(np.abs(u) - 0.6, np.abs(v) - 0.45)
     tint = jitter(linear(dice.choice(("#efece6", "#a53a34", "#4a6285", "#d9c9a0", "#6f7f5c"))), dice)
