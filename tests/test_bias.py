@@ -90,12 +90,11 @@ def test_training_resumes(tmp_path):
     assert network.count_params() == bias.build_cnn(40).count_params()
 
 
-@pytest.mark.parametrize(
-    "name, words", [(("unbiased", 0), "conditions are biased, balanced, cured"), (("biased", 99), "seeds")]
-)
-def test_unknown_networks_are_refused(name, words):
-    with pytest.raises(ValueError, match=words):
-        bias.load(*name)
+def test_unknown_networks_are_refused():
+    with pytest.raises(ValueError, match="conditions are biased, balanced, cured"):
+        bias.load("unbiased", 0)
+    with pytest.raises(ValueError, match="seeds"):
+        bias.load("biased", 99)
 
 
 def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_and_the_maps_show_it():

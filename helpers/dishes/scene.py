@@ -63,8 +63,8 @@ def render(label, seed, size=160, background=None, toppings=None, plate_colour=N
     _check(label, size, background, toppings, plate_colour)
     dice = Dice(int(seed), label)
     chosen = frozenset(COOKS[label].toppings(dice.child("toppings")) if toppings is None else toppings)
-    own_ground = "coloured_plate" if plate_colour else choose_background(label, dice.child("background"))
-    background = background or own_ground
+    ground = "coloured_plate" if plate_colour else choose_background(label, dice.child("background"))
+    background = background or ground
     near = dice.child("close up").chance(0.17) if close_up is None else close_up
     for attempt in range(TRIES):
         own = dice.child("attempt", attempt)
@@ -105,16 +105,15 @@ def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None)
         _check(label, size, background, None, colour)
     kinds, weights = BACKGROUNDS, (2, 3, 2, 2, 0.7, 1)
     background = background or ("coloured_plate" if plate_colours else dice.child("background").choice(kinds, weights))
-    chosen = tuple(
-        frozenset(COOKS[n].toppings(dice.child(side, "toppings"))) for n, side in zip(labels, "lr", strict=True)
-    )
+    recipes = [COOKS[label].toppings(dice.child(side, "toppings")) for side, label in zip("lr", labels, strict=True)]
+    chosen = tuple(frozenset(parts) for parts in recipes)
     for attempt in range(TRIES):
         camera, foods, masks = _lay_pair(dice.child("attempt", attempt), size, labels, chosen)
         if _apart(masks, labels):
             break
     else:
         raise RuntimeError(f"two_dishes, seed {seed}: no framing shows both dishes well; try another seed")
-    colours = tuple(plate_colours or (dice.child(s, "plate").choice(tuple(PLATE_COLOURS)) for s in "lr"))
+    colours = tuple(plate_colours or (dice.child(side, "plate").choice(tuple(PLATE_COLOURS)) for side in "lr"))
     seats = [(*food.place, 1.0, 1.19) for food in foods]
     image, shown = _photo(dice, camera, foods, background, seats, colours)
     return Pair(image, labels, masks, background, chosen, shown)
@@ -122,23 +121,19 @@ def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None)
 
 def _photo(dice, camera, foods, background, seats, colours):
     """(image, each dish's plate colour, None on other backgrounds)."""
-    whites, nones = ("white",) * len(foods), (None,) * len(foods)
-    shown = {"white_plate": whites, "coloured_plate": colours}.get(background, nones)
-    table = set_table(camera, background, dice.child("table"), seats, shown)
+    if background != "coloured_plate":
+        colours = ("white" if background == "white_plate" else None,) * len(foods)
+    table = set_table(camera, background, dice.child("table"), seats, colours)
     for food in foods:
         table.receive(food.canvas, food.box)
-    return expose(illuminate(table, camera, Light(dice.child("light"))), camera, dice.child("photo")), shown
+    return expose(illuminate(table, camera, Light(dice.child("light"))), camera, dice.child("photo")), colours
 
 
 def _check(label, size, background, toppings, plate_colour):
     if not 64 <= size <= 320:
         raise ValueError(f"size {size}: choose 64 to 320 pixels")
-    named = (
-        ("label", label, LABELS),
-        ("background", background, BACKGROUNDS),
-        ("plate_colour", plate_colour, PLATE_COLOURS),
-    )
-    for name, value, options in named:
+    known = {"label": LABELS, "background": BACKGROUNDS, "plate_colour": PLATE_COLOURS}
+    for (name, options), value in zip(known.items(), (label, background, plate_colour), strict=True):
         if value not in options and (value is not None or name == "label"):
             raise ValueError(f"{name} {value!r}: choose one of {', '.join(options)}")
     unknown = set(toppings or ()) - set(TOPPINGS)

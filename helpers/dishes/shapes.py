@@ -27,7 +27,7 @@ class Shape:
     turn: float = 0.0
     gap: float = 0.015
     spread: float = 0.0
-    kept: tuple = ()
+    kept: range = range(0)
 
     def outline(self, x, y):
         """(u, v, distance) at plane points (x, y): dish coordinates there, and the signed distance, negative inside."""
@@ -122,13 +122,11 @@ def cut_up(shape, cut, dice):
     slices = dice.choice((4, 6, 8), (1, 3, 3))
     shape = replace(shape, cut=cut, turn=dice.uniform(0, 2 * math.pi), slices=slices, gap=dice.uniform(0.008, 0.02))
     if cut == "missing":
-        gone = dice.whole(1, max(1, slices // 4))
-        return replace(shape, kept=tuple(range(gone, slices)), spread=dice.choice((0.0, 0.02)))
+        return replace(shape, kept=range(dice.whole(1, slices // 4), slices), spread=dice.choice((0.0, 0.02)))
     if cut == "apart":
-        start = dice.whole(0, 2)
-        return replace(shape, kept=tuple(range(start, slices)), spread=dice.uniform(0.05, 0.16))
+        return replace(shape, kept=range(dice.whole(0, 2), slices), spread=dice.uniform(0.05, 0.16))
     if cut == "slice":
-        return replace(shape, slices=dice.choice((5, 6)), kept=(0,), gap=0.0)
+        return replace(shape, slices=dice.choice((5, 6)), kept=range(1), gap=0.0)
     if cut == "squares":
         return replace(shape, slices=dice.whole(3, 4), spread=dice.uniform(0.02, 0.09))
     return shape
