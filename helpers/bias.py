@@ -4,6 +4,8 @@ Conditions: "biased", okonomiyaki mostly on the griddle and pizza hardly ever; "
 the biased pictures with their backgrounds exchanged with the help of the masks. Derived in notebook 07.
 """
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import layers
@@ -83,11 +85,8 @@ def train(condition, seed, run, data, epochs=EPOCHS, progress=True):
     keras.utils.set_random_seed(seed)
     network, optimizer = build_cnn(images.shape[1]), keras.optimizers.Adam(LEARNING_RATE)
     recipe = {"condition": condition, "seed": seed, "epochs": epochs, "pictures": len(images), "batch": BATCH_SIZE}
-
-    def epoch_batches(epoch):
-        return batches.pictures(images, labels, BATCH_SIZE, seed, epoch)
-
     options = {"from_logits": False, "recipe": recipe, "progress": progress}
+    epoch_batches = partial(batches.pictures, images, labels, BATCH_SIZE, seed)
     return network, training.fit(network, optimizer, run, epoch_batches, epochs, **options)
 
 
@@ -119,9 +118,8 @@ def background_energy(network, split, layer=None):
 
 def measure(network, tests):
     """{"<test set>": accuracy, ..., "energy": mean background energy on the biased, ordinary set}, plain floats."""
-    shares = {
-        name: np.mean(network.predict(split.images / np.float32(255), verbose=0).argmax(-1) == split.labels)
-        for name, split in tests.items()
-    }
-    energy = np.nanmean(background_energy(network, tests["biased"]))
-    return {name: float(share) for name, share in {**shares, "energy": energy}.items()}
+    measured = {}
+    for name, split in tests.items():
+        right = network.predict(split.images / np.float32(255), verbose=0).argmax(-1) == split.labels
+        measured[name] = float(right.mean())
+    return {**measured, "energy": float(np.nanmean(background_energy(network, tests["biased"])))}

@@ -1,5 +1,6 @@
 """The small networks of notebook 10, trained on the built-in kitchen: GCM, and one for each kind of class map."""
 
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,13 +13,6 @@ from helpers.training import batches, shipped
 
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 90, 1e-3  # ours, as are Adam and the mirrored pictures
 MEAN_COLOUR = (0.5958, 0.4873, 0.3763)  # of the kitchen's training pictures
-NETWORKS = {
-    "kitchen_gcm": lambda: gcm.GCM(2),
-    "kitchen_cam": lambda: encoder_with_gap(2),
-    "kitchen_cam_again": lambda: encoder_with_gap(2),  # trained from another seed
-    "kitchen_cam_shuffled": lambda: encoder_with_gap(2),  # trained on labels dealt out anew
-    "kitchen_nin": lambda: network_in_network(2),
-}
 
 
 def encoder_with_gap(num_classes):
@@ -48,11 +42,20 @@ def network_in_network(num_classes):
     return network
 
 
+NETWORKS = {
+    "kitchen_gcm": gcm.GCM,
+    "kitchen_cam": encoder_with_gap,
+    "kitchen_cam_again": encoder_with_gap,  # trained from another seed
+    "kitchen_cam_shuffled": encoder_with_gap,  # trained on labels dealt out anew
+    "kitchen_nin": network_in_network,
+}
+
+
 def build(name, size=160):
     """The untrained network of that name, built for pictures of size x size. Raises ValueError for unknown names."""
     if name not in NETWORKS:
         raise ValueError(f"network {name!r}: choose one of {', '.join(NETWORKS)}")
-    network = NETWORKS[name]()
+    network = NETWORKS[name](2)
     if not network.built:
         network.build((None, size, size, 3))
     return network
@@ -69,18 +72,15 @@ def train(run, name, data, epochs=EPOCHS, **options):
     et al. 2018, section 4); no picture is mirrored, which would make that harder, and the last epoch's weights stay.
     """
     images, labels = data["train"][0], training_labels(name, data)
-    recipe, mirrored = _recipe(name, epochs), not name.endswith("_shuffled")
-    seed = recipe["seed"]
+    recipe = _recipe(name, epochs)
+    seed, mirrored = recipe["seed"], recipe["mirrored"]
     keras.utils.set_random_seed(seed)
     network, optimizer = build(name, images.shape[1]), training.scaled(keras.optimizers.Adam(LEARNING_RATE))
     recipe |= {"precision": keras.config.dtype_policy().name, "pictures": len(images)}
     options |= {"recipe": recipe, "from_logits": name == "kitchen_gcm", "keep_best": mirrored}
     options |= {"validation": batches.pictures(*data["validation"][:2], BATCH_SIZE)}
     options |= {"learning_rate": training.paper_schedule(epochs, LEARNING_RATE)}
-
-    def epoch_batches(epoch):
-        return batches.pictures(images, labels, BATCH_SIZE, seed, epoch, mirrored)
-
+    epoch_batches = partial(batches.pictures, images, labels, BATCH_SIZE, seed, mirrored=mirrored)
     training.fit(network, optimizer, run, epoch_batches, epochs, **options)
     if mirrored:
         network.load_weights(Path(run) / "best.weights.h5")

@@ -14,14 +14,12 @@ def nothing_kept(tmp_path, monkeypatch):
 
 def test_without_dish_repeats_the_nearest_background():
     row = np.arange(14, dtype=np.uint8)[None, :, None] * np.ones(3, np.uint8)
-    mask = np.zeros((1, 14), bool)
-    mask[0, [4, 5, 13]] = True  # with the margin: 2 to 7, and 11 to 13
+    mask = np.isin(np.arange(14), [4, 5, 13])[None]  # with the margin: 2 to 7, and 11 to 13
     np.testing.assert_array_equal(bias.without_dish(row, mask)[0, :, 0], [0, 1, 1, 1, 1, 8, 8, 8, 8, 9, 10, 10, 10, 10])
 
 
 def test_exchanged_pictures_keep_their_dish_and_no_other():
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 120, (12, 12, 12, 3)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 120, (12, 12, 12, 3)).astype(np.uint8)
     masks = np.zeros((12, 12, 12), bool)
     masks[:, 4:8, 4:8] = True
     masks[0] = True  # nothing but dish: it gets by without a background
@@ -44,8 +42,7 @@ def test_lenders_are_drawn_whatever_their_class():
     masks = np.zeros((600, 8, 8), bool)
     masks[:, 3:5, 3:5] = True
     exchanged = bias.exchange_backgrounds(images, masks)[:, 0, 0, 0] > 100
-    assert (griddle == labels).mean() == 0.9
-    assert abs((exchanged == labels).mean() - 0.5) < 0.06
+    assert (griddle == labels).mean() == 0.9 and abs((exchanged == labels).mean() - 0.5) < 0.06
 
 
 def test_the_sets_differ_in_their_backgrounds_alone(nothing_kept):
@@ -62,8 +59,7 @@ def test_background_energy_is_the_share_beside_the_dish(nothing_kept):
     """A network whose map is the same everywhere has the background's share of the energy, on griddles alone."""
     split = bias.test_sets(count=6, size=64)["balanced"]
     network = bias.build_cnn(64)
-    for layer in network.layers:
-        layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+    network.set_weights([np.zeros_like(weight) for weight in network.get_weights()])
     on_griddle = split.backgrounds == 0
     assert 0 < on_griddle.sum() < 12
     beside = (~split.mask("dish")[on_griddle]).mean((1, 2))
@@ -85,11 +81,12 @@ def test_what_speaks_for_okonomiyaki_speaks_against_pizza():
 def test_training_resumes(tmp_path):
     """The same call once more trains nothing; another recipe is refused."""
     labels, images = np.arange(50) % 2, np.random.default_rng(0).integers(100, 150, (50, 40, 40, 3)).astype(np.uint8)
+    call = "biased", 0, tmp_path / "run", (images, labels)
     for _ in range(2):
-        network, history = bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=2, progress=False)
+        network, history = bias.train(*call, epochs=2, progress=False)
         assert len(history) == 2
     with pytest.raises(ValueError, match="recipe"):
-        bias.train("biased", 0, tmp_path / "run", (images, labels), epochs=3, progress=False)
+        bias.train(*call, epochs=3, progress=False)
     assert network.count_params() == bias.build_cnn(40).count_params()
 
 
@@ -100,21 +97,15 @@ def test_unknown_networks_are_refused():
         bias.load("biased", 99)
 
 
-@pytest.fixture(scope="module")
-def means():
-    """{figure: {condition: its mean over the seeds}} of the shipped networks."""
+def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_and_the_maps_show_it():
+    """The shipped networks, means over the seeds."""
     if not shipped.weights_file(f"bias_cured_{bias.SEEDS[-1]}").exists():
         pytest.skip("weights/bias_*.weights.h5 are not there: python scripts/train_small.py bias")
-    tests, found = bias.test_sets(), {}
+    tests, ordinary, swapped, energy = bias.test_sets(), {}, {}, {}
     for condition in bias.CONDITIONS:
         rows = [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]
-        for name in rows[0]:
-            found.setdefault(name, {})[condition] = np.mean([row[name] for row in rows])
-    return found
-
-
-def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_and_the_maps_show_it(means):
-    ordinary, swapped, energy = means["biased"], means["swapped"], means["energy"]
+        for name, means in (("biased", ordinary), ("swapped", swapped), ("energy", energy)):
+            means[condition] = np.mean([row[name] for row in rows])
     assert ordinary["biased"] > ordinary["balanced"] > 0.75
     assert swapped["biased"] < swapped["balanced"] - 0.15
     assert swapped["cured"] > swapped["biased"] + 0.1

@@ -6,6 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 
+def turned(x, y, angle):
+    """(along, across): the offsets x, y seen from axes that are turned by `angle`."""
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return cosine * x + sine * y, cosine * y - sine * x
+
+
 class Camera(NamedTuple):
     """tilt and roll in radians (tilt 0 looks straight down), distance in dish radii, focal length and centre in pixels.
 
@@ -24,15 +30,9 @@ class Camera(NamedTuple):
         """Width of a pixel on the table, in dish radii."""
         return self.distance / self.focal
 
-    def rays(self, column, row):
-        """Ray slopes (a to the right, b downward) of the pixel places; scalars or arrays."""
-        x, y = (column - self.centre[0]) / self.focal, (row - self.centre[1]) / self.focal
-        cosine, sine = math.cos(self.roll), math.sin(self.roll)
-        return cosine * x + sine * y, cosine * y - sine * x
-
     def meet(self, column, row, height=0.0):
-        """(X, Y) where the rays of the pixel places meet the level plane Z = height."""
-        a, b = self.rays(column, row)
+        """(X, Y) where the rays of the pixel places (scalars or arrays) meet the level plane Z = height."""
+        a, b = turned((column - self.centre[0]) / self.focal, (row - self.centre[1]) / self.focal, self.roll)
         sine, cosine = math.sin(self.tilt), math.cos(self.tilt)
         reach = (self.distance * cosine - height) / np.maximum(cosine + b * sine, 0.05)
         return reach * a, self.distance * sine + reach * (b * cosine - sine)
@@ -42,13 +42,10 @@ class Camera(NamedTuple):
         places = np.arange(self.size) + 0.5
         return self.meet(places[None, :], places[:, None], height)
 
-    def project(self, x, y, height=0.0):
+    def project(self, x, y, height):
         """(column, row) of the world point (x, y, height)."""
         sine, cosine = math.sin(self.tilt), math.cos(self.tilt)
         y, z = y - self.distance * sine, height - self.distance * cosine
         depth = -y * sine - z * cosine
-        a, b = x / depth, (y * cosine - z * sine) / depth
-        cosine, sine = math.cos(self.roll), math.sin(self.roll)
-        return self.centre[0] + self.focal * (cosine * a - sine * b), self.centre[1] + self.focal * (
-            cosine * b + sine * a
-        )
+        right, down = turned(x / depth, (y * cosine - z * sine) / depth, -self.roll)
+        return self.centre[0] + self.focal * right, self.centre[1] + self.focal * down

@@ -20,17 +20,20 @@ class Canvas:
     def paint(self, cover, colour, height, gloss, label=0, opacity=1.0, window=np.s_[:, :]):
         """Lay a material over what is there.
 
-        cover: [h,w] in 0..1, how much of each pixel it covers; colour: [3] or [3,h,w]; height, gloss: number or [h,w];
-        opacity: below 1 lets the old colour through; label: written where cover is above a half (0 keeps the old one);
-        window: the part of the picture meant, a pair of slices.
+        cover: 1 or [h,w] in 0..1, how much of each pixel it covers; colour: [3] or [3,h,w]; height, gloss: number or
+        [h,w]; opacity: below 1 lets the old colour through; label: written where cover is above a half (0 keeps the old
+        one); window: the part of the picture meant, a pair of slices.
         """
         amount = np.asarray(cover, np.float32)
         colour = flat(colour) if np.ndim(colour) == 1 else colour
-        old = self.colour[(slice(None), *window)]
-        old += (amount * np.float32(opacity) if np.ndim(opacity) == 0 else amount * opacity) * (colour - old)
-        for layer, value in ((self.height, height), (self.gloss, gloss), (self.alpha, 1.0)):
-            part = layer[window]
-            part += amount * (value - part)
+        for layer, value, share in (
+            (self.colour, colour, amount * np.float32(opacity)),
+            (self.height, height, amount),
+            (self.gloss, gloss, amount),
+            (self.alpha, 1.0, amount),
+        ):
+            part = layer[(..., *window)]
+            part += share * (value - part)
         if label:
             self.label[window][cover > 0.5] = label
 

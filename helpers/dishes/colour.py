@@ -18,20 +18,20 @@ def srgb_bytes(light):
     return (255 * curve + 0.5).astype(np.uint8)
 
 
-def ramp(amount, *hex_colours):
-    """float32 [3,H,W]: `amount` [H,W] in [0, 1] runs evenly through the colours, first to last."""
-    return _palette(hex_colours).take((np.clip(amount, 0, 1) * 255).astype(np.intp), axis=1, mode="clip")
+def ramp(amount, palette):
+    """float32 [3,H,W]: `amount` [H,W] in [0, 1] runs evenly through a palette such as "#0c080a #e8c3a0"."""
+    return _steps(palette).take((np.clip(amount, 0, 1) * 255).astype(np.intp), axis=1, mode="clip")
 
 
 @cache
-def _palette(hex_colours):
-    stops = np.stack([linear(c) for c in hex_colours])
+def _steps(palette):
+    stops = np.stack([linear(colour) for colour in palette.split()])
     places = np.linspace(0, len(stops) - 1, 256)
     return np.stack([np.interp(places, np.arange(len(stops)), channel) for channel in stops.T]).astype(np.float32)
 
 
 def flat(colour):
-    """A colour [3] as [3,1,1], ready to be broadcast over a picture."""
+    """A colour [3] as float32 [3,1,1], ready to be broadcast over a picture."""
     return np.asarray(colour, np.float32)[:, None, None]
 
 

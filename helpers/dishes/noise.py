@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 from scipy.spatial import cKDTree
 
+from .camera import turned
 from .colour import smoothstep
 from .dice import Dice
 
@@ -25,10 +26,13 @@ def field(kind, u, v, size, dice, angle=None):
     """
     scale, x0, y0 = SIDE / (FEATURES[kind] * size), dice.uniform(0, SIDE), dice.uniform(0, SIDE)
     if kind in ELONGATED:
-        angle = dice.uniform(0, 2 * math.pi) if angle is None else angle
-        cosine, sine = math.cos(angle), math.sin(angle)
-        u, v = cosine * u + sine * v, cosine * v - sine * u
+        u, v = turned(u, v, dice.uniform(0, 2 * math.pi) if angle is None else angle)
     return lookup(tile(kind), u * scale + x0, v * scale + y0)
+
+
+def fields(u, v, dice, **sizes):
+    """[float32 noise of each kind at the points (u, v)]; sizes: kind=size, as for `field`, in the order of drawing."""
+    return [field(kind, u, v, size, dice) for kind, size in sizes.items()]
 
 
 def lookup(texture, x, y):
@@ -56,51 +60,41 @@ def interpolated(values):
 @cache
 def tile(kind):
     """The texture of one kind of noise, made once."""
-    return interpolated(_ranks(_cells() if kind == "cells" else _spectral(kind)))
+    values = _cells() if kind == "cells" else _spectral(kind)
+    ranks = np.empty(values.size)
+    ranks[np.argsort(values.ravel(), kind="stable")] = np.arange(values.size) / (values.size - 1)
+    return interpolated(ranks.reshape(values.shape))
 
 
 def _spectral(kind):
-    white = Dice("tile", kind).uniforms(SIDE, SIDE) - 0.5
-    fx, fy = np.fft.fftfreq(SIDE, 1 / SIDE)[None, :], np.fft.fftfreq(SIDE, 1 / SIDE)[:, None]
-    if kind in ELONGATED:
-        fx = fx * ELONGATED[kind]
-    radius = np.sqrt(fx**2 + fy**2)
-    features = FEATURES[kind]
+    white, features = Dice("tile", kind).uniforms(SIDE, SIDE) - 0.5, FEATURES[kind]
+    frequency = np.fft.fftfreq(SIDE, 1 / SIDE)
+    radius = np.sqrt((frequency[None, :] * ELONGATED.get(kind, 1)) ** 2 + frequency[:, None] ** 2)
     if kind == "cloud":
         gain = np.where(radius < features, 0, 1 / np.maximum(radius, features) ** 1.9)
     else:
-        width = 0.35 * features
-        gain = np.exp(-(((radius - features) / width) ** 2) / 2)
+        gain = np.exp(-(((radius - features) / (0.35 * features)) ** 2) / 2)
     gain[0, 0] = 0
     return np.fft.ifft2(np.fft.fft2(white) * gain).real
 
 
 def _cells():
     dice, count = Dice("tile", "cells"), FEATURES["cells"]
-    rows, columns = np.mgrid[:count, :count] * (SIDE / count)
-    points = np.stack([rows, columns], -1) + dice.uniforms(count, count, 2) * (SIDE / count)
+    points = np.stack(np.mgrid[:count, :count], -1) * (SIDE / count) + dice.uniforms(count, count, 2) * (SIDE / count)
     tree = cKDTree(points.reshape(-1, 2) % SIDE, boxsize=SIDE)
     return tree.query(np.stack(np.mgrid[:SIDE, :SIDE], -1).reshape(-1, 2))[0].reshape(SIDE, SIDE)
 
 
-def _ranks(values):
-    order = np.argsort(values.ravel(), kind="stable")
-    ranks = np.empty(values.size)
-    ranks[order] = np.arange(values.size) / (values.size - 1)
-    return ranks.reshape(values.shape)
-
-
 @cache
-def flecks(count=700):
+def flecks():
     """Scattered dry leaves: texture of their presence (soft, 0..1) and [SIDE,SIDE] rank (which come first, 0..1)."""
     dice = Dice("tile", "flecks")
     presence, rank = np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE))
     reach = np.arange(-7, 8)
-    for _ in range(count):
+    for _ in range(700):
         row, column = dice.whole(0, SIDE - 1), dice.whole(0, SIDE - 1)
         angle, length, width = dice.uniform(0, math.pi), dice.uniform(2.0, 5.0), dice.uniform(1.0, 2.4)
-        along = math.cos(angle) * reach[None, :] + math.sin(angle) * reach[:, None]
-        across = math.cos(angle) * reach[:, None] - math.sin(angle) * reach[None, :]
+        along, across = turned(reach[None, :], reach[:, None], angle)
         across = across + dice.uniform(-0.1, 0.1) * along**2
         shape = smoothstep(1.35, 0.75, np.sqrt((along / length) ** 2 + (across / width) ** 2))
         where = np.ix_((row + reach) % SIDE, (column + reach) % SIDE)
@@ -117,5 +111,6 @@ def scattered(u, v, size, density, dice):
     angle = dice.uniform(0, 2 * math.pi)
     cosine, sine = math.cos(angle) * scale, math.sin(angle) * scale
     x, y = cosine * u + sine * v + dice.uniform(0, SIDE), cosine * v - sine * u + dice.uniform(0, SIDE)
-    nearest = rank[np.floor(y + 0.5).astype(np.int32) & (SIDE - 1), np.floor(x + 0.5).astype(np.int32) & (SIDE - 1)]
+    row, column = (np.floor(place + 0.5).astype(np.int32) & (SIDE - 1) for place in (y, x))
+    nearest = rank[row, column]
     return lookup(presence, x, y) * (nearest < density), nearest / np.maximum(density, 1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import garnishes, sauces
 from .colour import mix, ramp, smoothstep
-from .noise import field
+from .noise import field, fields
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion")
@@ -13,17 +13,14 @@ RED_SAUCE, CHEESE = 0.26, 0.3  # difficulty: how often a red sauce, how often ch
 
 def toppings(dice):
     """A set of parts besides the batter: always two of mayonnaise, aonori, bonito and red ginger."""
-    chosen = {"brown_sauce"} if dice.child("sauce").chance(0.95) else set()
-    likely = {"mayonnaise": 0.74, "aonori": 0.8, "bonito": 0.62, "red_ginger": 0.36, "spring_onion": 0.32}
-    chosen |= {part for part, probability in likely.items() if dice.child(part).chance(probability)}
-    own = ("mayonnaise", "aonori", "bonito", "red_ginger")
-    missing = [part for part in own if part not in chosen]
+    odds = {"mayonnaise": 0.74, "aonori": 0.8, "bonito": 0.62, "red_ginger": 0.36, "spring_onion": 0.32}
+    chosen = {part for part, rate in {**odds, "cheese": CHEESE}.items() if dice.child(part).chance(rate)}
+    if dice.child("sauce").chance(0.95):
+        chosen.add("brown_sauce")
     draw = dice.child("missing")
-    while len(missing) > 2:
-        part = draw.choice(missing)
-        missing.remove(part)
-        chosen.add(part)
-    return chosen | ({"cheese"} if dice.child("cheese").chance(CHEESE) else set())
+    while len(missing := [part for part in NAMING[:4] if part not in chosen]) > 2:
+        chosen.add(draw.choice(missing))
+    return chosen
 
 
 def shape(dice, cut=None):
@@ -44,46 +41,39 @@ def thickness(dice):
 def lay(food, chosen, dice):
     """Paint the dish: batter first, then each chosen part with its own child of `dice`."""
     batter(food, dice.child("batter"))
-    if "cheese" in chosen and dice.child("cheese under").chance(0.6):
-        _cheese(food, dice.child("cheese"))
-        chosen = chosen - {"cheese"}
-    if "brown_sauce" in chosen:
-        sauce = dice.child("brown_sauce")
-        area = sauces.brushed_area(food, sauce, sauce.uniform(0.04, 0.2), sauce.uniform(0.0, 0.14))
-        red = "mayonnaise" in chosen and sauce.chance(RED_SAUCE)  # red without mayonnaise would be a pizza to anybody
-        sauces.brown_sauce(food, sauce, area, red)
-    if "cheese" in chosen:
-        _cheese(food, dice.child("cheese"))
-    if "tomato_sauce" in chosen:
-        sauce = dice.child("tomato_sauce")
-        sauces.tomato_sauce(food, sauce, sauces.brushed_area(food, sauce, 0.3, 0.35))
-    early = dice.child("order").chance(0.3)
-    order = ["salami", "mayonnaise", "aonori", "spring_onion", "bonito", "basil", "olives", "red_ginger"]
-    if early:
-        order.remove("bonito")
-        order.insert(1, "bonito")
-    for part in order:
+    order = ["brown_sauce", "cheese", "tomato_sauce", "salami", "mayonnaise", "aonori", "spring_onion", "bonito"]
+    for part, place, lot, rate in (("cheese", 0, "cheese under", 0.6), ("bonito", 4, "order", 0.3)):
+        if dice.child(lot).chance(rate):
+            order.remove(part)
+            order.insert(place, part)
+    for part in (*order, "basil", "olives", "red_ginger"):
         if part in chosen:
-            getattr(sauces if part == "mayonnaise" else garnishes, part)(food, dice.child(part))
+            topping(food, dice.child(part), part, "mayonnaise" in chosen)
 
 
-def _cheese(food, dice):
-    cover = sauces.brushed_area(food, dice, dice.uniform(0.15, 0.4), dice.uniform(0.35, 0.65))
-    sauces.cheese(food, dice, cover, dice.choice(("baked", "aged")))
+def topping(food, dice, part, may_be_red):
+    """One part with the ways of an okonomiyaki cook; red sauce without mayonnaise would be a pizza to anybody."""
+    if part == "brown_sauce":
+        area = sauces.brushed_area(food, dice, dice.uniform(0.04, 0.2), dice.uniform(0.0, 0.14))
+        sauces.brown_sauce(food, dice, area, may_be_red and dice.chance(RED_SAUCE))
+    elif part == "cheese":
+        area = sauces.brushed_area(food, dice, dice.uniform(0.15, 0.4), dice.uniform(0.35, 0.65))
+        sauces.cheese(food, dice, area, dice.choice(("baked", "aged")))
+    elif part == "tomato_sauce":
+        sauces.tomato_sauce(food, dice, sauces.brushed_area(food, dice, 0.3, 0.35))
+    else:
+        getattr(sauces if part == "mayonnaise" else garnishes, part)(food, dice)
 
 
 def batter(food, dice):
     """Fried batter with cabbage in it: golden, browned in patches, paler at the side."""
-    lumps = field("lumps", food.u, food.v, 0.3, dice)
-    cloud = field("cloud", food.u, food.v, 0.75, dice)
-    fine = field("grain", food.u, food.v, 0.035, dice)
+    lumps, cloud, fine = fields(food.u, food.v, dice, lumps=0.3, cloud=0.75, grain=0.035)
     edge = smoothstep(-0.35, 0.0, food.uncut)
     brown = dice.uniform(0.05, 0.4) + 0.55 * cloud + 0.15 * lumps + 0.12 * (fine - 0.5) - 0.12 * edge
-    colour = ramp(brown, "#ecdcae", "#dcb873", "#bf8745", "#8d5426", "#4a2810")
+    colour = ramp(brown, "#ecdcae #dcb873 #bf8745 #8d5426 #4a2810")
     shreds = field("fibres", food.u + 0.2 * cloud, food.v + 0.2 * lumps, 0.035, dice)
-    colour = mix(colour, ramp(lumps, "#e9e2a4", "#c9d48a"), 0.55 * smoothstep(0.86, 0.95, shreds))
-    side = _side(food, dice)
-    colour = mix(colour, side, smoothstep(0.0, 0.12, food.wall).astype(np.float32))
+    colour = mix(colour, ramp(lumps, "#e9e2a4 #c9d48a"), 0.55 * smoothstep(0.86, 0.95, shreds))
+    colour = mix(colour, _side(food, dice), smoothstep(0.0, 0.12, food.wall).astype(np.float32))
     bumps = 0.05 * (lumps - 0.5) + 0.012 * (fine - 0.5) + 0.02 * smoothstep(0.8, 0.95, shreds)
     mound = dice.uniform(0.02, 0.12) * smoothstep(0.0, -0.9, food.uncut)
     height = food.profile() + mound * (1 - food.wall) + bumps * (1 - 0.5 * food.wall)
@@ -92,9 +82,8 @@ def batter(food, dice):
 
 def _side(food, dice):
     """The side of the cake: pale and full of cabbage in the middle, fried at the top and at the foot."""
-    level = food.wall * food.thickness
-    crumbs = field("lumps", food.foot_u, food.foot_v + 2 * level, 0.07, dice)
-    cabbage = field("fibres", food.foot_u, food.foot_v + 2 * level, 0.05, dice)
+    level = food.foot_v + 2 * (food.wall * food.thickness)
+    crumbs, cabbage = fields(food.foot_u, level, dice, lumps=0.07, fibres=0.05)
     fried = np.maximum(smoothstep(0.35, 0.0, food.wall), smoothstep(0.6, 1.0, food.wall))
-    colour = ramp(fried * 0.8 + 0.35 * (crumbs - 0.5), "#efdfa8", "#e2bd70", "#c08238", "#7e481c")
-    return mix(colour, ramp(crumbs, "#dfe0a0", "#b9c97c"), 0.6 * smoothstep(0.75, 0.9, cabbage))
+    colour = ramp(fried * 0.8 + 0.35 * (crumbs - 0.5), "#efdfa8 #e2bd70 #c08238 #7e481c")
+    return mix(colour, ramp(crumbs, "#dfe0a0 #b9c97c"), 0.6 * smoothstep(0.75, 0.9, cabbage))

@@ -11,14 +11,11 @@ from .noise import SIDE, tile
 
 def expose(light, camera, dice):
     """uint8 [H,W,3] picture of linear light [3,H,W], as one of many cameras and photographers would take it."""
-    light = light * _cast(dice.child("cast"))
-    light = _focus(light, camera, dice.child("focus"))
+    light = _focus(light * _cast(dice.child("cast")), camera, dice.child("focus"))
     light = light * _vignette(camera.size, dice.child("vignette"))
-    mean = float(light.mean())
     target = 0.155 * math.exp(dice.bell(0, 0.2))
-    light = light * np.float32((target / max(mean, 1e-3)) ** 0.6)
-    light = _curve(light, dice.child("curve"))
-    picture = srgb_bytes(light).transpose(1, 2, 0).astype(np.float32)
+    light = light * np.float32((target / max(float(light.mean()), 1e-3)) ** 0.6)
+    picture = srgb_bytes(_curve(light, dice.child("curve"))).transpose(1, 2, 0).astype(np.float32)
     return np.clip(picture + _noise(camera.size, dice.child("noise")) + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -33,14 +30,13 @@ def _focus(light, camera, dice):
     """Blur that grows with the distance from the plane in focus, and now and then a shaken picture."""
     scale = camera.size / 160
     shaken = dice.uniform(0.6, 1.0) if dice.chance(0.1) else dice.uniform(0.35, 0.55)
-    light = gaussian_filter(light, (0, shaken * scale, shaken * scale), truncate=2.5)
+    light = gaussian_filter(light, shaken * scale, truncate=2.5, axes=(1, 2))
     if camera.tilt < 0.35 or dice.chance(0.35):
         return light
     rows = (np.arange(camera.size) + 0.5) / camera.size
     far = np.abs(rows - dice.uniform(0.4, 0.7)).astype(np.float32)
     amount = np.clip((far - 0.14) * dice.uniform(1.5, 3.0), 0, 1)[None, :, None]
-    blurred = gaussian_filter(light, (0, *(2 * (dice.uniform(1.2, 2.4) * scale,))), truncate=2.5)
-    return mix(light, blurred, amount)
+    return mix(light, gaussian_filter(light, dice.uniform(1.2, 2.4) * scale, truncate=2.5, axes=(1, 2)), amount)
 
 
 def _vignette(size, dice):
@@ -62,11 +58,10 @@ def _curve(light, dice):
 def _noise(size, dice):
     """Grain of the sensor, in grey levels: finer in good light, coarser in bad."""
     strength = np.float32(dice.uniform(1.5, 6) if dice.chance(0.8) else dice.uniform(6, 13))
-    texture = tile("grain")[0].reshape(SIDE, SIDE) - np.float32(0.5)
-    rows = np.arange(size)
+    texture, rows = tile("grain")[0].reshape(SIDE, SIDE) - np.float32(0.5), np.arange(size)
     planes = []
     for _ in range(3):
         top, left = dice.whole(0, SIDE - 1), dice.whole(0, SIDE - 1)
-        planes.append(texture[((rows + top) % SIDE)[:, None], ((rows + left) % SIDE)[None, :]])
-    shared = planes[0]
-    return strength * np.stack([shared, 0.7 * shared + 0.5 * planes[1], 0.7 * shared + 0.5 * planes[2]], -1)
+        planes.append(texture[np.ix_((rows + top) % SIDE, (rows + left) % SIDE)])
+    shared, green, blue = planes
+    return strength * np.stack([shared, 0.7 * shared + 0.5 * green, 0.7 * shared + 0.5 * blue], -1)

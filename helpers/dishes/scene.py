@@ -11,7 +11,7 @@ from .camera import Camera
 from .dice import Dice
 from .food import ALL_PARTS, CODE, LABELS, Food
 from .photograph import expose
-from .shading import illuminate, random_light
+from .shading import Light, illuminate
 from .tables import BACKGROUNDS, set_table
 from .tableware import PLATE_COLOURS
 
@@ -63,48 +63,31 @@ def render(label, seed, size=160, background=None, toppings=None, plate_colour=N
     _check(label, size, background, toppings, plate_colour)
     dice = Dice(int(seed), label)
     chosen = frozenset(COOKS[label].toppings(dice.child("toppings")) if toppings is None else toppings)
-    background = background or (
-        "coloured_plate" if plate_colour else choose_background(label, dice.child("background"))
-    )
+    ground = "coloured_plate" if plate_colour else choose_background(label, dice.child("background"))
+    background = background or ground
     near = dice.child("close up").chance(0.17) if close_up is None else close_up
     for attempt in range(TRIES):
         own = dice.child("attempt", attempt)
         camera, food, need = _frame(label, own, size, near)
         COOKS[label].lay(food, chosen, own.child("lay"))
-        masks = _masks(_whole(food, size))
-        if _good(masks, label, toppings is None, chosen):
+        masks = _masks(food)
+        # large enough, with two naming parts to be seen, or all those that were asked for
+        wanted, least = (COOKS[label].NAMING, 2) if toppings is None else (chosen, len(chosen))
+        if _visible(masks, wanted) >= least and masks["dish"].mean() >= LEAST_SHARE:
             break
     else:
-        raise RuntimeError(
-            f"{label}, seed {seed}, toppings {sorted(chosen)}: no framing shows it well; try another seed"
-        )
-    colours = [plate_colour or dice.child("plate").choice(tuple(PLATE_COLOURS))]
-    table = set_table(camera, background, dice.child("table"), [(0.0, 0.0, need, 9.0)], colours)
-    image = _photo([food], table, camera, dice)
-    shown = {"white_plate": "white", "coloured_plate": colours[0]}.get(background)
+        told = f"{label}, seed {seed}, toppings {sorted(chosen)}"
+        raise RuntimeError(f"{told}: no framing shows it well; try another seed")
+    colour = plate_colour or dice.child("plate").choice(tuple(PLATE_COLOURS))
+    image, (shown,) = _photo(dice, camera, [food], background, [(0.0, 0.0, need, 9.0)], (colour,))
     return Dish(image, masks, label, background, chosen, shown, near)
 
 
-def choose_background(label, dice, griddle_rate=None):
+def choose_background(label, dice, rates=GRIDDLE_RATE):
     """A background by lot: the griddle with the label's own probability, the others alike for both labels."""
-    rate = griddle_rates(griddle_rate)[label]
-    if dice.child("griddle").chance(rate):
+    if dice.child("griddle").chance(rates[label]):
         return "iron_griddle"
     return dice.child("other").choice(BACKGROUNDS[1:], (3, 2, 2, 2.5, 1.2))
-
-
-def griddle_rates(griddle_rate):
-    """{label: probability} from a dict, a pair in the order of LABELS, or None for GRIDDLE_RATE."""
-    if griddle_rate is None:
-        return GRIDDLE_RATE
-    try:
-        rates = dict(griddle_rate if hasattr(griddle_rate, "keys") else zip(LABELS, griddle_rate, strict=True))
-        known = set(rates) == set(LABELS) and all(0 <= rate <= 1 for rate in rates.values())
-    except (TypeError, ValueError):  # one number for both labels, too many, or none at all
-        known = False
-    if not known:
-        raise ValueError(f"griddle_rate {griddle_rate!r}: give a probability in [0, 1] for each of {', '.join(LABELS)}")
-    return rates
 
 
 def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None):
@@ -122,35 +105,40 @@ def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None)
         _check(label, size, background, None, colour)
     kinds, weights = BACKGROUNDS, (2, 3, 2, 2, 0.7, 1)
     background = background or ("coloured_plate" if plate_colours else dice.child("background").choice(kinds, weights))
-    chosen = tuple(
-        frozenset(COOKS[n].toppings(dice.child(side, "toppings"))) for n, side in zip(labels, "lr", strict=True)
-    )
+    recipes = [COOKS[label].toppings(dice.child(side, "toppings")) for side, label in zip("lr", labels, strict=True)]
+    chosen = tuple(frozenset(parts) for parts in recipes)
     for attempt in range(TRIES):
-        camera, foods, masks = _lay_pair(dice, attempt, size, labels, chosen)
+        camera, foods, masks = _lay_pair(dice.child("attempt", attempt), size, labels, chosen)
         if _apart(masks, labels):
             break
     else:
         raise RuntimeError(f"two_dishes, seed {seed}: no framing shows both dishes well; try another seed")
-    colours = tuple(plate_colours or (dice.child(s, "plate").choice(tuple(PLATE_COLOURS)) for s in "lr"))
+    colours = tuple(plate_colours or (dice.child(side, "plate").choice(tuple(PLATE_COLOURS)) for side in "lr"))
     seats = [(*food.place, 1.0, 1.19) for food in foods]
-    table = set_table(camera, background, dice.child("table"), seats, colours)
-    image = _photo(foods, table, camera, dice)
-    shown = {"white_plate": ("white", "white"), "coloured_plate": colours}.get(background, (None, None))
+    image, shown = _photo(dice, camera, foods, background, seats, colours)
     return Pair(image, labels, masks, background, chosen, shown)
 
 
+def _photo(dice, camera, foods, background, seats, colours):
+    """(image, each dish's plate colour, None on other backgrounds)."""
+    if background != "coloured_plate":
+        colours = ("white" if background == "white_plate" else None,) * len(foods)
+    table = set_table(camera, background, dice.child("table"), seats, colours)
+    for food in foods:
+        table.receive(food.canvas, food.box)
+    return expose(illuminate(table, camera, Light(dice.child("light"))), camera, dice.child("photo")), colours
+
+
 def _check(label, size, background, toppings, plate_colour):
-    if label not in LABELS:
-        raise ValueError(f"label {label!r}: choose one of {', '.join(LABELS)}")
     if not 64 <= size <= 320:
         raise ValueError(f"size {size}: choose 64 to 320 pixels")
-    if background is not None and background not in BACKGROUNDS:
-        raise ValueError(f"background {background!r}: choose one of {', '.join(BACKGROUNDS)}")
+    known = {"label": LABELS, "background": BACKGROUNDS, "plate_colour": PLATE_COLOURS}
+    for (name, options), value in zip(known.items(), (label, background, plate_colour), strict=True):
+        if value not in options and (value is not None or name == "label"):
+            raise ValueError(f"{name} {value!r}: choose one of {', '.join(options)}")
     unknown = set(toppings or ()) - set(TOPPINGS)
     if unknown:
         raise ValueError(f"toppings {sorted(unknown)}: choose from {', '.join(TOPPINGS)}")
-    if plate_colour is not None and plate_colour not in PLATE_COLOURS:
-        raise ValueError(f"plate_colour {plate_colour!r}: choose one of {', '.join(PLATE_COLOURS)}")
     if plate_colour is not None and background not in (None, "coloured_plate"):
         raise ValueError(f"plate_colour {plate_colour!r} on {background}: only the coloured_plate has a colour")
 
@@ -160,19 +148,17 @@ def _frame(label, dice, size, near):
     shape = COOKS[label].shape(dice.child("shape"))
     look = dice.child("look")
     tilt = look.uniform(0, 0.35) if look.chance(0.4) else look.uniform(0.35, 0.98)
-    share = look.uniform(0.27, 0.47) if look.chance(0.72) else look.uniform(0.47, 0.62)
-    need = 1.1
+    share, need = look.uniform(0.27, 0.47) if look.chance(0.72) else look.uniform(0.47, 0.62), 1.1
     if shape.cut == "slice":
         share, need = share * 1.65, 0.72
     if near:
         share = share * look.uniform(1.7, 2.8)
     distance = look.uniform(3.5, 7.0)
-    drift = 0.6 if near else 0.13
     centre = size * (0.5 + look.bell(0, 0.07)), size * (0.5 + look.bell(0, 0.06))
-    camera = Camera(size, tilt, look.bell(0, 0.06), distance, share * size * distance, centre)
+    roll = look.bell(0, 0.06)
     if near:
-        centre = tuple(c + look.uniform(-drift, drift) * share * size for c in centre)
-        camera = camera._replace(centre=centre)
+        centre = tuple(c + look.uniform(-0.6, 0.6) * share * size for c in centre)
+    camera = Camera(size, tilt, roll, distance, share * size * distance, centre)
     return camera, _food(label, dice, camera, shape, (0.0, 0.0)), need
 
 
@@ -181,66 +167,37 @@ def _food(label, dice, camera, shape, place):
     return Food(camera, shape, place, stance.uniform(0, 2 * math.pi), *COOKS[label].thickness(stance))
 
 
-def _lay_pair(dice, attempt, size, labels, chosen):
+def _lay_pair(dice, size, labels, chosen):
     """(camera, both dishes, their masks): one way to lay two dishes side by side."""
-    own = dice.child("attempt", attempt)
-    look = own.child("look")
-    distance, share = look.uniform(5, 8), look.uniform(0.2, 0.222)
-    camera = Camera(
-        size,
-        look.uniform(0.0, 0.75),
-        0.0,
-        distance,
-        share * size * distance,
-        (size / 2, size * look.uniform(0.46, 0.54)),
-    )
-    foods, masks = [], []
-    for side, label, sign in zip("lr", labels, (-1, 1), strict=True):
-        cook, part = COOKS[label], own.child(side)
+    look = dice.child("look")
+    distance, share, tilt = look.uniform(5, 8), look.uniform(0.2, 0.222), look.uniform(0.0, 0.75)
+    centre = size / 2, size * look.uniform(0.46, 0.54)
+    camera, foods = Camera(size, tilt, 0.0, distance, share * size * distance, centre), []
+    for side, label, toppings, sign in zip("lr", labels, chosen, (-1, 1), strict=True):
+        cook, part = COOKS[label], dice.child(side)
         place = (sign * look.uniform(0.25, 0.262) / share, look.uniform(-0.3, 0.3))
         shape = cook.shape(part.child("shape"), part.child("cut").choice(("whole", "lines"), (4, 1)))
-        food = _food(label, part, camera, shape, place)
-        cook.lay(food, chosen[len(masks)], part.child("lay"))
-        foods.append(food)
-        masks.append(_masks(_whole(food, size)))
-    return camera, foods, tuple(masks)
+        foods.append(_food(label, part, camera, shape, place))
+        cook.lay(foods[-1], toppings, part.child("lay"))
+    return camera, foods, tuple(_masks(food) for food in foods)
 
 
-def _whole(food, size):
-    """The dish's labels in the whole picture."""
-    label = np.zeros((size, size), np.uint8)
+def _masks(food):
+    """{part or "dish": bool [H,W]} in the whole picture."""
+    label = np.zeros((food.camera.size, food.camera.size), np.uint8)
     label[food.box] = food.canvas.label
-    return label
-
-
-def _masks(label):
-    masks = {part: label == CODE[part] for part in ALL_PARTS}
-    return masks | {"dish": label > 0}
+    return {part: label == CODE[part] for part in ALL_PARTS} | {"dish": label > 0}
 
 
 def _visible(masks, parts, least=LEAST_PART):
     return sum(masks[part].mean() >= least for part in parts)
 
 
-def _good(masks, label, free, chosen):
-    """Large enough, with two naming parts to be seen, or all those that were asked for."""
-    wanted = _visible(masks, COOKS[label].NAMING) >= 2 if free else _visible(masks, chosen) == len(chosen)
-    return wanted and masks["dish"].mean() >= LEAST_SHARE
-
-
 def _apart(masks, labels):
     """Each dish in its own half, large enough, with two naming parts to be seen."""
-    middle = masks[0]["dish"].shape[1] // 2
-    if masks[0]["dish"][:, middle - 1 :].any() or masks[1]["dish"][:, : middle + 1].any():
+    left, right = (own["dish"] for own in masks)
+    middle = left.shape[1] // 2
+    if left[:, middle - 1 :].any() or right[:, : middle + 1].any():
         return False
-    return all(
-        _visible(m, COOKS[n].NAMING, LEAST_PART / 2) >= 2 and m["dish"].mean() >= 0.08
-        for m, n in zip(masks, labels, strict=True)
-    )
-
-
-def _photo(foods, table, camera, dice):
-    for food in foods:
-        table.receive(food.canvas, food.box)
-    light = illuminate(table, camera, random_light(dice.child("light")))
-    return expose(light, camera, dice.child("photo"))
+    seen = [_visible(own, COOKS[label].NAMING, LEAST_PART / 2) for own, label in zip(masks, labels, strict=True)]
+    return min(seen) >= 2 and min(left.mean(), right.mean()) >= 0.08

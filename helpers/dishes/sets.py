@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from .. import paths
 from .dice import Dice
 from .food import ALL_PARTS, CODE, LABELS
-from .scene import choose_background, griddle_rates, render
+from .scene import GRIDDLE_RATE, choose_background, render
 from .tables import BACKGROUNDS
 
 COUNTS = {"train": 250, "validation": 100, "test": 100}  # a class, as in the blog (section 4.1)
@@ -54,40 +55,49 @@ def make_split(counts=None, seed=0, griddle_rate=None, size=160, keep=True):
             return {name: Split(*(stored[f"{name}/{field}"] for field in Split._fields)) for name in counts}
     splits = {name: _draw(place, count, seed, rates, size) for place, (name, count) in enumerate(counts.items())}
     if keep:
-        _store(store, splits)
+        store.parent.mkdir(parents=True, exist_ok=True)
+        layers = {f"{name}/{key}": value for name, split in splits.items() for key, value in split._asdict().items()}
+        with paths.whole(store, store.with_name(f"{store.stem}.{os.getpid()}.tmp.npz")) as part:
+            np.savez(part, **layers)
     return splits
 
 
-def _counts(counts):
+def griddle_rates(given):
+    """{label: probability} from a dict, a pair in the order of LABELS, or None for GRIDDLE_RATE."""
+    rates, fit = _named(LABELS, GRIDDLE_RATE if given is None else given, lambda rate: 0 <= rate <= 1)
+    if not fit or set(rates) != set(LABELS):
+        raise ValueError(f"griddle_rate {given!r}: give a probability in [0, 1] for each of {', '.join(LABELS)}")
+    return rates
+
+
+def _counts(given):
     """{split's name: dishes a label} from a dict, three numbers, or None for COUNTS."""
-    if counts is None:
-        return dict(COUNTS)
-    try:
-        counts = dict(counts if hasattr(counts, "keys") else zip(COUNTS, counts, strict=True))
-        whole = all(count == int(count) >= 0 for count in counts.values())
-    except (TypeError, ValueError, OverflowError):  # one number, not three, or infinitely many
-        whole = False
-    if not whole:
+    counts, fit = _named(COUNTS, COUNTS if given is None else given, lambda count: count == int(count) >= 0)
+    if not fit:
         raise ValueError(f"counts {counts!r}: give {{name: dishes a label}}, or (train, validation, test), from 0 up")
     return {name: int(count) for name, count in counts.items()}
 
 
+def _named(names, given, fits):
+    """(a dict of what is given as such or in the order of `names`, whether all of it fits)."""
+    values, fit = given, False
+    with suppress(TypeError, ValueError, OverflowError):  # a single number, too few or too many, or infinitely many
+        values = dict(given if hasattr(given, "keys") else zip(names, given, strict=True))
+        fit = all(fits(value) for value in values.values())
+    return values, fit
+
+
 def _draw(place, count, seed, rates, size):
     order = [(label, 1_000_000 * seed + 100_000 * place + i) for label in LABELS for i in range(count)]
-    shuffle = Dice(seed, "shuffle", place).uniforms(len(order))
-    rows = [_dish(*order[i], rates, size) for i in np.argsort(shuffle, kind="stable")]
-    columns = zip(*rows, strict=True) if rows else [()] * 5
-    kinds = (np.uint8, (size, size, 3)), *[(np.int64, ())] * 3, (np.uint8, (size, size))
-    return Split(
-        *(np.array(column, dtype).reshape(-1, *shape) for column, (dtype, shape) in zip(columns, kinds, strict=True))
-    )
-
-
-def _dish(label, seed, rates, size):
-    background = choose_background(label, Dice(seed, label, "background"), rates)
-    dish = render(label, seed, size, background)
-    parts = sum(CODE[part] * dish.masks[part].astype(np.uint8) for part in ALL_PARTS)
-    return dish.image, LABELS.index(label), seed, BACKGROUNDS.index(background), parts.astype(np.uint8)
+    images, parts = np.empty((len(order), size, size, 3), np.uint8), np.empty((len(order), size, size), np.uint8)
+    labels, seeds, backgrounds = np.empty((3, len(order)), np.int64)
+    shuffled = np.argsort(Dice(seed, "shuffle", place).uniforms(len(order)), kind="stable")
+    for i, (label, own) in enumerate(order[j] for j in shuffled):
+        background = choose_background(label, Dice(own, label, "background"), rates)
+        dish = render(label, own, size, background)
+        images[i], parts[i] = dish.image, sum(CODE[part] * dish.masks[part] for part in ALL_PARTS)
+        labels[i], seeds[i], backgrounds[i] = LABELS.index(label), own, BACKGROUNDS.index(background)
+    return Split(images, labels, seeds, backgrounds, parts)
 
 
 def _fingerprint(*arguments):
@@ -96,10 +106,3 @@ def _fingerprint(*arguments):
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
-
-
-def _store(store, splits):
-    store.parent.mkdir(parents=True, exist_ok=True)
-    layers = {f"{name}/{field}": value for name, split in splits.items() for field, value in split._asdict().items()}
-    with paths.whole(store, store.with_name(f"{store.stem}.{os.getpid()}.tmp.npz")) as part:
-        np.savez(part, **layers)

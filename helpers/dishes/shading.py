@@ -1,7 +1,6 @@
 """Light on a finished canvas: one pass gives every part, however small, its shade, shadow and shine."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
@@ -9,82 +8,59 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from .colour import flat, smoothstep
 
 
-class Light(NamedTuple):
-    """A window: where it stands (azimuth in the picture, elevation, radians), its size, colours, share of sky light."""
+class Light:
+    """A window, mostly behind or beside the dish as food is photographed; warm lamps and cool daylight.
 
-    azimuth: float
-    elevation: float
-    width: float
-    height: float
-    colour: tuple
-    sky: tuple
-    fill: float
-    softness: float
+    cosine, sine: its direction in the picture; elevation in radians; width, height: its size; colour, sky: [3,1,1];
+    fill: the share of sky light; softness: of the shadows; towards: float32 [3,1,1], the unit vector to it.
+    """
 
-
-def random_light(dice):
-    """Mostly from behind or from the side, as food is photographed; warm lamps and cool daylight."""
-    warmth = dice.bell(0.08, 0.09)
-    return Light(
-        azimuth=-math.pi / 2 + dice.bell(0, 1.0),
-        elevation=dice.uniform(0.5, 1.1),
-        width=dice.uniform(0.12, 0.4),
-        height=dice.uniform(0.1, 0.3),
-        colour=(1 + warmth, 1.0, 1 - 1.5 * warmth),
-        sky=(1 - 0.5 * warmth, 1.0, 1 + 0.8 * warmth),
-        fill=dice.uniform(0.28, 0.6),
-        softness=dice.uniform(0.02, 0.12),
-    )
+    def __init__(self, dice):
+        warmth, azimuth = dice.bell(0.08, 0.09), -math.pi / 2 + dice.bell(0, 1.0)
+        self.cosine, self.sine, self.elevation = math.cos(azimuth), math.sin(azimuth), dice.uniform(0.5, 1.1)
+        self.width, self.height = dice.uniform(0.12, 0.4), dice.uniform(0.1, 0.3)
+        self.colour = flat((1 + warmth, 1.0, 1 - 1.5 * warmth))
+        self.sky = flat((1 - 0.5 * warmth, 1.0, 1 + 0.8 * warmth))
+        self.fill, self.softness = dice.uniform(0.28, 0.6), dice.uniform(0.02, 0.12)
+        level = math.cos(self.elevation)
+        self.towards = flat((self.cosine * level, self.sine * level, math.sin(self.elevation)))
 
 
 def illuminate(canvas, camera, light):
     """float32 [3,H,W] linear light of the canvas: diffuse light with cast shadows, sky light with occlusion, shine."""
-    pixel, height = camera.pixel, canvas.height
+    pixel, height, colour = camera.pixel, canvas.height, canvas.colour
     normal = _normals(height, pixel)
-    towards = np.array(
-        [
-            math.cos(light.azimuth) * math.cos(light.elevation),
-            math.sin(light.azimuth) * math.cos(light.elevation),
-            math.sin(light.elevation),
-        ],
-        np.float32,
-    )
-    facing = normal[0] * towards[0] + normal[1] * towards[1] + normal[2] * towards[2]
-    direct = np.clip((facing + 0.18) / 1.18, 0, None) * _lit(height, pixel, light) / max(0.5, towards[2])
+    facing = _dot(normal, light.towards)
+    direct = np.clip((facing + 0.18) / 1.18, 0, None) * _lit(height, pixel, light) / max(0.5, light.towards[2, 0, 0])
     occluded = _occlusion(height, pixel)
     sky = light.fill * (0.75 + 0.25 * normal[2]) * (1 - occluded)
-    colour = canvas.colour
     bounced = sky / (1 - np.clip(colour, 0, 0.9) * (0.75 * occluded))  # light caught in a crease takes the colour
-    shine = _shine(normal, canvas.gloss, camera, light, towards) * (1 - 0.7 * occluded)
-    return colour * (flat(light.colour) * direct + flat(light.sky) * bounced) + shine * flat(light.colour)
+    shine = _shine(normal, canvas.gloss, camera, light) * (1 - 0.7 * occluded)
+    return colour * (light.colour * direct + light.sky * bounced) + shine * light.colour
+
+
+def _dot(vectors, direction):
+    """[H,W]: the products of vectors [3,H,W] with one direction [3]."""
+    return sum(one * part for one, part in zip(vectors, direction, strict=True))
 
 
 def _normals(height, pixel):
-    smooth = gaussian_filter(height, 0.7, truncate=2.5)
-    slope_y, slope_x = np.gradient(smooth, np.float32(pixel))
+    slope_y, slope_x = np.gradient(gaussian_filter(height, 0.7, truncate=2.5), np.float32(pixel))
     steep = 1 / (1 + 0.3 * np.sqrt(slope_x**2 + slope_y**2))  # a pixel holds the whole of a sharp edge: keep it soft
     slope_x, slope_y = slope_x * steep, slope_y * steep
-    length = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
-    return -slope_x * length, -slope_y * length, length
+    return np.stack([-slope_x, -slope_y, np.ones_like(height)]) * (1 / np.sqrt(slope_x**2 + slope_y**2 + 1))
 
 
 def _lit(height, pixel, light):
     """1 in the light, 0 in a shadow: the height field is shifted along the light and compared with itself."""
-    shade = np.zeros_like(height)
-    rise = math.tan(light.elevation)
+    shade, places = np.zeros_like(height), np.arange(len(height))
     for reach in (0.03, 0.06, 0.1, 0.16, 0.24, 0.36):
         steps = max(1.0, reach / pixel)
-        shifted = _shifted(height, round(steps * math.cos(light.azimuth)), round(steps * math.sin(light.azimuth)))
-        over = shifted - height - steps * pixel * rise
+        shifted = height.take(places + round(steps * light.sine), axis=0, mode="clip")
+        shifted = shifted.take(places + round(steps * light.cosine), axis=1, mode="clip")
+        over = shifted - height - steps * pixel * math.tan(light.elevation)
         shade = np.maximum(shade, np.clip(0.5 + over / (light.softness + 0.4 * reach), 0, 1) * (1 - reach))
     return 1 - 0.85 * uniform_filter(shade, 3)
-
-
-def _shifted(layer, right, down):
-    """layer[y + down, x + right], the border repeated."""
-    rows = np.clip(np.arange(layer.shape[0]) + down, 0, layer.shape[0] - 1)
-    columns = np.clip(np.arange(layer.shape[1]) + right, 0, layer.shape[1] - 1)
-    return layer[rows][:, columns]
 
 
 def _occlusion(height, pixel):
@@ -94,23 +70,20 @@ def _occlusion(height, pixel):
     return np.clip(5.0 * np.maximum(near, 0) + 3.2 * np.maximum(wide, 0), 0, 0.85)
 
 
-def _shine(normal, gloss, camera, light, towards):
+def _shine(normal, gloss, camera, light):
     """Reflections: a window with soft edges, its glow, and the grey of the room at grazing angles."""
-    nx, ny, nz = normal
-    view_y, view_z = np.float32(math.sin(camera.tilt)), np.float32(math.cos(camera.tilt))
-    facing = ny * view_y + nz * view_z
-    rx, ry, rz = 2 * facing * nx, 2 * facing * ny - view_y, 2 * facing * nz - view_z
-    side = (-math.sin(light.azimuth), math.cos(light.azimuth))
-    across = rx * np.float32(side[0]) + ry * np.float32(side[1])
-    ahead = rx * towards[0] + ry * towards[1] + rz * towards[2]
-    up = rz * np.float32(math.cos(light.elevation)) - np.float32(math.sin(light.elevation)) * (
-        rx * np.float32(math.cos(light.azimuth)) + ry * np.float32(math.sin(light.azimuth))
-    )
+    view = flat((0.0, math.sin(camera.tilt), math.cos(camera.tilt)))
+    facing = _dot(normal, view)
+    reflected = 2 * facing * normal - view
+    across = _dot(reflected, (-light.sine, light.cosine, 0.0))
+    ahead = _dot(reflected, light.towards)
+    level = _dot(reflected, (light.cosine, light.sine, 0.0))
+    up = reflected[2] * math.cos(light.elevation) - math.sin(light.elevation) * level
     blur = 0.08 + 0.25 * (1 - gloss)
     window = np.clip(0.5 + (light.width - np.abs(across)) / blur, 0, 1)
     window = window * np.clip(0.5 + (light.height - np.abs(up)) / blur, 0, 1) * (ahead > 0)
     fresnel = 0.04 + 0.6 * np.clip(1 - facing, 0, 1) ** 4
     glow = np.clip(ahead, 0, 1) ** 10
-    room = 0.25 + 0.75 * smoothstep(-0.3, 0.9, -ry)
-    upright = smoothstep(0.3, 0.75, nz)  # no sparkle on the outlines
+    room = 0.25 + 0.75 * smoothstep(-0.3, 0.9, -reflected[1])
+    upright = smoothstep(0.3, 0.75, normal[2])  # no sparkle on the outlines
     return upright * gloss * fresnel * (11.0 * gloss * window + 3.0 * glow + 0.8 * room)

@@ -7,16 +7,15 @@ import numpy as np
 
 from .noise import field
 
-CUTS = ("whole", "lines", "missing", "apart", "slice", "squares")
-
 
 @dataclass(frozen=True)
 class Shape:
     """A dish of radius about 1 around (0, 0) in its own coordinates (u, v), and how it is cut.
 
     waves: complex coefficients of the outline's harmonics 2, 3, …; box: (half width, half height, corner) of a
-    rectangular one, or None; ragged: size of the small bites in the outline; cut: one of CUTS; slices: into how many;
-    turn: angle of the first cut; gap: half width of a cut; spread: how far pieces moved apart; kept: the slices left.
+    rectangular one, or None; ragged: size of the small bites in the outline; cut: "whole", "lines", "missing", "apart",
+    "slice" or "squares"; slices: into how many; turn: angle of the first cut; gap: half width of a cut; spread: how far
+    pieces moved apart; kept: the slices left.
     """
 
     waves: tuple
@@ -28,22 +27,21 @@ class Shape:
     turn: float = 0.0
     gap: float = 0.015
     spread: float = 0.0
-    kept: tuple = ()
+    kept: range = range(0)
 
     def outline(self, x, y):
         """(u, v, distance) at plane points (x, y): dish coordinates there, and the signed distance, negative inside."""
-        if self.cut in ("apart", "missing", "slice"):
-            return self._wedges(x, y)
-        if self.cut == "squares":
-            return self._squares(x, y)
-        distance = self.body_distance(x, y)
-        if self.cut == "lines":
-            distance = np.maximum(distance, self.gap - self._nearest_cut(x, y))
-        return x, y, distance
+        if self.kept:
+            u, v, cut = self._wedges(x, y)
+        elif self.cut == "squares":
+            u, v, cut = self._squares(x, y)
+        else:
+            u, v, cut = x, y, self.gap - self._nearest_cut(x, y) if self.cut == "lines" else -np.inf
+        return u, v, np.maximum(self.body_distance(u, v), cut)
 
     def locate(self, u, v):
         """Where the dish point (u, v) lies in the plane once the pieces are moved; scalars."""
-        if self.cut in ("apart", "missing", "slice"):
+        if self.kept:
             index = int(((math.atan2(v, u) - self.turn) / (2 * math.pi / self.slices)) % self.slices)
             along, across = self._bisector(index)
             middle = self._centre()
@@ -74,10 +72,7 @@ class Shape:
 
     def _centre(self):
         """A lone slice is moved so that its middle lies at (0, 0)."""
-        if self.cut != "slice":
-            return 0.0, 0.0
-        along, across = self._bisector(self.kept[0])
-        return 0.55 * along, 0.55 * across
+        return tuple(0.55 * part for part in self._bisector(0)) if self.cut == "slice" else (0.0, 0.0)
 
     def _wedges(self, x, y):
         middle = self._centre()
@@ -90,55 +85,48 @@ class Shape:
             ahead, aside = su * along + sv * across, np.abs(sv * along - su * across)
             side = aside * math.cos(half) - ahead * math.sin(half) + self.gap
             nearer = side < best
-            best = np.where(nearer, side, best)
-            u, v = np.where(nearer, su, u), np.where(nearer, sv, v)
-        return u, v, np.maximum(best, self.body_distance(u, v))
+            best, u, v = np.where(nearer, side, best), np.where(nearer, su, u), np.where(nearer, sv, v)
+        return u, v, best
 
     def _nearest_cut(self, u, v):
         """Distance to the nearest of the straight cuts through the middle."""
-        nearest = np.full(u.shape, 9.0)
-        for index in range(self.slices // 2):
-            angle = self.turn + index * 2 * math.pi / self.slices
-            nearest = np.minimum(nearest, np.abs(math.cos(angle) * v - math.sin(angle) * u))
-        return nearest
+        angles = [self.turn + index * 2 * math.pi / self.slices for index in range(self.slices // 2)]
+        return np.minimum.reduce([np.abs(math.cos(angle) * v - math.sin(angle) * u) for angle in angles])
 
     def _squares(self, x, y):
         cell = 2.0 / self.slices
         pitch = cell * (1 + self.spread)
         column, row = np.floor(x / pitch) + 0.5, np.floor(y / pitch) + 0.5
         in_x, in_y = x - column * pitch, y - row * pitch
-        u, v = column * cell + in_x, row * cell + in_y
         inside = np.maximum(np.abs(in_x), np.abs(in_y)) - cell / 2 + self.gap
-        return u, v, np.maximum(inside, self.body_distance(u, v))
+        return column * cell + in_x, row * cell + in_y, inside
 
 
-def round_shape(dice, wobble, ragged=0.0):
+def round_shape(dice, wobble, ragged):
     """A round dish; wobble is how far its outline strays from a circle."""
-    waves = tuple(
-        wobble * dice.uniform(0.2, 1) / k * complex(math.cos(p), math.sin(p))
-        for k, p in ((k, dice.uniform(0, 2 * math.pi)) for k in range(1, 7))
-    )
-    return Shape(waves, None, ragged, dice.child("shape"))
+    waves = []
+    for k in range(1, 7):
+        phase = dice.uniform(0, 2 * math.pi)
+        waves.append(wobble * dice.uniform(0.2, 1) / k * complex(math.cos(phase), math.sin(phase)))
+    return Shape(tuple(waves), None, ragged, dice.child("shape"))
 
 
-def box_shape(dice, aspect, corner, ragged=0.0):
+def box_shape(dice, aspect, corner, ragged):
     """A rectangular dish, aspect = long side / short side, of about the area of a round one."""
     half = 0.86
     return Shape((), (half * math.sqrt(aspect), half / math.sqrt(aspect), corner), ragged, dice.child("shape"))
 
 
 def cut_up(shape, cut, dice):
-    """The shape after the knife: `cut` is one of CUTS."""
+    """The shape after the knife; `cut` as in `Shape`."""
     slices = dice.choice((4, 6, 8), (1, 3, 3))
     shape = replace(shape, cut=cut, turn=dice.uniform(0, 2 * math.pi), slices=slices, gap=dice.uniform(0.008, 0.02))
     if cut == "missing":
-        gone = dice.whole(1, max(1, slices // 4))
-        return replace(shape, kept=tuple(range(gone, slices)), spread=dice.choice((0.0, 0.02)))
+        return replace(shape, kept=range(dice.whole(1, slices // 4), slices), spread=dice.choice((0.0, 0.02)))
     if cut == "apart":
-        start = dice.whole(0, 2)
-        return replace(shape, kept=tuple(range(start, slices)), spread=dice.uniform(0.05, 0.16))
+        return replace(shape, kept=range(dice.whole(0, 2), slices), spread=dice.uniform(0.05, 0.16))
     if cut == "slice":
-        return replace(shape, slices=dice.choice((5, 6)), kept=(0,), gap=0.0)
+        return replace(shape, slices=dice.choice((5, 6)), kept=range(1), gap=0.0)
     if cut == "squares":
         return replace(shape, slices=dice.whole(3, 4), spread=dice.uniform(0.02, 0.09))
     return shape
