@@ -25,7 +25,8 @@ class Subject(NamedTuple):
 
 
 def blog_cnn():
-    network = build_cnn()
+    """Cloned: each layer of a clone was called once, so `layer.output`, which the peers use, leads to the logits."""
+    network = keras.models.clone_model(build_cnn())
     logits = keras.Model(network.layers[0].input, network.get_layer("logits").output)  # shares the layers
     return Subject(network, logits, "relu4", _likeliest(logits))
 
@@ -56,14 +57,14 @@ def forward_pass(network):
     return lambda images: compiled(images).numpy()
 
 
-def our_grad_cam(subject):
-    explain = GradCAM(subject.network)
-    return lambda images: explain(images, subject.class_index)
+def ours(kind):
+    """How an explainer class of ours is asked."""
 
+    def start(subject):
+        explain = kind(subject.network)
+        return lambda images: explain(images, subject.class_index)
 
-def our_guided(subject):
-    explain = GuidedBackprop(subject.network)
-    return lambda images: explain(images, subject.class_index)
+    return start
 
 
 def keras_documentation_loop(network, layer):
@@ -86,36 +87,26 @@ def keras_documentation_loop(network, layer):
 
 def tf_keras_vis_grad_cam(subject):
     from tf_keras_vis.gradcam import Gradcam
-    from tf_keras_vis.utils.scores import CategoricalScore
 
     explain = Gradcam(subject.logits, clone=False)
-    return lambda images: np.asarray(
-        explain(
-            CategoricalScore([subject.class_index] * len(images)),
-            images,
-            penultimate_layer=subject.layer,
-            seek_penultimate_conv_layer=False,
-            expand_cam=False,
-            normalize_cam=False,
-        )
-    )
+    options = {"penultimate_layer": subject.layer, "seek_penultimate_conv_layer": False}
+    options |= {"expand_cam": False, "normalize_cam": False}
+    return lambda images: np.asarray(explain(_score(subject, images), images, **options))
 
 
 def tf_keras_vis_guided(subject):
     from tf_keras_vis.saliency import Saliency
     from tf_keras_vis.utils.model_modifiers import GuidedBackpropagation
-    from tf_keras_vis.utils.scores import CategoricalScore
 
     explain = Saliency(subject.logits, model_modifier=GuidedBackpropagation(), clone=True)
-    return lambda images: np.asarray(
-        explain(
-            CategoricalScore([subject.class_index] * len(images)),
-            images,
-            keepdims=True,
-            gradient_modifier=None,
-            normalize_map=False,
-        )
-    )
+    options = {"keepdims": True, "gradient_modifier": None, "normalize_map": False}
+    return lambda images: np.asarray(explain(_score(subject, images), images, **options))
+
+
+def _score(subject, images):
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    return CategoricalScore([subject.class_index] * len(images))
 
 
 def xplique_grad_cam(subject):
@@ -136,7 +127,8 @@ def _one_hot(subject, images):
     return tf.one_hot([subject.class_index] * len(images), subject.logits.output_shape[-1])
 
 
+GUIDED = {"ours": ours(GuidedBackprop), "tf-keras-vis": tf_keras_vis_guided, "xplique": xplique_guided}
 METHODS = {  # method: {library: f(subject) -> f(images) -> maps}
-    "Grad-CAM": {"ours": our_grad_cam, "tf-keras-vis": tf_keras_vis_grad_cam, "xplique": xplique_grad_cam},
-    "guided backpropagation": {"ours": our_guided, "tf-keras-vis": tf_keras_vis_guided, "xplique": xplique_guided},
+    "Grad-CAM": {"ours": ours(GradCAM), "tf-keras-vis": tf_keras_vis_grad_cam, "xplique": xplique_grad_cam},
+    "guided backpropagation": GUIDED,
 }

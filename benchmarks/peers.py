@@ -4,42 +4,38 @@
 
 Times are in forward passes of the same compiled network. Every library runs in a process of its own, which gives its
 peak memory; in each round each of them is called once, so that a busy machine is busy for all, and the medians of the
-rounds' ratios are printed. The peers are installed into build/peers-venv on first use, beside the project's TensorFlow.
+rounds' ratios are printed. The peers are installed into build/peers on first use, beside the project's TensorFlow.
 """
 
 import argparse
-import contextlib
-import json
+import importlib.metadata
+import itertools
+import multiprocessing
+import os
 import statistics
 import subprocess
 import sys
-import sysconfig
-import tempfile
 import time
-import venv
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from helpers import paths, runtime  # noqa: F401, I001  first: it quietens TensorFlow
+from helpers import paths, runtime  # noqa: I001  first: it quietens TensorFlow
 
 import contenders
+import measuring
 import numpy as np
 import tensorflow as tf
 
-VENV, LOG = paths.ROOT / "build" / "peers-venv", paths.ROOT / "build" / "peers.log"
+FOLDER, LOG = paths.ROOT / "build" / "peers", paths.ROOT / "build" / "peers.log"
 PEERS = ("tf-keras-vis==0.8.7", "xplique==2.0.2")  # without what they ask for: xplique wants TensorFlow <= 2.20
-NEEDED = (
-    "deprecated>=1.2",
-    "einops>=0.8",
-    "imageio>=2.3",
-    "opencv-python-headless>=4.10",
-    "scikit-image>=0.25",
-    "tensorflow-probability~=0.25.0",
-    "tf-keras~=2.21.0",
-)
+NEEDED = ("deprecated>=1.2", "einops>=0.8", "imageio>=2.3", "opencv-python-headless>=4.10", "tf-keras~=2.21.0")
+NEEDED += ("scikit-image>=0.25", "lazy-loader>=0.4", "networkx>=3", "tifffile>=2022.8")
+NEEDED += ("tensorflow-probability~=0.25.0", "cloudpickle>=1.3", "decorator>=5", "dm-tree>=0.1.8")
+SPAWN = multiprocessing.get_context("spawn")
 FORWARD = "forward pass"
-OTHER_MAP = {("MobileNetV2", "guided backpropagation", "tf-keras-vis"): "other map*"}
+LIBRARIES = tuple(contenders.METHODS["Grad-CAM"])
+OTHER_MAP = ("MobileNetV2", "guided backpropagation", "tf-keras-vis")
 NOTES = """\
 passes: median over the rounds of time / time of the compiled forward pass; MB: peak above the process at rest.
 difference: the largest one between a library's raw maps of the smallest batch and ours, relative to ours' maximum.
@@ -54,174 +50,127 @@ def main():
     parser.add_argument("--rounds", type=int, default=15, help="at most, for each line of the table")
     parser.add_argument("--seconds", type=float, default=10, help="after which a line gets no further round, but three")
     options = parser.parse_args()
-    python = peers_python()
-    print(versions(python), flush=True)
-    libraries = list(contenders.METHODS["Grad-CAM"])
-    print("\n" + header(libraries), flush=True)
-    for network in contenders.NETWORKS:
-        for method in contenders.METHODS:
-            try:
-                for row in rows(python, network, method, sorted(options.batches), options.rounds, options.seconds):
-                    print(row, flush=True)
-            except Ended as error:  # ours, the forward pass, or any of them before the first line
-                sys.exit(str(error))
+    install()
+    names = ("tensorflow", "keras", "tf-keras-vis", "xplique")
+    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in names))
+    units = ("forward pass: ms / MB", "ours: passes / MB", *(f"{name}: … / difference" for name in LIBRARIES[1:]))
+    print(f"\n{line('network', 'method', 'pictures', units)}", flush=True)
+    for network, method in itertools.product(contenders.NETWORKS, contenders.METHODS):
+        workers = {name: start(network, method, name) for name in (FORWARD, *LIBRARIES)}
+        differences = compare(workers, network, method, min(options.batches))
+        for batch in sorted(options.batches):
+            measured = measure(workers, batch, options.rounds, options.seconds)
+            print(line(network, method, batch, cells(measured, differences)), flush=True)
+        for worker in workers.values():
+            worker.close()
+        for process in SPAWN.active_children():
+            process.join()
     print(f"\n{NOTES}")
 
 
-def rows(python, network, method, batches, rounds, seconds):
-    """The lines of the table for one network and method, one a batch, as they are measured."""
-    with tempfile.TemporaryDirectory() as folder, LOG.open("a") as log:
-        workers = {name: Worker(python, network, method, name, log) for name in (FORWARD, *contenders.METHODS[method])}
-        differences = compare(workers, network, method, batches[0], Path(folder))
-        for batch in batches:
-            yield line(network, method, batch, *measure(workers, batch, rounds, seconds), differences)
-        for worker in workers.values():
-            worker.close()
-
-
-def peers_python():
-    """The Python of build/peers-venv, made on first use: the project's packages, and the peers beside them."""
-    python, done = VENV / "bin" / "python", VENV / "installed"
+def install():
+    """Put the peers, and of what they need all that the project has not, into build/peers, for the workers to find."""
+    done = FOLDER / "installed"
     if not done.exists() or done.read_text() != repr((PEERS, NEEDED)):
-        print(f"installing {' and '.join(PEERS)} into build/peers-venv (once) ...", flush=True)
-        venv.create(VENV, with_pip=True, clear=True)
-        places = [
-            subprocess.check_output(
-                [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
-            ).strip(),
-            sysconfig.get_path("purelib"),
-        ]
-        Path(places[0], "project.pth").write_text(places[1])
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        for packages in (["--no-deps", *PEERS], NEEDED):
-            with LOG.open("a") as log:
-                if subprocess.run([*install, *packages], stdout=log, stderr=log, check=False).returncode:
-                    sys.exit("pip failed; build/peers.log says why. Is there a network?")
+        print(f"installing {' and '.join(PEERS)} into build/peers (once) ...", flush=True)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", FOLDER]
+        with LOG.open("a") as log:
+            if subprocess.run([*pip, *PEERS, *NEEDED], stdout=log, stderr=log, check=False).returncode:
+                sys.exit("pip failed; build/peers.log says why. Is there a network?")
         done.write_text(repr((PEERS, NEEDED)))
-    return python
+    sys.path.append(str(FOLDER))
 
 
-def versions(python):
-    names = ("tensorflow", "keras", "tf-keras-vis", "xplique")
-    code = f"from importlib.metadata import version; print(', '.join(f'{{n}} {{version(n)}}' for n in {names}))"
-    return subprocess.check_output([python, "-c", code], text=True).strip()
+def start(network, method, library):
+    """The end of a pipe to a process that explains pictures by one library: `ask` it."""
+    ours, theirs = SPAWN.Pipe()
+    SPAWN.Process(target=work, args=(theirs, network, method, library), daemon=True).start()
+    theirs.close()
+    return ours
 
 
-class Ended(RuntimeError):
-    """A worker's process has gone."""
-
-    def __init__(self, name):
-        super().__init__(f"{name}: ended without an answer; build/peers.log says why")
-
-
-class Worker:
-    """A process of `worker.py`: `ask(batch)` has it explain a batch once and gives its {"seconds", "megabytes"}."""
-
-    def __init__(self, python, network, method, library, log):
-        command = [python, Path(__file__).with_name("worker.py"), network, method, library]
-        self.name = f"{library}, {method}, {network}"
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
-        self.size = None
-
-    def ask(self, batch, save=None):
-        """Raises Ended where the process has gone."""
-        self.size = self.size or self._answer()["size"]
+def work(pipe, network, method, library):
+    """Answer each (number of pictures, are maps wanted?) by the time of one call in seconds, the process's peak memory
+    so far in MB above what it had before the first call, and the maps or None."""
+    log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):  # whatever the libraries print
+        os.dup2(log, stream)
+    runtime.setup(seed=0, precision="float32")
+    build, size = contenders.NETWORKS[network]
+    subject, methods = build(), contenders.METHODS[method]
+    function = contenders.forward_pass(subject.network) if library == FORWARD else methods[library](subject)
+    before = measuring.megabytes("VmRSS")
+    while True:
         try:
-            print(json.dumps({"batch": batch, "save": save and str(save)}), file=self.process.stdin, flush=True)
-        except BrokenPipeError:
-            raise Ended(self.name) from None
-        return self._answer()
-
-    def _answer(self):
-        text = self.process.stdout.readline()
-        if not text:
-            raise Ended(self.name)
-        return json.loads(text)
-
-    def close(self):
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.wait()
+            batch, maps_wanted = pipe.recv()
+        except EOFError:
+            return
+        images, begin = contenders.pictures(batch, size), time.perf_counter()
+        maps = function(images)
+        seconds = time.perf_counter() - begin
+        pipe.send((seconds, measuring.megabytes("VmHWM") - before, maps if maps_wanted else None))
 
 
-def compare(workers, network, method, batch, folder):
+def ask(worker, batch, maps_wanted=False):
+    """A worker's answer; None where its process has gone."""
+    try:
+        worker.send((batch, maps_wanted))
+        return worker.recv()
+    except (EOFError, OSError):
+        return None
+
+
+def insist(answers, names):
+    """End the benchmark where one of them, which it cannot do without, gave no answer."""
+    if missing := [name for name in names if not answers.get(name)]:
+        sys.exit(f"{missing[0]}: ended without an answer; build/peers.log says why")
+
+
+def compare(workers, network, method, batch):
     """{library: the largest difference of its maps of one batch from ours, relative to ours' maximum, as text}."""
-    maps = {}
-    for name in contenders.METHODS[method]:
-        workers[name].ask(batch, folder / f"{name}.npy")
-        maps[name] = np.load(folder / f"{name}.npy")
-    differences, ours = {}, maps.pop("ours")
-    for name, theirs in maps.items():
-        own = ours
-        if theirs.shape != own.shape:
-            own = tf.image.resize(own[..., None], theirs.shape[1:3], "bicubic").numpy()[..., 0]
-        largest, highest = np.abs(theirs - own).max(), np.abs(own).max()
+    answers = {name: ask(workers[name], batch, maps_wanted=True) for name in LIBRARIES}
+    insist(answers, LIBRARIES)
+    differences = {}
+    for name in LIBRARIES[1:]:
+        ours, theirs = answers["ours"][2], answers[name][2]
+        if theirs.shape != ours.shape:
+            ours = tf.image.resize(ours[..., None], theirs.shape[1:3], "bicubic").numpy()[..., 0]
+        largest, highest = np.abs(theirs - ours).max(), np.abs(ours).max()
         text = f"{largest / highest:.0e}" if highest else "zero map"  # two maps of zeros would prove nothing
-        differences[name] = OTHER_MAP.get((network, method, name), text)
+        differences[name] = "other map*" if (network, method, name) == OTHER_MAP else text
     return differences
 
 
 def measure(workers, batch, rounds, seconds):
-    """Times {name: [rounds]} and peak memory {name: MB} of every worker on one batch; one that ends is left out."""
-    answers = [ask_all(workers, batch)]  # the first round traces, its time does not count
-    start = time.perf_counter()
-    while len(answers) <= rounds and (len(answers) <= 3 or time.perf_counter() - start < seconds):
-        answers.append(ask_all(workers, batch))
-    alive = set.intersection(*map(set, answers))
-    return (
-        {name: [row[name]["seconds"] for row in answers[1:]] for name in workers if name in alive},
-        {name: max(row[name]["megabytes"] for row in answers) for name in workers if name in alive},
-    )
+    """{name: (times [rounds], peak memory in MB)} of every worker on one batch; one that ends is left out."""
+
+    def ask_all():
+        answers = {name: ask(worker, batch) for name, worker in workers.items()}
+        insist(answers, (FORWARD, "ours"))
+        return answers
+
+    answers = [ask_all()]  # this round traces, its time does not count
+    end = time.perf_counter() + seconds
+    while len(answers) <= rounds and (len(answers) <= 3 or time.perf_counter() < end):
+        answers.append(ask_all())
+    alive = [name for name in workers if all(row[name] for row in answers)]
+    return {name: ([row[name][0] for row in answers[1:]], max(row[name][1] for row in answers)) for name in alive}
 
 
-def ask_all(workers, batch):
-    """{name: answer} of those that give one."""
-    answers = {}
-    for name, worker in workers.items():
-        try:
-            answers[name] = worker.ask(batch)
-        except Ended:
-            if name in (FORWARD, "ours"):
-                raise
-    return answers
+def cells(measured, differences):
+    """The texts of a line of the table: the forward pass, then each library."""
+    base, peak = measured[FORWARD]
+    texts = [f"{1e3 * statistics.median(base):.0f} / {peak:.0f}"]
+    for name in LIBRARIES:
+        times, peak = measured.get(name, (None, None))
+        parts = [f"{measuring.ratio(times, base):.2f}", f"{peak:.0f}"] if times else ["ended"]
+        texts.append(" / ".join([*parts, *([differences[name]] if name in differences else [])]))
+    return texts
 
 
-def header(libraries):
-    groups = [
-        ("", 43),
-        ("pass", 8),
-        ("passes", len(cells(libraries))),
-        ("peak memory, MB", len(cells([FORWARD, *libraries]))),
-        ("difference", len(cells(libraries[1:]))),
-    ]
-    names = [
-        f"{'network':13}{'method':24}{'batch':>6}",
-        f"{'ms':>8}",
-        cells(libraries),
-        cells([FORWARD, *libraries]),
-        cells(libraries[1:]),
-    ]
-    return "".join(f"{title:>{width}}" for title, width in groups) + "\n" + "".join(names)
-
-
-def line(network, method, batch, times, memory, differences):
-    libraries, forward = list(contenders.METHODS[method]), times[FORWARD]
-    passes = [
-        f"{statistics.median(np.divide(times[name], forward)):.2f}" if name in times else "ended" for name in libraries
-    ]
-    peaks = [f"{memory[name]:.0f}" if name in memory else "ended" for name in (FORWARD, *libraries)]
-    return (
-        f"{network:13}{method:24}{batch:6}{1e3 * statistics.median(forward):8.0f}"
-        + cells(libraries, passes)
-        + cells((FORWARD, *libraries), peaks)
-        + cells(differences, differences.values())
-    )
-
-
-def cells(libraries, texts=None):
-    """Texts, or the libraries' names, each right-aligned in its library's column."""
-    names = list(libraries)
-    return "".join(f"{text:>{len(name) + 3}}" for name, text in zip(names, texts or names, strict=True))
+def line(network, method, batch, texts):
+    return f"{network:13}{method:24}{batch:>8}" + "".join(f"{text:>30}" for text in texts)
 
 
 if __name__ == "__main__":

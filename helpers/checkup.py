@@ -28,19 +28,18 @@ def everything():
 
 def python(version=sys.version_info):
     """Is this Python one that TensorFlow supports?"""
-    number = ".".join(map(str, version[:3]))
-    if (3, 10) <= tuple(version[:2]) <= (3, 13):
-        return Check(True, f"Python {number}")
-    return Check(False, f"Python {number}; TensorFlow needs 3.10 to 3.13: make PYTHON=python3.12 figures")
+    number, ok = ".".join(map(str, version[:3])), (3, 10) <= tuple(version[:2]) <= (3, 13)
+    advice = "" if ok else "; TensorFlow needs 3.10 to 3.13: make PYTHON=python3.12 figures"
+    return Check(ok, f"Python {number}{advice}")
 
 
 def packages(requirements=paths.ROOT / "requirements.txt"):
     """Is every requirement installed, in a version inside its bounds?"""
-    wanted = [line.split("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
-    problems = [problem for line in wanted if line and (problem := _package_problem(Requirement(line)))]
-    if problems:
+    lines = [line.split("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
+    wanted = [Requirement(line) for line in lines if line]
+    if problems := list(filter(None, map(_package_problem, wanted))):
         return Check(False, f"packages: {'; '.join(problems)}: pip install -r requirements.txt")
-    return Check(True, f"{sum(map(bool, wanted))} packages of requirements.txt")
+    return Check(True, f"{len(wanted)} packages of requirements.txt")
 
 
 def _package_problem(requirement):
@@ -53,12 +52,12 @@ def _package_problem(requirement):
 
 def weights(folder=paths.WEIGHTS):
     """Are the trained weights here, byte for byte as their descriptions say?"""
-    descriptions = {about: json.loads(about.read_text(encoding="utf-8")) for about in sorted(folder.glob("*.json"))}
-    stated = {about.with_suffix(".weights.h5"): words["sha256"] for about, words in descriptions.items()}
-    broken = [file.name for file in stated if not file.exists() or paths.checksum(file) != stated[file]]
-    if broken or not stated:
+    stated = {about: json.loads(about.read_text(encoding="utf-8"))["sha256"] for about in sorted(folder.glob("*.json"))}
+    files = {about.with_suffix(".weights.h5"): sha256 for about, sha256 in stated.items()}
+    broken = [file.name for file, sha256 in files.items() if not file.exists() or paths.checksum(file) != sha256]
+    if broken or not files:
         return Check(False, f"weights missing or changed: {', '.join(broken) or 'all'}: git checkout -- weights")
-    return Check(True, f"{len(stated)} trained networks in weights/")
+    return Check(True, f"{len(files)} trained networks in weights/")
 
 
 def writable(folder=paths.FIGURES):
@@ -71,8 +70,8 @@ def writable(folder=paths.FIGURES):
 
 def cifar10():
     """Is CIFAR-10 here (for notebooks 08 and 09)? Optional."""
-    folder = os.environ.get("CIFAR10_DIR") or paths.DATA / "cifar-10-batches-bin"
-    if (paths.given(folder) / "test_batch.bin").exists():
+    folder = paths.given(os.environ.get("CIFAR10_DIR") or paths.DATA / "cifar-10-batches-bin")
+    if (folder / "test_batch.bin").exists():
         return Check(True, "CIFAR-10 is here")
     return Check(None, "CIFAR-10 is not here: notebooks 08 and 09 let Keras download it, or use a drawn stand-in")
 

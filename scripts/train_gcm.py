@@ -28,7 +28,7 @@ def main(arguments=None):
     try:
         runtime.setup(seed=options.seed, precision=options.precision)
         recipe["strategy"], data = training.choose_strategy(), load(options)
-        shown = {"progress": sys.stderr.isatty(), "on_epoch": print_row}
+        shown = {"progress": sys.stderr.isatty(), "on_epoch": lambda row: print(training.summary(row), flush=True)}
         _, history = gcm_training.train(run, options.variant, data, **recipe, **shown)
         if options.ship and training.is_chief(recipe["strategy"]):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
@@ -72,10 +72,6 @@ def load(options):
     if options.ship and not (whole and options.train_images >= 50_000):
         raise ValueError("--ship: only a network trained on all of CIFAR-10 belongs into weights/; leave --ship out")
     return data.first(train=options.train_images)
-
-
-def print_row(row):
-    print(training.summary(row), flush=True)
 
 
 if __name__ == "__main__":

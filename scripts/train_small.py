@@ -8,6 +8,7 @@ Killed runs go on where they were: runs/ keeps everything that is needed.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -28,16 +29,15 @@ PRECISION, COSINE = "float32", "cosine to 0"
 
 
 def main():
-    small = {"captioning": captioner, "vqa": answerer, "bias": bias_networks}
+    makers = {name: partial(class_map_network, name) for name in class_map_networks.NETWORKS}
+    makers |= {"captioning": captioner, "vqa": answerer, "bias": bias_networks}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=(*small, *class_map_networks.NETWORKS))
+    parser.add_argument("network", choices=makers)
     parser.add_argument("--measure", action="store_true", help="do not train: measure what lies in weights/")
     options = parser.parse_args()
-    runtime.setup(seed=0, precision=PRECISION if options.network in small or options.measure else "auto")
-    if options.network in small:
-        small[options.network](options.measure)
-    else:
-        class_map_network(options.network, options.measure)
+    any_precision = options.network in class_map_networks.NETWORKS and not options.measure
+    runtime.setup(seed=0, precision="auto" if any_precision else PRECISION)
+    makers[options.network](options.measure)
 
 
 def captioner(measure_only):
@@ -71,12 +71,9 @@ def bias_networks(measure_only):
     for condition in bias.CONDITIONS:
         data = None if measure_only else bias.training_set(condition)
         for seed in bias.SEEDS:
-            name = f"bias_{condition}_{seed}"
-            run = paths.RUNS / name.replace("_", "-")
-            if measure_only:
-                network = bias.load(condition, seed)
-            else:
-                network, _ = bias.train(condition, seed, run, data, progress=IN_TERMINAL)
+            name, run = f"bias_{condition}_{seed}", paths.RUNS / f"bias-{condition}-{seed}"
+            train = partial(bias.train, condition, seed, run, data, progress=IN_TERMINAL)
+            network = bias.load(condition, seed) if measure_only else train()[0]
             measured = {**bias.measure(network, tests), "tested_on": len(tests["biased"].labels)}
             finish(network, name, about(bias, "constant", 2 * bias.TRAIN_COUNT, seed, measured), measure_only)
 
@@ -110,8 +107,8 @@ def questioned(seeds):
 def about(kind, schedule, pictures, seed, measured):
     """What a description says: recipe, data, figures. kind: the module with the recipe's numbers."""
     recipe = {"data": "built-in kitchen", "pictures": pictures, "epochs": kind.EPOCHS, "seed": seed}
-    optimizer = {"optimizer": f"Adam {kind.LEARNING_RATE:g}, {schedule}", "batch_size": kind.BATCH_SIZE}
-    return {**recipe, **optimizer, "precision": PRECISION, **measured}
+    recipe |= {"optimizer": f"Adam {kind.LEARNING_RATE:g}, {schedule}", "batch_size": kind.BATCH_SIZE}
+    return {**recipe, "precision": PRECISION, **measured}
 
 
 def finish(network, name, description, measure_only):

@@ -4,20 +4,17 @@ Needs `pip install playwright` (no browser is downloaded: Debian's is driven, `a
 With SCREENSHOT=1 in the environment the page's picture is written to figures/, as the README shows it.
 """
 
-import contextlib
 import io
 import json
 import os
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 
 import numpy as np
 import pytest
+from jupyter_server.serverapp import list_running_servers
 from PIL import Image
 
 from helpers import paths
@@ -45,31 +42,29 @@ def lab(tmp_path_factory):
     (home / "notebooks").mkdir()
     shutil.copy(paths.NOTEBOOKS / NOTEBOOK, home / "notebooks")
     (home / "weights").symlink_to(paths.WEIGHTS)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port, token = listening.getsockname()[1], secrets.token_hex(16)
     places = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     places |= {f"JUPYTERLAB_{name}_DIR": str(home / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
     places["IPYTHONDIR"] = str(home / "ipython")
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'notebooks'}"]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+    command += [f"--ServerApp.root_dir={home / 'notebooks'}"]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_for(f"http://127.0.0.1:{port}/api", server, home / "log")
-        yield f"http://127.0.0.1:{port}/doc/tree/{NOTEBOOK}?token={token}"
+        about = _running(server, home)
+        yield f"{about['url']}doc/tree/{NOTEBOOK}?token={about['token']}"
     finally:
         server.terminate()
         server.wait(30)
 
 
-def _wait_for(address, server, log, seconds=60):
+def _running(server, home, seconds=60):
+    """What the server says of itself, port and token, once it listens."""
     for _ in range(2 * seconds):
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
-            return
-        assert server.poll() is None, log.read_text()
+        if about := next(list_running_servers(home / "runtime"), None):
+            return about
+        assert server.poll() is None, (home / "log").read_text()
         time.sleep(0.5)
-    pytest.fail(f"JupyterLab did not answer in {seconds} seconds:\n{log.read_text()}")
+    pytest.fail(f"JupyterLab did not start in {seconds} seconds:\n{(home / 'log').read_text()}")
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,9 @@ from matplotlib.colors import to_rgba
 
 from helpers import plots
 
+RNG = np.random.default_rng(0)
+NAMES = ("a", "b", "c")
+
 
 @pytest.fixture(autouse=True)
 def close_figures():
@@ -23,51 +26,41 @@ def framed(axes):
 
 
 def test_contributions_are_drawn_on_one_scale_a_picture():
-    rng = np.random.default_rng(0)
-    images, maps = rng.random((2, 8, 8, 3)), rng.normal(0, 5, (2, 3, 8, 8, 3))
+    images, maps = RNG.random((2, 8, 8, 3)), RNG.normal(0, 5, (2, 3, 8, 8, 3))
     maps[1] *= 10
     scores = maps.mean((2, 3, 4))
-    figure = plots.contributions(images, maps, scores, ("a", "b", "c"), [2, 0])
-    grid = np.array(figure.axes).reshape(4, 4)
+    grid = np.array(plots.contributions(images, maps, scores, NAMES, [2, 0]).axes).reshape(2, 2, 4)
     for index, true in enumerate([2, 0]):
         scale = np.percentile(np.abs(maps[index]), 99.5)
-        assert grid[2 * index, 0].get_title().endswith(f"white: {scale:.0f}")
-        for j in range(3):
-            upper, lower = grid[2 * index, j + 1], grid[2 * index + 1, j + 1]
+        assert grid[index, 0, 0].get_title().endswith(f"white: {scale:.0f}")
+        for j, (upper, lower) in enumerate(grid[index, :, 1:].T):
             np.testing.assert_allclose(drawn(upper), np.clip(maps[index, j] / scale, 0, 1))
             np.testing.assert_allclose(drawn(lower), np.clip(-maps[index, j] / scale, 0, 1))
             assert framed(upper) == framed(lower) == (j == true)
             assert f"{abs(scores[index, j]):.1f}" in upper.get_title()
 
 
-def test_maps_without_negative_parts_have_one_row_a_picture():
-    maps = np.random.default_rng(0).random((2, 3, 4, 4, 3))
-    figure = plots.contributions(maps[:, 0], maps, maps.mean((2, 3, 4)), ("a", "b", "c"), [1, 1])
-    assert len(figure.axes) == 8
-
-
-def test_black_maps_are_drawn_black():
-    nothing = np.zeros((1, 2, 4, 4, 3))
-    figure = plots.contributions(nothing[0, :1], nothing, np.zeros((1, 2)), ("a", "b"), [0])
+def test_maps_without_negative_parts_have_one_row_a_picture_and_black_maps_are_drawn_black():
+    maps = RNG.random((2, 3, 4, 4, 3))
+    assert len(plots.contributions(maps[:, 0], maps, maps.mean((2, 3, 4)), NAMES, [1, 1]).axes) == 8
+    nothing = np.zeros((1, 3, 4, 4, 3))
+    figure = plots.contributions(nothing[0, :1], nothing, np.zeros((1, 3)), NAMES, [0])
     assert all(drawn(axes).max() == 0 for axes in figure.axes)
     assert drawn(plots.positive_contributions(nothing[0], nothing[0]).axes[1]).max() == 0
 
 
 def test_positive_contributions_stand_beside_their_pictures():
-    rng = np.random.default_rng(0)
-    images, maps = rng.random((3, 4, 4, 3)), rng.normal(size=(3, 4, 4, 3))
-    figure = plots.positive_contributions(images, maps, ["x", "y", "z"], columns=2)
+    images, maps = RNG.random((3, 4, 4, 3)), RNG.normal(size=(3, 4, 4, 3))
+    figure = plots.positive_contributions(images, maps, NAMES, columns=2)
     assert len(figure.axes) == 8
-    for index in range(3):
-        left, right = figure.axes[2 * index], figure.axes[2 * index + 1]
-        positive = np.maximum(maps[index], 0)
-        np.testing.assert_allclose(drawn(left), images[index])
+    pairs = np.reshape(figure.axes, (4, 2))[:3]
+    for (left, right), image, positive, name in zip(pairs, images, np.maximum(maps, 0), NAMES, strict=True):
+        np.testing.assert_allclose(drawn(left), image)
         np.testing.assert_allclose(drawn(right), np.clip(positive / np.percentile(positive, 99.5), 0, 1))
-        assert left.get_title() == "xyz"[index]
+        assert left.get_title() == name
 
 
-def test_a_gradient_of_a_few_places_is_drawn_at_full_colour():
-    """They are fewer than the half percent that may saturate."""
+def test_a_gradient_of_fewer_places_than_may_saturate_is_drawn_at_full_colour():
     gradient = np.zeros((160, 160, 3), "float32")
     gradient[:4, :4], gradient[80, 80] = 1e-3, -1e-3
     colours = plots.gradient_colours(gradient)

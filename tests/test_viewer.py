@@ -17,8 +17,8 @@ BLOG = "kitchen CNN (the blog's)"
 DISH = dishes.render("pizza", seed=1).image
 
 
-def picture(size=(40, 30)):
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
+def picture(width=40, height=30):
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
 def encoded(image, kind="png"):
@@ -68,9 +68,9 @@ def test_every_method_gives_the_helpers_map(blog, method):
 @pytest.mark.parametrize("case", ["softmax 3", "sigmoid 3", "linear 3", "sigmoid 1", "linear 1"])
 def test_probabilities_whatever_the_last_activation_is(tmp_path, case):
     activation, classes = case.split()
-    model = small_network(activation, int(classes))
-    found = viewer.probabilities(viewer.open_network(saved(model, tmp_path)), picture((16, 24)))
-    outputs = model(np.asarray(picture((16, 24)), np.float32)[None] / 255).numpy()[0]
+    model, image = small_network(activation, int(classes)), picture(16, 24)
+    found = viewer.probabilities(viewer.open_network(saved(model, tmp_path)), image)
+    outputs = model(np.asarray(image, np.float32)[None] / 255).numpy()[0]
     if activation == "linear":
         outputs = 1 / (1 + np.exp(-outputs)) if classes == "1" else np.exp(outputs) / np.exp(outputs).sum()
     np.testing.assert_allclose(found, [1 - outputs[0], outputs[0]] if classes == "1" else outputs, rtol=1e-4)
@@ -79,19 +79,18 @@ def test_probabilities_whatever_the_last_activation_is(tmp_path, case):
 def test_a_gcm_offers_its_contribution_maps_first(tmp_path):
     model = gcm.GCM(3)
     model(np.zeros((1, 32, 32, 3), np.float32))
-    network = viewer.open_network(saved(model, tmp_path))
+    network, image = viewer.open_network(saved(model, tmp_path)), picture(224, 224)
     assert next(iter(network.methods)) == viewer.CONTRIBUTION and network.size == (224, 224)
-    view = viewer.look(network, picture((224, 224)), viewer.CONTRIBUTION, 2)
-    images = np.asarray(picture((224, 224)), np.float32)[None] / 255
-    np.testing.assert_allclose(view.raw, gcm.ContributionMaps(model)(images, 2)[0], rtol=1e-4, atol=1e-6)
+    wanted = gcm.ContributionMaps(model)(np.asarray(image, np.float32)[None] / 255, 2)[0]
+    np.testing.assert_allclose(viewer.look(network, image, viewer.CONTRIBUTION, 2).raw, wanted, rtol=1e-4, atol=1e-6)
     assert all(np.isfinite(viewer.look(network, picture(), method).raw).all() for method in network.methods)
 
 
 def test_the_middle_of_the_picture_in_the_networks_size(tmp_path):
     network = viewer.open_network(saved(small_network(), tmp_path))
-    striped = Image.fromarray(np.repeat(np.arange(0, 240, 5, dtype=np.uint8)[None, :, None], 24, 0).repeat(3, 2))
+    striped = np.broadcast_to(np.arange(0, 240, 5, dtype=np.uint8)[:, None], (24, 48, 3))
     assert network.size == (24, 16)
-    np.testing.assert_array_equal(network.pixels(striped), np.asarray(striped)[:, 16:32])  # 48 wide: the middle third
+    np.testing.assert_array_equal(network.pixels(Image.fromarray(striped.copy())), striped[:, 16:32])  # middle third
 
 
 def test_grey_networks_get_grey_pictures(tmp_path):
@@ -145,7 +144,7 @@ def test_class_names_lie_beside_the_file(tmp_path):
 
 
 NO_PICTURES = {b"": "an empty file. Choose another", b"%PDF-1.7": "no picture", b"\x89PNG\r\n\x1a\nbad": "no picture"}
-NO_PICTURES[encoded(picture((200, 200)), "jpeg")[:2000]] = r"damaged.*Choose another file"
+NO_PICTURES[encoded(picture(200, 200), "jpeg")[:2000]] = r"damaged.*Choose another file"
 
 
 @pytest.mark.parametrize(("data", "complaint"), NO_PICTURES.items(), ids=["empty", "PDF", "broken", "cut off"])
@@ -216,7 +215,7 @@ def test_uploads_join_the_pictures_or_are_refused(shown):
     before = shown.seen.value
     shown.upload.value = upload("<b>letter.pdf", b"%PDF")
     assert "&lt;b&gt;letter.pdf: no picture" in shown.message.value and shown.seen.value == before
-    shown.upload.value = upload("lunch.png", encoded(picture((300, 200))))
+    shown.upload.value = upload("lunch.png", encoded(picture(300, 200)))
     assert shown.picture.value == "lunch.png" and shown.message.value == "" and shown.seen.value != before
     shown.picture.value = "pizza (drawn)"
     shown.picture.value = "lunch.png"

@@ -8,34 +8,34 @@ from helpers.plots.style import CLASS_COLOURS, WIDTH
 
 def score_bars(axes, scores, class_names, title=None):
     """Draw class probabilities [N] as horizontal bars, each in its class's colour."""
-    places = np.arange(len(scores))
-    axes.barh(places, scores, color=[CLASS_COLOURS.get(name, "#555555") for name in class_names], height=0.55)
-    for place, name, score in zip(places, class_names, scores, strict=True):
-        axes.text(0.02, place - 0.42, f"{name}  {score:.0%}", va="bottom", fontsize=9)
-    axes.set(xlim=(0, 1), ylim=(len(scores) - 0.4, -0.75), xticks=[0, 0.5, 1], yticks=[])
-    axes.tick_params(labelsize=8)
-    axes.spines["left"].set_visible(False)
-    if title:
-        axes.set_title(title)
+    colours = [CLASS_COLOURS.get(name, "#555555") for name in class_names]
+    _bars(axes, class_names, scores, colours, 0.55, (0.02, 0.42), 9)
+    axes.set(title=title, xlim=(0, 1), ylim=(len(scores) - 0.4, -0.75), xticks=[0, 0.5, 1])
     return axes
 
 
 def share_bars(axes, shares, areas, title=None, most=5):
     """Draw where a map's energy lies: {part: share} as bars, {part: share of the picture} (chance) as black ticks."""
     names = sorted((name for name in shares if areas[name] > 0), key=shares.get, reverse=True)[:most]
-    places = np.arange(len(names))
-    axes.barh(places, [shares[name] for name in names], color="#c9a227", height=0.5)
+    texts, lengths = [name.replace("_", " ") for name in names], [shares[name] for name in names]
+    places = _bars(axes, texts, lengths, "#c9a227", 0.5, (0.01, 0.32), 8)
     axes.vlines([areas[name] for name in names], places - 0.26, places + 0.26, color="black", linewidth=2)
-    for place, name in zip(places, names, strict=True):
-        axes.text(0.01, place - 0.32, f"{name.replace('_', ' ')}  {shares[name]:.0%}", va="bottom", fontsize=8)
-    highest = max([shares[name] for name in names] + [areas[name] for name in names], default=1)
-    axes.set(xlim=(0, max(0.5, highest * 1.05)), ylim=(most - 0.4, -0.8), yticks=[])
+    highest = max([given[name] for given in (shares, areas) for name in names], default=1)
+    axes.set(title=title, xlim=(0, max(0.5, highest * 1.05)), ylim=(most - 0.4, -0.8))
     axes.xaxis.set_major_formatter("{x:.0%}")
+    return axes
+
+
+def _bars(axes, names, lengths, colours, height, text_at, fontsize):
+    """Draw named bars from the top; text_at: how far right of the axis and above a bar's middle its name stands."""
+    places = np.arange(len(lengths))
+    axes.barh(places, lengths, color=colours, height=height)
+    for place, name, length in zip(places, names, lengths, strict=True):
+        axes.text(text_at[0], place - text_at[1], f"{name}  {length:.0%}", va="bottom", fontsize=fontsize)
+    axes.set_yticks([])
     axes.tick_params(labelsize=8)
     axes.spines["left"].set_visible(False)
-    if title:
-        axes.set_title(title)
-    return axes
+    return places
 
 
 def confusion_matrix(axes, counts, class_names, title=None):
@@ -44,28 +44,14 @@ def confusion_matrix(axes, counts, class_names, title=None):
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        axes.text(
-            column,
-            row,
-            str(count),
-            ha="center",
-            va="center",
-            fontsize=15,
-            color="white" if shares[row, column] > 0.5 else "black",
-        )
-    places = range(len(class_names))
-    axes.set(
-        xticks=places,
-        yticks=places,
-        xticklabels=class_names,
-        yticklabels=class_names,
-        xlabel="predicted",
-        ylabel="true",
-    )
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", fontsize=15, color=colour)
+    for axis, label in ((axes.xaxis, "predicted"), (axes.yaxis, "true")):
+        axis.set_ticks(range(len(class_names)), class_names)
+        axis.set_label_text(label)
+    axes.set_title(title)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    if title:
-        axes.set_title(title)
     return axes
 
 
@@ -116,7 +102,5 @@ def score_curves(axes, fractions, curves, title=None, controls=()):
     for method, rows in curves.items():
         style = {"color": str(next(greys)), "linestyle": "--"} if method in controls else {}
         axes.plot(100 * fractions, np.mean(rows, axis=0), marker="o", markersize=3, label=method, **style)
-    axes.set(xlabel="pixels changed, %", ylim=(0, 1.02))
-    if title:
-        axes.set_title(title)
+    axes.set(title=title, xlabel="pixels changed, %", ylim=(0, 1.02))
     return axes

@@ -8,11 +8,11 @@ from helpers.plots.style import HEAT, SIGNED
 
 def show_image(axes, image, title=None):
     """Draw one picture, uint8 or float in [0, 1], [H, W, 3], without ticks."""
-    axes.imshow(np.clip(image, 0, 1) if np.issubdtype(np.asarray(image).dtype, np.floating) else image)
-    return _bare(axes, title)
+    _show(axes, np.clip(image, 0, 1) if np.issubdtype(np.asarray(image).dtype, np.floating) else image, title)
+    return axes
 
 
-def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, alpha=0.55, smooth=True):
+def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, smooth=True):
     """Draw a non-negative map [h, w], over `image` [H, W, 3] where one is given; returns the drawn AxesImage.
 
     The map is up-sampled to the picture bilinearly (half-pixel centres), or with smooth=False drawn as the squares it
@@ -21,25 +21,15 @@ def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, alph
     if image is not None:
         show_image(axes, image)
     height, width = (image if image is not None else heat_map).shape[:2]
-    drawn = axes.imshow(
-        heat_map,
-        cmap=cmap,
-        vmin=0,
-        vmax=vmax or float(np.max(heat_map)) or 1.0,
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-        interpolation="bilinear" if smooth else "nearest",
-        alpha=alpha if image is not None else 1.0,
-    )
-    _bare(axes, title)
-    return drawn
+    options = {"cmap": cmap, "vmin": 0, "vmax": vmax or float(np.max(heat_map)) or 1.0}
+    options |= {"interpolation": "bilinear" if smooth else "nearest", "alpha": 1.0 if image is None else 0.55}
+    return _show(axes, heat_map, title, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **options)
 
 
 def show_signed(axes, signed_map, title=None, vmax=None):
     """Draw a signed map [h, w] on a diverging scale centred on zero; returns the drawn AxesImage."""
     limit = vmax or float(np.abs(signed_map).max()) or 1.0
-    drawn = axes.imshow(signed_map, cmap=SIGNED, vmin=-limit, vmax=limit)
-    _bare(axes, title)
-    return drawn
+    return _show(axes, signed_map, title, cmap=SIGNED, vmin=-limit, vmax=limit)
 
 
 def show_gradient(axes, gradient, title=None):
@@ -50,9 +40,7 @@ def show_gradient(axes, gradient, title=None):
 def show_detail(axes, gradient, title=None):
     """Draw how strong a gradient [H, W, 3] is, dark on white; the strongest 0.5 % are black."""
     strength = np.abs(gradient).sum(-1)
-    drawn = axes.imshow(strength, cmap="Greys", vmin=0, vmax=highest(strength))
-    _bare(axes, title)
-    return drawn
+    return _show(axes, strength, title, cmap="Greys", vmin=0, vmax=highest(strength))
 
 
 def grey(image):
@@ -72,10 +60,8 @@ def highest(values):
     return float(np.percentile(magnitudes, 99.5) or magnitudes.max() or 1)
 
 
-def _bare(axes, title):
-    axes.set_xticks([])
-    axes.set_yticks([])
+def _show(axes, values, title, **options):
+    """Draw values [H, W] or [H, W, 3] without ticks and frame; returns the drawn AxesImage."""
+    axes.set(title=title, xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    if title:
-        axes.set_title(title)
-    return axes
+    return axes.imshow(values, **options)

@@ -29,27 +29,22 @@ def contributions(images, maps, scores, class_names, true_classes):
     classes: over the picture stands the contribution that is drawn white.
     """
     signs = (1, -1) if np.min(maps) < 0 else (1,)
-    figure, axes = plt.subplots(
-        len(signs) * len(images),
-        len(class_names) + 1,
-        squeeze=False,
-        figsize=(WIDTH, (0.95 * len(signs) + 0.25) * len(images)),
-    )
+    height, columns = (0.95 * len(signs) + 0.25) * len(images), len(class_names) + 1
+    figure, axes = plt.subplots(len(signs) * len(images), columns, figsize=(WIDTH, height), squeeze=False)
     for index, rows in enumerate(np.split(axes, len(images))):
-        scale = highest(maps[index])
+        scale, true = highest(maps[index]), true_classes[index]
         show_image(rows[0, 0], images[index])
-        rows[0, 0].set_title(f"{class_names[true_classes[index]]}\nwhite: {scale:.0f}", fontsize=8)
+        rows[0, 0].set_title(f"{class_names[true]}\nwhite: {scale:.0f}", fontsize=8)
         for row, sign in zip(rows, signs, strict=True):
             for axis, contribution in zip(row[1:], maps[index], strict=True):
                 show_image(axis, np.maximum(sign * contribution, 0) / scale)
-            _frame(row[true_classes[index] + 1])
+            row[true + 1].spines[:].set(visible=True, color="#d62728", linewidth=2.5)
         for axis, name, score in zip(rows[0, 1:], class_names, scores[index], strict=True):
-            axis.set_title(f"{name}\n{_signed(score)}", fontsize=8)
+            axis.set_title(f"{name}\n{score:+.1f}".replace("-", "\u2212"), fontsize=8)
         for axis in rows[1:, 0]:
             axis.axis("off")
-            axis.text(
-                0.5, 0.5, "above: +\nhere: \u2212", fontsize=8, ha="center", va="center", transform=axis.transAxes
-            )
+            centred = {"ha": "center", "va": "center", "transform": axis.transAxes}
+            axis.text(0.5, 0.5, "above: +\nhere: \u2212", fontsize=8, **centred)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.02)
     return figure
 
@@ -61,13 +56,10 @@ def positive_contributions(images, maps, titles=None, columns=4):
     Returns the Figure.
     """
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, 2 * columns, figsize=(WIDTH, rows * (WIDTH / 2 / columns + 0.3)), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for index, image in enumerate(images):
-        left, right = axes[index // columns, 2 * (index % columns) :][:2]
+    figure, axes = _sheet(rows, 2 * columns, (WIDTH, rows * (WIDTH / 2 / columns + 0.3)))
+    for index, (left, right) in enumerate(axes.reshape(-1, 2)[: len(images)]):
         positive = np.maximum(maps[index], 0)
-        show_image(left, image)
+        show_image(left, images[index])
         left.set_title(titles[index] if titles else "", fontsize=8)
         show_image(right, positive / highest(positive))
     return figure
@@ -79,44 +71,35 @@ def map_gallery(images, maps, rows=None):
     maps: {method: [P, h, w], >= 0, or [P, H, W, 3], signed}; a map on the heat scale up to its own 99.5th percentile,
     a gradient as `show_gradient` does. rows: a title for each picture.
     """
-    columns = -(-(len(maps) + 1) // 2)
-    figure, axes = plt.subplots(
-        2 * len(images), columns, figsize=(WIDTH, 2 * len(images) * (WIDTH / columns + 0.25)), squeeze=False
-    )
-    for index, image in enumerate(images):
-        places = axes[2 * index : 2 * index + 2].ravel()
-        for place in places:
-            place.axis("off")
-        show_image(places[0], image, rows[index] if rows else None)
+    columns = len(maps) // 2 + 1
+    figure, axes = _sheet(2 * len(images), columns, (WIDTH, 2 * len(images) * (WIDTH / columns + 0.25)))
+    for index, places in enumerate(axes.reshape(len(images), -1)):
+        show_image(places[0], images[index], rows[index] if rows else None)
         for place, (name, drawn) in zip(places[1:], maps.items(), strict=False):
             if np.ndim(drawn) == 4:
                 show_gradient(place, drawn[index], name)
             else:
                 show_heat(place, drawn[index], name, vmax=np.percentile(drawn[index], 99.5))
-    for title in (axis.title for axis in axes.flat):
-        title.set_fontsize(9)
+    for axis in axes.flat:
+        axis.title.set_fontsize(9)
     return figure
 
 
 def show_grid(images, titles=None, columns=8, size=1.2):
     """Draw pictures [N, H, W, 3] on a sheet; returns the Figure."""
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * size, rows * size * (1.2 if titles else 1.0)), squeeze=False
-    )
-    for axis in axes.flat:
-        axis.axis("off")
+    figure, axes = _sheet(rows, columns, (columns * size, rows * size * (1.2 if titles else 1.0)))
     for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
         show_image(axis, image, titles[index] if titles else None)
     return figure
 
 
-def _signed(number):
-    return f"{number:+.1f}".replace("-", "\u2212")
-
-
-def _frame(axes, colour="#d62728"):
-    axes.spines[:].set(visible=True, color=colour, linewidth=2.5)
+def _sheet(rows, columns, size):
+    """A figure of that size in inches, and its axes [rows, columns], all without frame and ticks."""
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes
 
 
 def asked_for(image, explained, credit=""):

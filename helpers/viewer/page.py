@@ -1,7 +1,5 @@
 """The page of notebook 11: a picture, a network, a class and a method to choose, and what comes of it."""
 
-import contextlib
-import functools
 import html
 import io
 from pathlib import Path
@@ -31,41 +29,24 @@ ERROR = """<div style="background:#fdecea;color:#7a1c14;border-left:4px solid #c
 ALL_ZERO = "The map is zero everywhere: this method finds nothing in the picture that speaks for this class."
 
 
-def _reaction(method):
-    """What a page does when a choice changes: `method`, or the reason why it cannot be done as text in the page."""
-
-    @functools.wraps(method)
-    def react(self, change=None):
-        if self._filling:
-            return
-        try:
-            method(self, change)
-        except Exception as error:  # the page stays alive; expected errors say what to do, others at least their kind
-            kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-            self.message.value = ERROR.format(text=html.escape(f"{kind}{error}"))
-        self.overlay.layout.visibility = "visible" if self.view else "hidden"
-
-    return react
-
-
 class Page:
     """`page = Page()`, shown by a notebook as widgets; `page.view` is what it explains (a `views.View`, or None).
 
     picture: the path of a picture to begin with; model: a network as `networks.open_network` takes it. What cannot be
-    read or explained is said in the page. Raises FileNotFoundError where none of the project's networks is there.
+    read or explained is said in the page.
     """
 
     def __init__(self, picture=None, model=None):
-        self._filling, self.view = False, None
+        self._reacting, self.view = False, None
         self._pictures, self._networks = dict(DISHES), dict.fromkeys(networks.shipped())
         self._make_widgets()
         self.box = self._laid_out()
         self._image = self._chosen_picture()
-        self._choose_network()
+        self._react(self._choose_network)
         if model:
             self.file.value = str(model)
         if picture:
-            self._open_picture(picture)
+            self._react(self._open_picture, Path(picture))
 
     def _make_widgets(self):
         self.picture = widgets.Dropdown(options=list(self._pictures))
@@ -80,14 +61,11 @@ class Page:
         self.seen, self.overlay = (widgets.Image(format="png", width=SHOWN) for _ in range(2))
         self.bars = widgets.HTML(layout={"width": "200px"})
         self.titles = {picture: widgets.HTML() for picture in (self.seen, self.overlay)}
-        self.picture.observe(self._choose_picture, "value")
-        self.upload.observe(self._choose_upload, "value")
-        self.network.observe(self._choose_network, "value")
-        self.file.observe(self._choose_file, "value")
-        self.scaling.observe(self._choose_scaling, "value")
-        self.class_index.observe(self._explain, "value")
-        self.method.observe(self._explain, "value")
-        self.strength.observe(self._draw, "value")
+        reactions = {self.picture: self._choose_picture, self.upload: self._choose_upload, self.file: self._choose_file}
+        reactions |= {self.network: self._choose_network, self.scaling: self._choose_scaling}
+        reactions |= {self.class_index: self._explain, self.method: self._explain, self.strength: self._draw}
+        for control, reaction in reactions.items():
+            control.observe(lambda change, reaction=reaction: self._react(reaction), "value")
 
     def _laid_out(self):
         left = _column({"Picture": self.picture, "": self.upload, "Network": self.network, "add a file": self.file})
@@ -98,68 +76,63 @@ class Page:
         results = widgets.HBox([*panels, self.bars], layout=side_by_side)
         return widgets.VBox([choices, self.message, results], layout={"padding": "12px", "grid_gap": "10px"})
 
-    @contextlib.contextmanager
-    def _set_together(self):
-        """Set several choices; none of them is reacted to."""
-        self._filling = True
+    def _react(self, reaction, *arguments):
+        """React to a choice, but not to those that a reaction makes; why it cannot be done stands in the page."""
+        if self._reacting:
+            return
+        self._reacting = True
         try:
-            yield
+            reaction(*arguments)
+        except Exception as error:  # the page stays alive; expected errors say what to do, others at least their kind
+            kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+            self.message.value = ERROR.format(text=html.escape(f"{kind}{error}"))
         finally:
-            self._filling = False
+            self._reacting = False
+        self.overlay.layout.visibility = "visible" if self.view else "hidden"
 
     def _chosen_picture(self):
         chosen = self._pictures[self.picture.value]
         return chosen if isinstance(chosen, Image.Image) else Image.fromarray(chosen().image)
 
-    @_reaction
-    def _choose_picture(self, change):
+    def _choose_picture(self):
         self._image = self._chosen_picture()
         self._explain()
 
-    @_reaction
-    def _choose_upload(self, change):
+    def _choose_upload(self):
         uploaded = self.upload.value[-1]
         self._add_picture(uploaded["name"], bytes(uploaded["content"]))
 
-    @_reaction
     def _open_picture(self, path):
-        self._add_picture(Path(path).name, Path(path).expanduser().read_bytes())
+        self._add_picture(path.name, path.expanduser().read_bytes())
 
     def _add_picture(self, name, data):
         try:
             self._pictures[name] = views.read_picture(data)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-        with self._set_together():
-            self.picture.options, self.picture.value = list(self._pictures), name
+        self.picture.options, self.picture.value = list(self._pictures), name
         self._choose_picture()
 
-    @_reaction
-    def _choose_file(self, change):
+    def _choose_file(self):
         name = self.file.value.strip()
         self._networks[name] = networks.open_network(name)
-        with self._set_together():
-            self.network.options, self.network.value, self.file.value = list(self._networks), name, ""
+        self.network.options, self.network.value, self.file.value = list(self._networks), name, ""
         self._choose_network()
 
-    @_reaction
-    def _choose_network(self, change):
+    def _choose_network(self):
         name = self.network.value
         network = self._networks[name] = self._networks[name] or networks.open_network(name)
-        with self._set_together():
-            method, self.method.options = self.method.value, list(network.methods)
-            self.method.value = method if method in network.methods else self.method.options[0]
-            self.class_index.value = LIKELIEST
-            self.scaling.value, self.scaling.disabled = network.scaling, name in networks.SHIPPED
+        method, self.method.options = self.method.value, list(network.methods)
+        self.method.value = method if method in network.methods else self.method.options[0]
+        self.class_index.value = LIKELIEST
+        self.scaling.value, self.scaling.disabled = network.scaling, name in networks.SHIPPED
         self._explain()
 
-    @_reaction
-    def _choose_scaling(self, change):
+    def _choose_scaling(self):
         self._networks[self.network.value].scaling = self.scaling.value
         self._explain()
 
-    @_reaction
-    def _explain(self, change):
+    def _explain(self):
         network, self.view = self._networks[self.network.value], None
         self.message.value = "…"
         self._score(network)
@@ -177,13 +150,12 @@ class Page:
         """Show the picture as `network` sees it, and the class probabilities, which the choice of classes names too."""
         pixels = network.pixels(self._image)
         self.probabilities = views.probabilities(network, self._image)
-        order = [int(index) for index in np.argsort(-self.probabilities, kind="stable")]
+        order = np.argsort(-self.probabilities, kind="stable").tolist()
         self._scored = {index: (network.class_name(index), float(self.probabilities[index])) for index in order}
         named = [(f"{name} · {score:.1%}", index) for index, (name, score) in self._scored.items()]
-        with self._set_together():
-            wanted = self.class_index.value
-            self.class_index.options = [(f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST), *named]
-            self.class_index.value = wanted
+        wanted = self.class_index.value
+        self.class_index.options = [(f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST), *named]
+        self.class_index.value = wanted
         self.seen.value = _png(np.broadcast_to(pixels, (*network.size, 3)))
         self.titles[self.seen].value = f"<b>What the network sees</b> ({network.size[0]} × {network.size[1]})"
         self.bars.value = "<b>Its scores</b>" + "".join(self._bar(index) for index in order[:MOST_BARS])
@@ -193,8 +165,7 @@ class Page:
         weight, colour = "bold" if index == self.explained else "normal", plots.CLASS_COLOURS.get(name, "#555555")
         return BAR.format(name=html.escape(name), score=score, weight=weight, colour=colour)
 
-    @_reaction
-    def _draw(self, change):
+    def _draw(self):
         if self.view:
             self.overlay.value = _png(views.overlay(self.view, self.strength.value))
             self.titles[self.overlay].value = f"<b>{html.escape(self._title())}</b>"
