@@ -10,7 +10,8 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from helpers import classifier, dishes, gcm, guided, viewer
+from helpers import classifier, dishes, gcm, guided, imagenet, viewer
+from helpers.photos import builtin
 from helpers.viewer import page, views
 
 BLOG = "kitchen CNN (the blog's)"
@@ -48,7 +49,9 @@ def blog():
 
 @pytest.fixture(scope="module")
 def shown():
-    return page.Page()
+    begun = page.Page()
+    begun.network.value = BLOG
+    return begun
 
 
 @pytest.mark.parametrize("method", viewer.METHODS)
@@ -181,6 +184,29 @@ def test_networks_of_another_kind(tmp_path):
     for complaint, model in others.items():
         with pytest.raises(ValueError, match=complaint):
             viewer.open_network(saved(model, tmp_path))
+
+
+def test_the_page_begins_with_photographs_and_finds_one_of_a_thousand_classes_by_name():
+    begun = page.Page()
+    assert (begun.network.value, begun.picture.value) == ("ImageNet, 1,000 classes", "cat and coffee (photographs)")
+    assert begun.credit.value == builtin.side_by_side("chelsea", "coffee").credit != ""
+    likeliest = np.argsort(-begun.probabilities)[:10].tolist()
+    assert [index for _, index in begun.class_index.options[1:11]] == likeliest and len(
+        begun.class_index.options
+    ) == 1001
+    for word, name, half in (("espresso", "espresso", np.s_[:, 4:]), ("EGYPTIAN", "Egyptian cat", np.s_[:, :3])):
+        begun.search.value = word
+        assert begun.explained == begun.class_index.value == imagenet.LABELS.index(name)
+        assert all(word.lower() in option.lower() for option, _ in begun.class_index.options[1:])
+        assert begun.view.raw[half].sum() > 0.7 * begun.view.raw.sum()
+    begun.search.value = "okonomiyaki"
+    assert "no class of this network is called &#x27;okonomiyaki&#x27;" in begun.message.value
+    begun.picture.value = "daisy (photograph)"
+    assert begun.message.value == "" and begun.explained == imagenet.LABELS.index("Egyptian cat")
+    begun.search.value = "y"
+    begun.search.value = ""
+    assert begun.explained == imagenet.LABELS.index("daisy") and len(begun.class_index.options) == 1001
+    assert begun.figure().axes[0].get_xlabel() == builtin.load("flower").credit
 
 
 def test_the_page_shows_what_the_viewer_gives(shown):

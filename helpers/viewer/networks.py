@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from PIL import Image, ImageOps
 
-from helpers import class_map_networks, classifier, dishes, gcm, gradcam, guided, paths, tracing
+from helpers import class_map_networks, classifier, dishes, gcm, gradcam, guided, imagenet, paths, tracing
 from helpers.gcm import cifar10
 from helpers.tracing.explainer import Explainer, Found
 from helpers.training import shipped as trained
@@ -35,6 +35,7 @@ METHODS = {
 }
 CONTRIBUTION = "contribution map"
 SHIPPED = {  # what it is called: (weights, how to load it)
+    "ImageNet, 1,000 classes": (imagenet.NAME, lambda: _imagenet_network()),
     "kitchen CNN (the blog's)": ("kitchen_cnn", lambda: _of_training(classifier.SHIPPED)),
     "kitchen GCM (the paper's)": ("kitchen_gcm", lambda: _gcm(class_map_networks, "kitchen_gcm", dishes.LABELS, 160)),
     "CIFAR-10 GCM (the paper's)": ("gcm", lambda: _gcm(gcm, "gcm", cifar10.CLASSES, 32)),
@@ -111,6 +112,10 @@ def open_network(name):
     except Exception as error:  # Keras raises many kinds on foreign and damaged files; each becomes the reason
         raise ValueError(f"{file.name} cannot be read as a Keras model: {_first_line(error)}") from error
     return _of_file(model, file)
+
+
+def _imagenet_network():
+    return Network(imagenet.load(), list(imagenet.LABELS), (imagenet.SIZE, imagenet.SIZE), scaling=BYTES)
 
 
 def _of_training(name):

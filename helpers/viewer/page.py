@@ -2,6 +2,7 @@
 
 import html
 import io
+from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -10,12 +11,15 @@ import numpy as np
 from PIL import Image
 
 from helpers import dishes, plots
+from helpers.photos import builtin
 from helpers.viewer import networks, views
 
-DISHES = {  # name: how to draw it; no network here was trained on these
-    "okonomiyaki (drawn)": lambda: dishes.render("okonomiyaki", seed=2018),
-    "pizza (drawn)": lambda: dishes.render("pizza", seed=2018),
-    "both dishes (drawn)": lambda: dishes.two_dishes(seed=116),
+PICTURES = {  # name: how to get it; no network here was trained on these
+    "cat and coffee (photographs)": partial(builtin.side_by_side, "chelsea", "coffee"),
+    **{f"{label or name} (photograph)": partial(builtin.load, name) for name, label in builtin.SHOWS.items()},
+    "both dishes (drawn)": partial(dishes.two_dishes, 116),
+    "okonomiyaki (drawn)": partial(dishes.render, "okonomiyaki", 2018),
+    "pizza (drawn)": partial(dishes.render, "pizza", 2018),
 }
 SHOWN = 264  # pixels; the width of each picture
 MOST_BARS = 5
@@ -26,7 +30,7 @@ BAR = """<div style="margin:8px 0"><div style="display:flex;justify-content:spac
 </div>"""
 ERROR = """<div style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;line-height:1.4">
 {text}</div>"""
-ALL_ZERO = "The map is zero everywhere: this method finds nothing in the picture that speaks for this class."
+ALL_ZERO = "The map is zero everywhere: this method finds no evidence in the picture for this class."
 
 
 class Page:
@@ -38,7 +42,7 @@ class Page:
 
     def __init__(self, picture=None, model=None):
         self._reacting, self.view = False, None
-        self._pictures, self._networks = dict(DISHES), dict.fromkeys(networks.shipped())
+        self._pictures, self._networks = dict(PICTURES), dict.fromkeys(networks.shipped())
         self._make_widgets()
         self.box = self._laid_out()
         self._image = self._chosen_picture()
@@ -54,23 +58,27 @@ class Page:
         self.network = widgets.Dropdown(options=list(self._networks))
         self.file = widgets.Text(placeholder="path of a .keras or .h5 file, then Enter", continuous_update=False)
         self.scaling = widgets.Dropdown(options=list(networks.SCALINGS))
+        self.search = widgets.Text(placeholder="part of a name, then Enter", continuous_update=False)
         self.class_index = widgets.Dropdown(options=[("the likeliest", LIKELIEST)])
         self.method = widgets.Dropdown(options=list(networks.METHODS))
         self.strength = widgets.FloatSlider(value=0.55, min=0, max=1, step=0.05, readout_format=".0%")
         self.message = widgets.HTML()
         self.seen, self.overlay = (widgets.Image(format="png", width=SHOWN) for _ in range(2))
-        self.bars = widgets.HTML(layout={"width": "200px"})
+        self.bars, self.credit = widgets.HTML(layout={"width": "200px"}), widgets.HTML()
         self.titles = {picture: widgets.HTML() for picture in (self.seen, self.overlay)}
         reactions = {self.picture: self._choose_picture, self.upload: self._choose_upload, self.file: self._choose_file}
         reactions |= {self.network: self._choose_network, self.scaling: self._choose_scaling}
+        reactions |= {self.search: self._search_class}
         reactions |= {self.class_index: self._explain, self.method: self._explain, self.strength: self._draw}
         for control, reaction in reactions.items():
             control.observe(lambda change, reaction=reaction: self._react(reaction), "value")
 
     def _laid_out(self):
         left = _column({"Picture": self.picture, "": self.upload, "Network": self.network, "add a file": self.file})
-        asked = {"Class": self.class_index, "Method": self.method, "Overlay": self.strength, "Pixels": self.scaling}
+        asked = {"Class": self.class_index, "search": self.search, "Method": self.method}
+        asked |= {"Overlay": self.strength, "Pixels": self.scaling}
         panels = [widgets.VBox([title, picture]) for picture, title in self.titles.items()]
+        panels[0].children += (self.credit,)
         side_by_side = {"flex_flow": "row wrap", "grid_gap": "6px 24px"}
         choices = widgets.HBox([left, _column(asked)], layout=side_by_side)
         results = widgets.HBox([*panels, self.bars], layout=side_by_side)
@@ -92,7 +100,12 @@ class Page:
 
     def _chosen_picture(self):
         chosen = self._pictures[self.picture.value]
-        return chosen if isinstance(chosen, Image.Image) else Image.fromarray(chosen().image)
+        if isinstance(chosen, Image.Image):
+            self.credit.value = ""
+            return chosen
+        chosen = chosen()
+        self.credit.value = getattr(chosen, "credit", "")
+        return Image.fromarray(chosen.image)
 
     def _choose_picture(self):
         self._image = self._chosen_picture()
@@ -124,13 +137,27 @@ class Page:
         network = self._networks[name] = self._networks[name] or networks.open_network(name)
         method, self.method.options = self.method.value, list(network.methods)
         self.method.value = method if method in network.methods else self.method.options[0]
-        self.class_index.value = LIKELIEST
+        self.search.value, self.class_index.value = "", LIKELIEST
         self.scaling.value, self.scaling.disabled = network.scaling, name in networks.SHIPPED
         self._explain()
 
     def _choose_scaling(self):
         self._networks[self.network.value].scaling = self.scaling.value
         self._explain()
+
+    def _search_class(self):
+        found, word = self._matching(), self.search.value
+        if not found:
+            self.search.value = ""
+            raise ValueError(f"no class of this network is called {word!r}: try part of an English name, such as 'cat'")
+        self.class_index.options = [*self.class_index.options[:1], (self._scored[found[0]][0], found[0])]
+        self.class_index.value = found[0] if word else LIKELIEST
+        self._explain()
+
+    def _matching(self):
+        """The indices of the classes whose name holds what is searched for, likeliest first."""
+        word = self.search.value.strip().casefold()
+        return [index for index, (name, _) in self._scored.items() if word in name.casefold()]
 
     def _explain(self):
         network, self.view = self._networks[self.network.value], None
@@ -152,7 +179,7 @@ class Page:
         self.probabilities = views.probabilities(network, self._image)
         order = np.argsort(-self.probabilities, kind="stable").tolist()
         self._scored = {index: (network.class_name(index), float(self.probabilities[index])) for index in order}
-        named = [(f"{name} · {score:.1%}", index) for index, (name, score) in self._scored.items()]
+        named = [("{} · {:.1%}".format(*self._scored[index]), index) for index in self._matching()]
         wanted = self.class_index.value
         self.class_index.options = [(f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST), *named]
         self.class_index.value = wanted
@@ -184,6 +211,7 @@ class Page:
             raise ValueError("the page shows no explanation; its message says why")
         figure, axes = plt.subplots(1, 3, figsize=(plots.WIDTH, 3.2), width_ratios=(1, 1, 0.8))
         plots.show_image(axes[0], self.view.image, "what the network sees")
+        axes[0].set_xlabel(self.credit.value, fontsize=8)
         plots.show_image(axes[1], views.overlay(self.view, self.strength.value), self._title())
         names, scores = zip(*list(self._scored.values())[:MOST_BARS], strict=True)
         plots.score_bars(axes[2], scores, names, "its scores")
