@@ -11,15 +11,9 @@ from helpers import paths
 from helpers.photos import attributions
 
 FOLDER = paths.ROOT / "pictures"
-SHOWS = {  # what each one shows, in ImageNet's words; nobody there is called an astronaut
-    "chelsea": "Egyptian cat",
-    "coffee": "espresso",
-    "rocket": "missile",
-    "china": "palace",
-    "flower": "daisy",
-    "astronaut": None,
-}
-PAIRED = tuple(name for name, label in SHOWS.items() if label)
+# what each one shows, in ImageNet's words; nobody there is called an astronaut
+PAIRED = {"chelsea": "Egyptian cat", "coffee": "espresso", "rocket": "missile", "china": "palace", "flower": "daisy"}
+SHOWS = PAIRED | {"astronaut": None}
 
 
 class Photograph(NamedTuple):
@@ -51,8 +45,7 @@ def load(name):
 
 def side_by_side(left, right, size=224):
     """Two photographs, names of SHOWS, each in half a picture: its centre, cut to [size, size / 2]. A `Pair`."""
-    both = [load(name) for name in (left, right)]
-    half = size // 2, size
+    both, half = [load(name) for name in (left, right)], (size // 2, size)
     halves = [ImageOps.fit(Image.fromarray(one.image), half, Image.Resampling.BILINEAR) for one in both]
     on_left = np.broadcast_to(np.arange(size) < size // 2, (size, size))
     credit = "; ".join(dict.fromkeys(one.credit for one in both))
@@ -72,6 +65,6 @@ def all_pairs(size=224):
     asked = []
     for left, right in itertools.permutations(PAIRED, 2):
         pair = side_by_side(left, right, size)
-        asked += [(pair.image, SHOWS[name], pair.masks[name]) for name in (left, right)]
+        asked += [(pair.image, PAIRED[name], mask) for name, mask in pair.masks.items()]
     images, labels, masks = zip(*asked, strict=True)
     return Questions(np.stack(images), list(labels), np.stack(masks))

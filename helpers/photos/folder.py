@@ -9,7 +9,7 @@ import os
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +26,16 @@ MANIFEST_COLUMNS = ("file", "sha256", "split", "label", "credit", "note")
 class Report:
     """What became of the files that were not simply used; keys are paths relative to the root."""
 
-    left_out: dict = field(default_factory=dict)  # file or folder: why it cannot be used
-    converted: dict = field(default_factory=dict)  # file: what was done to make it RGB
-    unused: list = field(default_factory=list)  # usable files the full splits had no room for
-    duplicates: list = field(default_factory=list)  # tuples of near-identical files, kept in one split
-    label_conflicts: list = field(default_factory=list)  # those of them that lie in several classes
-    notes: list = field(default_factory=list)  # anything else a reader should know
+    left_out: dict  # file or folder: why it cannot be used
+    converted: dict  # file: what was done to make it RGB
+    unused: list  # usable files the full splits had no room for
+    duplicates: list  # tuples of near-identical files, kept in one split
+    label_conflicts: list  # those of them that lie in several classes
+    notes: list  # anything else a reader should know
 
     def __str__(self):
-        sections = [(self.left_out.items(), "left out"), (self.converted.items(), "converted")]
-        lines = [f"{title}: {name!r}: {what}" for entries, title in sections for name, what in entries]
+        lines = [f"left out: {name!r}: {reason}" for name, reason in self.left_out.items()]
+        lines += [f"converted: {name!r}: {what}" for name, what in self.converted.items()]
         lines += [f"near-duplicates, kept in one split: {', '.join(map(repr, group))}" for group in self.duplicates]
         lines += [f"the same picture in several classes: {', '.join(map(repr, g))}" for g in self.label_conflicts]
         lines += [f"{len(self.unused)} usable pictures not needed: the splits are full"] if self.unused else []
@@ -64,14 +64,16 @@ class Photos:
     manifest: list
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Photo:
     file: str
     class_name: str
     sha256: str
     pixels: np.ndarray
     fingerprint: pictures.Fingerprint
-    notes: list
+    note: str
+    split: str = ""
+    credit: str = ""
 
 
 def load(root, counts=COUNTS, seed=0, size=160):
@@ -83,59 +85,52 @@ def load(root, counts=COUNTS, seed=0, size=160):
     Raises NotADirectoryError for no folder; ValueError with what to do for under two classes or too few pictures.
     """
     splits.check_counts(counts)
-    root, report = Path(root).expanduser(), Report()
-    class_names, candidates = _find(root, report)
-    photos = _read_all(root, candidates, size, report)
-    classes = [photo.class_name for photo in photos]
+    root = Path(root).expanduser()
+    class_names, candidates, left_out = _find(root)
+    photos = _read_all(root, candidates, size, left_out)
     groups = pictures.near_duplicates([photo.fingerprint for photo in photos])
-    _report_groups(photos, groups, report)
-    split_of = splits.assign(classes, groups, [photo.sha256 for photo in photos], counts, seed)
-    _check_counts(root, class_names, classes, groups, split_of, counts, report)
-    report.unused = [photo.file for photo, split in zip(photos, split_of, strict=True) if not split]
-    credit_of = _credits(root, photos, report)
-    three = [_split(photos, split_of, name, class_names, credit_of) for name in splits.NAMES]
-    return Photos(*three, class_names, report, _manifest(photos, split_of, credit_of, report))
+    classes, keys = [photo.class_name for photo in photos], [photo.sha256 for photo in photos]
+    for photo, split in zip(photos, splits.assign(classes, groups, keys, counts, seed), strict=True):
+        photo.split = split
+    _check_counts(root, class_names, photos, groups, counts, left_out)
+    report = _report(photos, groups, left_out, _add_credits(root, photos))
+    three = [_split([photo for photo in photos if photo.split == name], class_names) for name in splits.NAMES]
+    rows = [(p.file, p.sha256, p.split or "unused", p.class_name, p.credit, p.note) for p in photos]
+    rows += [(name, "", "left out", "", "", reason) for name, reason in left_out.items()]
+    return Photos(*three, class_names, report, [dict(zip(MANIFEST_COLUMNS, row, strict=True)) for row in rows])
 
 
-def _find(root, report):
-    """Class names, and (class name, path) of every candidate file, both sorted; the rest goes into the report."""
+def _find(root):
+    """Class names and the paths of all candidate files, both sorted, and {entry of the root: why it is left out}."""
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no folder: photos are expected in <folder>/<class>/*.jpg, .png or .webp")
-    class_names, candidates = [], []
+    class_names, candidates, left_out = [], [], {}
     for entry in sorted(root.iterdir()):
         if not entry.is_dir():
             if entry.name not in attributions.OWN_FILES:
-                broken = entry.is_symlink() and not entry.exists()
-                report.left_out[entry.name] = "a broken link" if broken else "not in a class folder"
+                left_out[entry.name] = "not in a class folder" if entry.exists() else "a broken link"
         elif entry.name.startswith((".", "_")):
-            report.left_out[entry.name] = "no class: the name begins with . or _"
+            left_out[entry.name] = "no class: the name begins with . or _"
         else:
             class_names.append(entry.name)
             if os.access(entry, os.R_OK | os.X_OK):
-                candidates += [(entry.name, path) for path in sorted(entry.iterdir())]
+                candidates += sorted(entry.iterdir())
             else:
-                report.left_out[entry.name] = "the folder cannot be opened: permission denied"
-    return tuple(class_names), candidates
+                left_out[entry.name] = "the folder cannot be opened: permission denied"
+    return tuple(class_names), candidates, left_out
 
 
-def _read_all(root, candidates, size, report):
-    def read(candidate):
-        class_name, path = candidate
-        return _read(path, path.relative_to(root).as_posix(), class_name, size)
-
+def _read_all(root, candidates, size, left_out):
+    """The `_Photo`s of all usable files; the others go into `left_out`."""
+    files = [path.relative_to(root).as_posix() for path in candidates]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        warnings.simplefilter("ignore")  # Pillow's on odd metadata; what makes a picture unusable is reported below
-        results = list(threads.map(read, candidates))
-    for (_, path), result in zip(candidates, results, strict=True):
-        name = path.relative_to(root).as_posix()
-        if isinstance(result, str):
-            report.left_out[name] = result
-        elif result.notes:
-            report.converted[name] = "; ".join(result.notes)
-    return [result for result in results if not isinstance(result, str)]
+        warnings.simplefilter("ignore")  # Pillow's on odd metadata; what makes a picture unusable is reported
+        results = list(threads.map(lambda path, file: _read(path, file, size), candidates, files))
+    left_out |= {file: found for file, found in zip(files, results, strict=True) if isinstance(found, str)}
+    return [found for found in results if not isinstance(found, str)]
 
 
-def _read(path, name, class_name, size):
+def _read(path, file, size):
     """The picture as a `_Photo`, or the reason why not, as text."""
     if path.suffix.lower() not in SUFFIXES:
         return f"none of {', '.join(SUFFIXES)}"
@@ -149,91 +144,69 @@ def _read(path, name, class_name, size):
     except ValueError as error:
         return str(error)
     pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR))
-    return _Photo(name, class_name, hashlib.sha256(data).hexdigest(), pixels, pictures.fingerprint(image), notes)
+    sha256, fingerprint = hashlib.sha256(data).hexdigest(), pictures.fingerprint(image)
+    return _Photo(file, path.parent.name, sha256, pixels, fingerprint, "; ".join(notes))
 
 
-def _report_groups(photos, groups, report):
-    for group in np.flatnonzero(np.bincount(groups) > 1):
-        members = [photos[index] for index in np.flatnonzero(groups == group)]
-        files = tuple(photo.file for photo in members)
-        report.duplicates.append(files)
-        if len({photo.class_name for photo in members}) > 1:
-            report.label_conflicts.append(files)
-
-
-def _check_counts(root, class_names, classes, groups, split_of, counts, report):
+def _check_counts(root, class_names, photos, groups, counts, left_out):
+    """Raise ValueError where the splits are not full, with what was found and what to do."""
+    reasons = "".join(f"\n  left out: {name!r}: {reason}" for name, reason in list(left_out.items())[:10])
+    reasons += f"\n  and {len(left_out) - 10} more" if len(left_out) > 10 else ""
     if len(class_names) < 2:
-        raise ValueError(
-            f"{root}: class folders found: {', '.join(class_names) or 'none'}; at least two are needed: "
-            f"<folder>/<class>/*.jpg, .png or .webp{_reasons(report)}"
-        )
-    placed, usable = Counter(zip(classes, split_of, strict=True)), Counter(classes)
-    different = Counter(name for name, _ in set(zip(classes, groups.tolist(), strict=True)))
-    if any(placed[name, split] < n for name in class_names for split, n in zip(splits.NAMES, counts, strict=True)):
-        found = ", ".join(
-            f"{name} {usable[name]}"
-            + (f" ({different[name]} different ones)" if different[name] < usable[name] else "")
-            for name in class_names
-        )
-        needed = f"{sum(counts)} = {' + '.join(map(str, counts))}"
-        raise ValueError(
-            f"{root}: too few usable pictures: {found}; each class needs {needed} "
-            "(training + validation + test, near-duplicates together). "
-            f"{_advice(min(different[name] for name in class_names), counts)}{_reasons(report)}"
-        )
+        found = f"class folders found: {', '.join(class_names) or 'none'}; at least two are needed"
+        raise ValueError(f"{root}: {found}: <folder>/<class>/*.jpg, .png or .webp{reasons}")
+    placed = Counter((photo.class_name, photo.split) for photo in photos)
+    if all(placed[name, split] == n for name in class_names for split, n in zip(splits.NAMES, counts, strict=True)):
+        return
+    groups_of = {name: [] for name in class_names}
+    for photo, group in zip(photos, groups, strict=True):
+        groups_of[photo.class_name].append(group)
+    different = {name: len(set(own)) for name, own in groups_of.items()}
+    copies = {name: f" ({n} different ones)" if n < len(groups_of[name]) else "" for name, n in different.items()}
+    found = ", ".join(f"{name} {len(groups_of[name])}{copies[name]}" for name in class_names)
+    needed = f"{sum(counts)} = {' + '.join(map(str, counts))}"
+    raise ValueError(
+        f"{root}: too few usable pictures: {found}; each class needs {needed} (training + validation + test, "
+        f"near-duplicates together). Add pictures, or {_advice(min(different.values()), counts)}.{reasons}"
+    )
 
 
 def _advice(smallest, counts):
     """Counts in the blog's proportion that the smallest class can fill."""
     smallest = min(smallest, sum(counts) - 1)
     held_out = smallest * 2 // 9
-    if held_out < 1:
-        return "Add pictures, or begin the name of a folder that is no class with _."
-    train = smallest - 2 * held_out
-    return (
-        f"Add pictures, or ask for smaller splits: counts=({train}, {held_out}, {held_out}), "
-        f"on the command line --counts {train} {held_out} {held_out}."
-    )
+    if not held_out:
+        return "begin the name of a folder that is no class with _"
+    fewer = smallest - 2 * held_out, held_out, held_out
+    return f"ask for smaller splits: counts={fewer}, on the command line --counts {' '.join(map(str, fewer))}"
 
 
-def _reasons(report):
-    shown = [f"\n  left out: {name!r}: {reason}" for name, reason in list(report.left_out.items())[:10]]
-    more = len(report.left_out) - len(shown)
-    return "".join(shown) + (f"\n  and {more} more" if more else "")
-
-
-def _credits(root, photos, report):
-    """{file: "CC BY 2.0 by creator"} from the folder's attributions.csv, found by checksum first, then by name."""
+def _add_credits(root, photos):
+    """Give photos their credit lines from attributions.csv, by checksum, else by name; notes about what went wrong."""
     try:
         rows = attributions.read(root)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        report.notes.append(f"{attributions.ATTRIBUTIONS} cannot be read, no credits are known: {error}")
-        return {}
+        return [f"{attributions.ATTRIBUTIONS} cannot be read, no credits are known: {error}"]
     found = {row.get("file"): row for row in rows} | {row.get("sha256"): row for row in rows}
-    return {
-        photo.file: attributions.credit(row.get("licence"), row.get("creator"))
-        for photo in photos
-        if (row := found.get(photo.sha256) or found.get(photo.file))
-    }
+    for photo in photos:
+        if row := found.get(photo.sha256) or found.get(photo.file):
+            photo.credit = attributions.credit(row.get("licence"), row.get("creator"))
+    return []
 
 
-def _split(photos, split_of, name, class_names, credit_of):
-    chosen = [photo for photo, split in zip(photos, split_of, strict=True) if split == name]
-    return Split(
-        np.stack([photo.pixels for photo in chosen]),
-        np.array([class_names.index(photo.class_name) for photo in chosen]),
-        tuple(photo.file for photo in chosen),
-        tuple(credit_of.get(photo.file, "") for photo in chosen),
-    )
+def _report(photos, groups, left_out, notes):
+    several = [np.flatnonzero(groups == group) for group in np.flatnonzero(np.bincount(groups) > 1)]
+    duplicates = [tuple(photos[index].file for index in group) for group in several]
+    conflicts = [files for files in duplicates if len({Path(file).parent for file in files}) > 1]
+    converted = {photo.file: photo.note for photo in photos if photo.note}
+    unused = [photo.file for photo in photos if not photo.split]
+    return Report(left_out, converted, unused, duplicates, conflicts, notes)
 
 
-def _manifest(photos, split_of, credit_of, report):
-    rows = []
-    for photo, split in zip(photos, split_of, strict=True):
-        known = credit_of.get(photo.file, ""), report.converted.get(photo.file, "")
-        rows.append((photo.file, photo.sha256, split or "unused", photo.class_name, *known))
-    rows += [(name, "", "left out", "", "", reason) for name, reason in report.left_out.items()]
-    return [dict(zip(MANIFEST_COLUMNS, row, strict=True)) for row in rows]
+def _split(photos, class_names):
+    labels = np.array([class_names.index(photo.class_name) for photo in photos])
+    files, credits = zip(*((photo.file, photo.credit) for photo in photos), strict=True)
+    return Split(np.stack([photo.pixels for photo in photos]), labels, files, credits)
 
 
 def write_manifest(rows, path):
