@@ -28,10 +28,10 @@ def model_randomisation(model, explain, images, classes, layers=None, seed=0):
     """How alike the maps stay while the model forgets, layer by layer from the top. Low: the map shows the model.
 
     explain: an explainer of `model`. classes: int or [B] ints, the same throughout (predicted ones would change with
-    the weights: ValueError for None). layers: which ones and in which
-    order, e.g. GCM's blocks; default: all that have weights, last executed first. Each forgets by having the entries
-    of its weights shuffled, so their distribution stays (the source draws them anew); those above stay shuffled
-    (cascading); alike: `spearman`. The weights are put back, also after an exception.
+    the weights: ValueError for None). layers: which ones and in which order, e.g. GCM's blocks; default: all that have
+    weights, last executed first. Each forgets by having the entries of its weights shuffled, so their distribution
+    stays (the source draws them anew); those above stay shuffled (cascading); alike: `spearman`. The weights are put
+    back, also after an exception.
     Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
     """
     if classes is None:
