@@ -15,13 +15,12 @@ def spearman(maps, others):
     maps, others: [B, ...] of the same shape. A constant map has no order: 0 beside any other map, 1 beside another
     constant one. Source: Spearman 1904; the first similarity of Adebayo et al. 2018.
     """
-    pairs = zip(*(np.reshape(some, (len(some), -1)) for some in (maps, others)), strict=True)
-    return np.array([_rank_correlation(first, second) for first, second in pairs])
 
+    def correlation(*pair):
+        constant = [np.ptp(some) == 0 for some in pair]
+        return float(all(constant)) if any(constant) else stats.spearmanr(*map(np.ravel, pair)).statistic
 
-def _rank_correlation(first, second):
-    constant = np.ptp(first) == 0, np.ptp(second) == 0
-    return float(all(constant)) if any(constant) else stats.spearmanr(first, second).statistic
+    return np.array([correlation(*pair) for pair in zip(maps, others, strict=True)])
 
 
 def model_randomisation(model, explain, images, classes, layers=None, seed=0):

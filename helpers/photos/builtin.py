@@ -17,18 +17,11 @@ SHOWS = PAIRED | {"astronaut": None}
 
 
 class Photograph(NamedTuple):
-    """A picture uint8 [H, W, 3] and its credit line, such as "CC0 by Rachel Michetti"."""
+    """A picture uint8 [H, W, 3]; its credit, as "CC0 by Rachel Michetti"; of a pair the halves {name: bool [H, W]}."""
 
     image: np.ndarray
     credit: str
-
-
-class Pair(NamedTuple):
-    """Two photographs side by side, uint8 [size, size, 3]; both credits; their halves {name: bool [size, size]}."""
-
-    image: np.ndarray
-    credit: str
-    masks: dict
+    masks: dict | None = None
 
 
 def load(name):
@@ -44,12 +37,12 @@ def load(name):
 
 
 def side_by_side(left, right, size=224):
-    """Two photographs, names of SHOWS, each in half a picture: its centre, cut to [size, size / 2]. A `Pair`."""
+    """Two photographs, names of SHOWS, each in half of one `Photograph`: its centre, cut to [size, size / 2]."""
     both, half = [load(name) for name in (left, right)], (size // 2, size)
     halves = [ImageOps.fit(Image.fromarray(one.image), half, Image.Resampling.BILINEAR) for one in both]
     on_left = np.broadcast_to(np.arange(size) < size // 2, (size, size))
     credit = "; ".join(dict.fromkeys(one.credit for one in both))
-    return Pair(np.concatenate(halves, axis=1), credit, {left: on_left, right: ~on_left})
+    return Photograph(np.concatenate(halves, axis=1), credit, {left: on_left, right: ~on_left})
 
 
 class Questions(NamedTuple):

@@ -64,18 +64,6 @@ class Photos:
     manifest: list
 
 
-@dataclass
-class _Photo:
-    file: str
-    class_name: str
-    sha256: str
-    pixels: np.ndarray
-    fingerprint: pictures.Fingerprint
-    note: str
-    split: str = ""
-    credit: str = ""
-
-
 def load(root, counts=COUNTS, seed=0, size=160):
     """Read the folder `root` into seeded splits of `counts` = (train, validation, test) pictures a class; see `Photos`.
 
@@ -87,17 +75,21 @@ def load(root, counts=COUNTS, seed=0, size=160):
     splits.check_counts(counts)
     root = Path(root).expanduser()
     class_names, candidates, left_out = _find(root)
-    photos = _read_all(root, candidates, size, left_out)
-    groups = pictures.near_duplicates([photo.fingerprint for photo in photos])
-    classes, keys = [photo.class_name for photo in photos], [photo.sha256 for photo in photos]
-    for photo, split in zip(photos, splits.assign(classes, groups, keys, counts, seed), strict=True):
-        photo.split = split
-    _check_counts(root, class_names, photos, groups, counts, left_out)
-    report = _report(photos, groups, left_out, _add_credits(root, photos))
-    three = [_split([photo for photo in photos if photo.split == name], class_names) for name in splits.NAMES]
-    rows = [(p.file, p.sha256, p.split or "unused", p.class_name, p.credit, p.note) for p in photos]
-    rows += [(name, "", "left out", "", "", reason) for name, reason in left_out.items()]
-    return Photos(*three, class_names, report, [dict(zip(MANIFEST_COLUMNS, row, strict=True)) for row in rows])
+    rows, pixels, fingerprints = _read_all(root, candidates, size, left_out)
+    groups = pictures.near_duplicates(fingerprints)
+    labels, keys = [row["label"] for row in rows], [row["sha256"] for row in rows]
+    for row, split in zip(rows, splits.assign(labels, groups, keys, counts, seed), strict=True):
+        row["split"] = split or "unused"
+    _check_counts(root, class_names, rows, groups, counts, left_out)
+    report = _report(rows, groups, left_out, _add_credits(root, rows))
+    three = [_split(rows, pixels, name, class_names) for name in splits.NAMES]
+    manifest = rows + [_row(name, split="left out", note=reason) for name, reason in left_out.items()]
+    return Photos(*three, class_names, report, manifest)
+
+
+def _row(file, **known):
+    """A file's row of the manifest, which holds the columns in their order."""
+    return dict.fromkeys(MANIFEST_COLUMNS, "") | {"file": file} | known
 
 
 def _find(root):
@@ -121,17 +113,18 @@ def _find(root):
 
 
 def _read_all(root, candidates, size, left_out):
-    """The `_Photo`s of all usable files; the others go into `left_out`."""
+    """Rows, pictures uint8 [size, size, 3] and fingerprints of the usable files; the others go into `left_out`."""
     files = [path.relative_to(root).as_posix() for path in candidates]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
         warnings.simplefilter("ignore")  # Pillow's on odd metadata; what makes a picture unusable is reported
         results = list(threads.map(lambda path, file: _read(path, file, size), candidates, files))
     left_out |= {file: found for file, found in zip(files, results, strict=True) if isinstance(found, str)}
-    return [found for found in results if not isinstance(found, str)]
+    usable = [found for found in results if not isinstance(found, str)]
+    return [[found[place] for found in usable] for place in range(3)]
 
 
 def _read(path, file, size):
-    """The picture as a `_Photo`, or the reason why not, as text."""
+    """Row, picture and fingerprint; or the reason why not, as text."""
     if path.suffix.lower() not in SUFFIXES:
         return f"none of {', '.join(SUFFIXES)}"
     try:
@@ -144,30 +137,28 @@ def _read(path, file, size):
     except ValueError as error:
         return str(error)
     pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR))
-    sha256, fingerprint = hashlib.sha256(data).hexdigest(), pictures.fingerprint(image)
-    return _Photo(file, path.parent.name, sha256, pixels, fingerprint, "; ".join(notes))
+    sha256 = hashlib.sha256(data).hexdigest()
+    return _row(file, sha256=sha256, label=path.parent.name, note="; ".join(notes)), pixels, pictures.fingerprint(image)
 
 
-def _check_counts(root, class_names, photos, groups, counts, left_out):
+def _check_counts(root, class_names, rows, groups, counts, left_out):
     """Raise ValueError where the splits are not full, with what was found and what to do."""
     reasons = "".join(f"\n  left out: {name!r}: {reason}" for name, reason in list(left_out.items())[:10])
     reasons += f"\n  and {len(left_out) - 10} more" if len(left_out) > 10 else ""
     if len(class_names) < 2:
         found = f"class folders found: {', '.join(class_names) or 'none'}; at least two are needed"
         raise ValueError(f"{root}: {found}: <folder>/<class>/*.jpg, .png or .webp{reasons}")
-    placed = Counter((photo.class_name, photo.split) for photo in photos)
+    placed = Counter((row["label"], row["split"]) for row in rows)
     if all(placed[name, split] == n for name in class_names for split, n in zip(splits.NAMES, counts, strict=True)):
         return
-    groups_of = {name: [] for name in class_names}
-    for photo, group in zip(photos, groups, strict=True):
-        groups_of[photo.class_name].append(group)
-    different = {name: len(set(own)) for name, own in groups_of.items()}
-    copies = {name: f" ({n} different ones)" if n < len(groups_of[name]) else "" for name, n in different.items()}
-    found = ", ".join(f"{name} {len(groups_of[name])}{copies[name]}" for name in class_names)
+    usable = Counter(row["label"] for row in rows)
+    different = Counter(label for label, _ in {(row["label"], g) for row, g in zip(rows, groups, strict=True)})
+    copies = {name: f" ({n} different ones)" for name, n in different.items() if n < usable[name]}
+    found = ", ".join(f"{name} {usable[name]}{copies.get(name, '')}" for name in class_names)
     needed = f"{sum(counts)} = {' + '.join(map(str, counts))}"
     raise ValueError(
-        f"{root}: too few usable pictures: {found}; each class needs {needed} (training + validation + test, "
-        f"near-duplicates together). Add pictures, or {_advice(min(different.values()), counts)}.{reasons}"
+        f"{root}: too few usable pictures: {found}; each class needs {needed} (training + validation + test, near-"
+        f"duplicates together). Add pictures, or {_advice(min(different[n] for n in class_names), counts)}.{reasons}"
     )
 
 
@@ -181,32 +172,33 @@ def _advice(smallest, counts):
     return f"ask for smaller splits: counts={fewer}, on the command line --counts {' '.join(map(str, fewer))}"
 
 
-def _add_credits(root, photos):
-    """Give photos their credit lines from attributions.csv, by checksum, else by name; notes about what went wrong."""
+def _add_credits(root, rows):
+    """Give rows their credit lines from attributions.csv, by checksum, else by name; notes about what went wrong."""
     try:
-        rows = attributions.read(root)
+        known = attributions.read(root)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         return [f"{attributions.ATTRIBUTIONS} cannot be read, no credits are known: {error}"]
-    found = {row.get("file"): row for row in rows} | {row.get("sha256"): row for row in rows}
-    for photo in photos:
-        if row := found.get(photo.sha256) or found.get(photo.file):
-            photo.credit = attributions.credit(row.get("licence"), row.get("creator"))
+    found = {own.get("file"): own for own in known} | {own.get("sha256"): own for own in known}
+    for row in rows:
+        if own := found.get(row["sha256"]) or found.get(row["file"]):
+            row["credit"] = attributions.credit(own.get("licence"), own.get("creator"))
     return []
 
 
-def _report(photos, groups, left_out, notes):
+def _report(rows, groups, left_out, notes):
     several = [np.flatnonzero(groups == group) for group in np.flatnonzero(np.bincount(groups) > 1)]
-    duplicates = [tuple(photos[index].file for index in group) for group in several]
+    duplicates = [tuple(rows[index]["file"] for index in group) for group in several]
     conflicts = [files for files in duplicates if len({Path(file).parent for file in files}) > 1]
-    converted = {photo.file: photo.note for photo in photos if photo.note}
-    unused = [photo.file for photo in photos if not photo.split]
+    converted = {row["file"]: row["note"] for row in rows if row["note"]}
+    unused = [row["file"] for row in rows if row["split"] == "unused"]
     return Report(left_out, converted, unused, duplicates, conflicts, notes)
 
 
-def _split(photos, class_names):
-    labels = np.array([class_names.index(photo.class_name) for photo in photos])
-    files, credits = zip(*((photo.file, photo.credit) for photo in photos), strict=True)
-    return Split(np.stack([photo.pixels for photo in photos]), labels, files, credits)
+def _split(rows, pixels, name, class_names):
+    chosen = [place for place, row in enumerate(rows) if row["split"] == name]
+    labels = np.array([class_names.index(rows[place]["label"]) for place in chosen])
+    files, credits = (tuple(rows[place][key] for place in chosen) for key in ("file", "credit"))
+    return Split(np.stack([pixels[place] for place in chosen]), labels, files, credits)
 
 
 def write_manifest(rows, path):
