@@ -86,7 +86,7 @@ def test_plain_rgb_is_untouched_also_where_exif_names_no_orientation():
         assert_array_equal(pixels, np.asarray(picture(1)))
 
 
-SMALL, TRANSPARENT = (20, 20), "transparency laid on white"
+SMALL, ON_WHITE = (20, 20), "transparency laid on white"
 PALETTE = Image.new("P", SMALL, 1)
 PALETTE.putpalette([1, 2, 3, 40, 50, 60])
 HALF = Image.new("RGBA", SMALL, (200, 0, 0, 0))
@@ -96,10 +96,10 @@ HALF.paste((0, 0, 100, 255), (0, 0, 10, 20))
 @pytest.mark.parametrize(
     ("image", "options", "colour", "note"),
     [
-        (HALF, {}, [255, 255, 255], TRANSPARENT),
-        (HALF.transpose(Image.Transpose.ROTATE_180), {}, [0, 0, 100], TRANSPARENT),
-        (Image.new("LA", SMALL, (0, 128)), {}, [127, 127, 127], TRANSPARENT),
-        (PALETTE, {"transparency": 1}, [255, 255, 255], TRANSPARENT),
+        (HALF, {}, [255, 255, 255], ON_WHITE),
+        (HALF.transpose(Image.Transpose.ROTATE_180), {}, [0, 0, 100], ON_WHITE),
+        (Image.new("LA", SMALL, (0, 128)), {}, [127, 127, 127], ON_WHITE),
+        (PALETTE, {"transparency": 1}, [255, 255, 255], ON_WHITE),
         (PALETTE, {}, [40, 50, 60], "P to RGB"),
         (Image.new("L", SMALL, 77), {}, [77, 77, 77], "L to RGB"),
         (Image.new("1", SMALL, 1), {}, [255, 255, 255], "1 to RGB"),
@@ -227,8 +227,10 @@ def test_splits_are_random_between_seeds():
     assert one != two and both < 30  # expected by chance: 50 * 50 / 200 = 12.5
 
 
-def test_a_folder_becomes_splits(folder):
-    loaded = load(folder, size=48)
+def test_a_folder_in_the_readers_home_becomes_splits(folder, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):  # the latter on Windows
+        monkeypatch.setenv(name, str(folder.parent))
+    loaded = load("~/photos", size=48)
     assert loaded.class_names == ("okonomiyaki", "pizza")
     for name, count in zip(splits.NAMES, (6, 3, 3), strict=True):
         split = getattr(loaded, name)
@@ -240,12 +242,6 @@ def test_a_folder_becomes_splits(folder):
             assert_array_equal(pixels, np.asarray(source.resize((48, 48), Image.Resampling.BILINEAR, (8, 0, 88, 80))))
     files = loaded.train.files + loaded.validation.files + loaded.test.files
     assert len(set(files)) == 24 and len(loaded.report.unused) == 2
-
-
-def test_a_tilde_is_the_readers_home(folder, monkeypatch):
-    for name in ("HOME", "USERPROFILE"):  # the latter on Windows
-        monkeypatch.setenv(name, str(folder.parent))
-    assert load("~/photos").class_names == ("okonomiyaki", "pizza")
 
 
 def test_order_of_listing_and_times_do_not_matter(folder, monkeypatch):
@@ -260,50 +256,43 @@ def test_order_of_listing_and_times_do_not_matter(folder, monkeypatch):
     assert column(first, "split") != column(load(folder, seed=4), "split")
 
 
-def test_the_users_folder_stays_as_it_is(folder):
+def link_to_nowhere(path):
+    path.symlink_to(path.with_name("nowhere"))
+
+
+UNUSABLE = [  # file, how it comes about or its bytes, why it is left out
+    ("pizza/a folder.jpg", Path.mkdir, "a folder,"),
+    ("pizza/truncated.jpg", encoded(picture(50))[:700], "damaged: "),
+    ("pizza/fake.JPG", b"<html>", "no pictur"),
+    ("pizza/notes.txt", b"not a picture", "none of ."),
+    ("pizza/broken link.png", link_to_nowhere, "a broken "),
+    ("pizza/pipe.jpg", os.mkfifo, "a broken "),
+    ("loose.jpg", encoded(picture(53)), "not in a "),
+    ("readme.md", b"also no picture", "not in a "),
+    ("a class elsewhere", link_to_nowhere, "a broken "),
+    (".hidden", Path.mkdir, "no class:"),
+]
+
+
+def test_every_file_of_the_zoo_is_accounted_for_and_stays_as_it_is(folder):
+    for file, made, _ in UNUSABLE:
+        made(folder / file) if callable(made) else (folder / file).write_bytes(made)
+    (folder / "left_out.csv").write_text("not a picture, and not in a class: no concern")
+    (folder / "pizza" / "link.png").symlink_to(folder / "pizza" / "000.png")
+    picture(51).convert("CMYK").save(folder / "pizza" / "お好み焼き\n二行目.jpeg")
+    picture(52).save(folder / "pizza" / "CAPITALS.WEBP", "WEBP", lossless=True)
+
     def state():
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
-    (folder / "pizza" / "broken.jpg").write_bytes(b"no")
-    before = state()
-    load(folder)
-    assert state() == before
-
-
-def test_every_file_of_the_zoo_is_accounted_for(folder):
-    pizza = folder / "pizza"
-    (pizza / "a folder.jpg").mkdir()
-    (pizza / "truncated.jpg").write_bytes(encoded(picture(50))[:700])
-    (pizza / "fake.JPG").write_bytes(b"<html>")
-    (pizza / "notes.txt").write_text("not a picture")
-    (pizza / "link.png").symlink_to(pizza / "000.png")
-    (pizza / "broken link.png").symlink_to(pizza / "nowhere.png")
-    picture(51).convert("CMYK").save(pizza / "お好み焼き\n二行目.jpeg")
-    picture(52).save(pizza / "CAPITALS.WEBP", "WEBP", lossless=True)
-    os.mkfifo(pizza / "pipe.jpg")
-    (folder / "loose.jpg").write_bytes(encoded(picture(53)))
-    (folder / "left_out.csv").write_text("not a picture, and not in a class: no concern")
-    (folder / "readme.md").write_text("also no picture")
-    (folder / "a class elsewhere").symlink_to(folder / "nowhere")
-    (folder / ".hidden").mkdir()
-    loaded = load(folder)
+    before, loaded = state(), load(folder)
     report = loaded.report
-    assert {name: reason[:9] for name, reason in report.left_out.items()} == {
-        "pizza/a folder.jpg": "a folder,",
-        "pizza/truncated.jpg": "damaged: ",
-        "pizza/fake.JPG": "no pictur",
-        "pizza/notes.txt": "none of .",
-        "pizza/broken link.png": "a broken ",
-        "pizza/pipe.jpg": "a broken ",
-        "loose.jpg": "not in a ",
-        "readme.md": "not in a ",
-        "a class elsewhere": "a broken ",
-        ".hidden": "no class:",
-    }
+    assert state() == before
+    assert {name: reason[:9] for name, reason in report.left_out.items()} == {file: why for file, _, why in UNUSABLE}
     assert report.converted == {"pizza/お好み焼き\n二行目.jpeg": "CMYK to RGB"}
     assert report.duplicates == [("pizza/000.png", "pizza/link.png")]
     listed = {path.relative_to(folder).as_posix() for path in folder.glob("*/*") if not path.is_dir()}
-    assert listed <= {row["file"] for row in loaded.manifest}
+    assert listed <= set(column(loaded, "split"))
     assert "fake.JPG" in str(report) and "link.png" in str(report)
 
 
@@ -370,7 +359,7 @@ def test_the_manifest_survives_any_file_name(folder, tmp_path):
     assert {f"pizza/{name}" for name in names} < set(column(loaded, "sha256"))
 
 
-def test_credits_come_from_the_attributions(folder):
+def test_credits_come_from_the_attributions_which_stop_nothing_when_damaged(folder):
     sha256 = hashlib.sha256((folder / "pizza" / "001.png").read_bytes()).hexdigest()
     rows = ["file,sha256,title,creator,licence", f"renamed.png,{sha256},t,伊藤,CC BY 2.0", "pizza/002.png,,t,,CC0 1.0"]
     (folder / "attributions.csv").write_text("\n".join(rows), encoding="utf-8")
@@ -381,9 +370,6 @@ def test_credits_come_from_the_attributions(folder):
     assert credit_of["pizza/003.png"] == "" and loaded.report.left_out == {}
     for split in (loaded.train, loaded.validation, loaded.test):
         assert split.credits == tuple(credit_of[file] for file in split.files)
-
-
-def test_damaged_attributions_do_not_stop_the_pictures(folder):
     (folder / "attributions.csv").write_bytes(b"\xff\xfe\x00bad")
     assert "attributions.csv" in load(folder).report.notes[0]
 
