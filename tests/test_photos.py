@@ -1,6 +1,7 @@
 """Photo folders: the zoo of bad files, splits without leaks, manifests that lose nothing."""
 
 import csv
+import functools
 import hashlib
 import io
 import os
@@ -256,10 +257,7 @@ def test_order_of_listing_and_times_do_not_matter(folder, monkeypatch):
     assert column(first, "split") != column(load(folder, seed=4), "split")
 
 
-def link_to_nowhere(path):
-    path.symlink_to(path.with_name("nowhere"))
-
-
+link_to_nowhere = functools.partial(Path.symlink_to, target="nowhere")
 UNUSABLE = [  # file, how it comes about or its bytes, why it is left out
     ("pizza/a folder.jpg", Path.mkdir, "a folder,"),
     ("pizza/truncated.jpg", encoded(picture(50))[:700], "damaged: "),

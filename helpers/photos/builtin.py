@@ -55,9 +55,7 @@ class Questions(NamedTuple):
 
 def all_pairs(size=224):
     """Every two of PAIRED side by side, in both orders, asked for either label: 40 `Questions` about 20 pictures."""
-    asked = []
-    for left, right in itertools.permutations(PAIRED, 2):
-        pair = side_by_side(left, right, size)
-        asked += [(pair.image, PAIRED[name], mask) for name, mask in pair.masks.items()]
+    pairs = [side_by_side(*two, size) for two in itertools.permutations(PAIRED, 2)]
+    asked = [(pair.image, PAIRED[name], mask) for pair in pairs for name, mask in pair.masks.items()]
     images, labels, masks = zip(*asked, strict=True)
     return Questions(np.stack(images), list(labels), np.stack(masks))
