@@ -4,6 +4,7 @@ import csv
 import functools
 import hashlib
 import io
+import itertools
 import os
 import struct
 import zlib
@@ -160,7 +161,7 @@ def test_large_jpegs_are_decoded_small_but_never_below_the_wanted_size():
         (encoded(Image.new("RGB", (1, 1))), "too small: 1x1"),
         (encoded(Image.new("RGB", (400, 15))), "too small: 400x15"),
         (png_of_16_bits(0, 0, 0)[:-30], "damaged"),
-        (png(60000, 8, bytes(100)), "decompression bomb"),
+        *((png(side, 8, bytes(100)), "decompression bomb") for side in (10_000, 60_000)),
     ],
 )
 def test_unusable_bytes_say_why(data, reason, monkeypatch):
@@ -216,10 +217,11 @@ def test_groups_never_lie_in_two_splits_and_no_split_overflows(items, seed):
 
 
 def test_exactly_enough_pictures_fill_every_split_also_with_pairs():
-    classes, groups = ["a"] * 45 + ["b"] * 45, np.arange(90)
-    groups[1:20:2] = groups[0:20:2]  # ten pairs
-    for seed in range(20):
-        assert Counter(zip(classes, assign(classes, groups, (25, 10, 10), seed), strict=True)) == full((25, 10, 10))
+    classes = ["a"] * 45 + ["b"] * 45
+    for (paired, counts), seed in itertools.product([(20, (25, 10, 10)), (44, (24, 11, 10))], range(20)):
+        groups = np.arange(90)
+        groups[1:paired:2] = groups[0:paired:2]
+        assert Counter(zip(classes, assign(classes, groups, counts, seed), strict=True)) == full(counts)
 
 
 def test_splits_are_random_between_seeds():
