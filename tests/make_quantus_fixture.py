@@ -11,12 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import keras
+import networks
 import numpy as np
 import quantus
 import tensorflow as tf
+from keras import layers
 
 SIZE, PICTURES = 16, 6
-QUIET = {"disable_warnings": True}
 
 
 def localisation(rng):
@@ -25,32 +26,11 @@ def localisation(rng):
     rows, columns = np.indices((SIZE, SIZE))
     centres, radii = rng.uniform(2, SIZE - 2, (40, 2, 1, 1)), rng.uniform(1.5, 8, (40, 1, 1))
     masks = np.hypot(rows - centres[:, 0], columns - centres[:, 1]) < radii
-    given = {
-        "model": None,
-        "x_batch": maps[:, None],
-        "y_batch": np.zeros(40, int),
-        "a_batch": maps[:, None],
-        "s_batch": masks[:, None],
-        "channel_first": True,
-    }
-    return {
-        "maps": maps,
-        "masks": masks,
-        "pointing_game": np.array(quantus.PointingGame(abs=True, **QUIET)(**given), float),
-        "relevance_mass": np.array(quantus.RelevanceMassAccuracy(abs=True, **QUIET)(**given), float),
-    }
-
-
-def small_cnn():
-    return keras.Sequential(
-        [
-            keras.Input((SIZE, SIZE, 3)),
-            keras.layers.Conv2D(4, 3, activation="relu", name="first"),
-            keras.layers.Conv2D(6, 3, activation="relu", name="second"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(3, name="top"),
-        ]
-    )
+    found = {"maps": maps, "masks": masks}
+    for name, metric in (("pointing_game", quantus.PointingGame), ("relevance_mass", quantus.RelevanceMassAccuracy)):
+        given = maps[:, None], np.zeros(40, int), maps[:, None], masks[:, None]
+        found[name] = np.array(metric(abs=True, disable_warnings=True)(None, *given, channel_first=True), float)
+    return found
 
 
 def randomisation(rng):
@@ -68,17 +48,16 @@ def randomisation(rng):
         seen.append(tape.gradient(scores, pixels).numpy().sum(axis=-1))
         return seen[-1][:, None]
 
-    scores = quantus.MPRT(**QUIET)(small_cnn(), images, classes, channel_first=False, explain_func=gradient)
-    layers = [name for name in scores if name != "original"]
-    return {
-        "layers": np.array(layers),
-        "gradients": np.stack([seen[0], *seen[-len(layers) :]]),
-        "randomisation": np.array([scores[name] for name in layers]),
-    }
+    first, second = (layers.Conv2D(n, 3, activation="relu", name=name) for n, name in ((4, "first"), (6, "second")))
+    network = networks.stack(first, second, layers.Flatten(), layers.Dense(3, name="top"), shape=images.shape[1:])
+    metric = quantus.MPRT(disable_warnings=True)
+    scores = metric(network, images, classes, channel_first=False, explain_func=gradient)
+    names = [name for name in scores if name != "original"]
+    gradients = np.stack([seen[0], *seen[-len(names) :]])
+    return {"layers": np.array(names), "gradients": gradients, "randomisation": np.array([scores[n] for n in names])}
 
 
 if __name__ == "__main__":
     rng = np.random.default_rng(0)
-    np.savez_compressed(
-        Path(__file__).with_name("quantus.npz"), version=version("quantus"), **localisation(rng), **randomisation(rng)
-    )
+    found = {"version": version("quantus")} | localisation(rng) | randomisation(rng)
+    np.savez_compressed(Path(__file__).with_name("quantus.npz"), **found)

@@ -15,9 +15,7 @@ def pointing_game(maps, masks, tolerance=0):
     Source: Zhang et al. 2018, "Top-down neural attention by excitation backprop".
     """
     heat, masks = _with_masks(maps, masks)
-    near = masks
-    if tolerance:
-        near = np.stack([ndimage.distance_transform_edt(~mask) <= tolerance for mask in masks])
+    near = [ndimage.distance_transform_edt(~mask) <= tolerance for mask in masks] if tolerance else masks
     highest = heat == heat.max(axis=(1, 2), keepdims=True)
     hits = (highest & near).sum(axis=(1, 2)) / highest.sum(axis=(1, 2))
     return np.where(masks.any(axis=(1, 2)), hits, np.nan)
@@ -32,8 +30,7 @@ def energy_inside_mask(maps, masks):
     accuracy of Arras et al. 2022, "CLEVR-XAI". Both take positive maps; for signed ones, ours is the magnitude.
     """
     heat, masks = _with_masks(maps, masks)
-    total = heat.sum(axis=(1, 2))
-    inside = (heat * masks).sum(axis=(1, 2))
+    inside, total = (heat * masks).sum(axis=(1, 2)), heat.sum(axis=(1, 2))
     shares = np.divide(inside, total, out=masks.mean(axis=(1, 2)), where=total > 0)
     return np.where(masks.any(axis=(1, 2)), shares, np.nan)
 
@@ -43,8 +40,7 @@ def energy_over_chance(maps, masks):
 
     Ours; it makes small and large masks comparable.
     """
-    masks = _bool_masks(masks)
-    return energy_inside_mask(maps, masks) / masks.mean(axis=(1, 2))
+    return energy_inside_mask(maps, masks) / np.mean(masks, axis=(1, 2))
 
 
 def times_chance(maps, masks):
@@ -53,26 +49,18 @@ def times_chance(maps, masks):
     hits: how often the peak is on the mask (`pointing_game`), over the masks' mean share of the picture; energy: the
     median of `energy_over_chance`. maps, masks as there; masks that are empty raise ValueError.
     """
-    masks = _bool_masks(masks)
-    if not masks.any(axis=(1, 2)).all():
+    hits, energy = pointing_game(maps, masks), energy_over_chance(maps, masks)
+    if np.isnan(hits).any():
         raise ValueError("masks: some are empty; a map can only find what is in the picture: leave those out")
-    return {
-        "hits": float(pointing_game(maps, masks).mean() / masks.mean()),
-        "energy": float(np.median(energy_over_chance(maps, masks))),
-    }
+    return {"hits": float(hits.mean() / np.mean(masks)), "energy": float(np.median(energy))}
 
 
 def _with_masks(maps, masks):
-    """Saliency in the masks' size, and the masks; the batches have to agree."""
-    masks = _bool_masks(masks)
+    """Saliency in the masks' size, and the masks as an array; the batches have to agree."""
+    masks = np.asarray(masks)
+    if masks.dtype != bool or masks.ndim != 3:
+        raise ValueError(f"masks: {masks.dtype} {masks.shape}; bool [B, H, W] is wanted, e.g. masks > 0.5")
     heat = saliency(maps, masks.shape[1:])
     if len(heat) != len(masks):
         raise ValueError(f"masks: {len(masks)} for {len(heat)} maps; one mask a map is wanted")
     return heat, masks
-
-
-def _bool_masks(masks):
-    masks = np.asarray(masks)
-    if masks.dtype != bool or masks.ndim != 3:
-        raise ValueError(f"masks: {masks.dtype} {masks.shape}; bool [B, H, W] is wanted, e.g. masks > 0.5")
-    return masks

@@ -28,14 +28,13 @@ def deletion_curve(predict, images, maps, classes, baselines, steps=10, ends=Non
 
     predict: f(float32 [b, H, W, C]) -> [b, N], best compiled; probabilities in the source. maps: [B, h, w] or
     [B, H, W, C]. classes: int, [B] ints, or None for the one predicted for the whole picture; of a single unit p give
-    [1 - p, p] as `predict`. baselines: [B, H, W, C],
-    `mean_colour(images)` or `blurred(images)`. Equal values follow each other in an order drawn once by lot, the same
-    for all maps. ends: predict's scores of images and of baselines, two [B, N], which are the same for all maps.
+    [1 - p, p] as `predict`. baselines: [B, H, W, C], `mean_colour(images)` or `blurred(images)`. Equal values follow
+    each other in an order drawn once by lot, the same for all maps. ends: predict's scores of images and of baselines,
+    two [B, N], which are the same for all maps.
     Returns fractions [steps + 1], (k / steps)², closer together where curves are steep, and curves, float64
     [B, steps + 1]. Source: Petsiuk et al. 2018, "RISE", causal metrics.
     """
-    fractions, scores = _perturbed(predict, images, baselines, maps, steps, ends, batch_size)
-    return fractions, _of_classes(scores, classes, whole=scores[:, 0])
+    return _curve(predict, images, baselines, maps, classes, steps, ends, batch_size, whole=0)
 
 
 def insertion_curve(predict, images, maps, classes, baselines, steps=10, ends=None, batch_size=32):
@@ -44,8 +43,7 @@ def insertion_curve(predict, images, maps, classes, baselines, steps=10, ends=No
     Arguments, results and source as for `deletion_curve`; the source's baseline is `blurred(images)`.
     """
     ends = None if ends is None else ends[::-1]
-    fractions, scores = _perturbed(predict, baselines, images, maps, steps, ends, batch_size)
-    return fractions, _of_classes(scores, classes, whole=scores[:, -1])
+    return _curve(predict, baselines, images, maps, classes, steps, ends, batch_size, whole=-1)
 
 
 def area(fractions, curves):
@@ -55,39 +53,35 @@ def area(fractions, curves):
 
 def _ranks(heat):
     """The place of each pixel in the order of heat [B, H, W], 0 for the highest: int32 [B, H, W]."""
-    batch, pixels = len(heat), heat[0].size
-    lot = np.random.default_rng(0).permutation(pixels)  # reading order would favour the top of the picture
-    order = lot[np.argsort(-heat.reshape(batch, -1)[:, lot], axis=1, kind="stable")]
-    ranks = np.empty((batch, pixels), np.int32)
-    np.put_along_axis(ranks, order, np.arange(pixels, dtype=np.int32)[None], axis=1)
+    flat = heat.reshape(len(heat), -1)
+    lot = np.random.default_rng(0).permutation(flat.shape[1])  # reading order would favour the top of the picture
+    order = lot[np.argsort(-flat[:, lot], axis=1, kind="stable")]
+    ranks = np.empty(flat.shape, np.int32)
+    np.put_along_axis(ranks, order, np.arange(flat.shape[1], dtype=np.int32)[None], axis=1)
     return ranks.reshape(heat.shape)
 
 
-def _perturbed(predict, start, end, maps, steps, ends, batch_size):
-    """Fractions [steps + 1] and the scores [B, steps + 1, N] of `start` with that part of `end`'s pixels."""
+def _curve(predict, start, end, maps, classes, steps, ends, batch_size, whole):
+    """Fractions, and the classes' scores of `start` with that part of `end`'s pixels; `whole`: the picture's step."""
     start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
     if start.shape != end.shape or len(start) != len(maps) or steps < 2:
-        raise ValueError(
-            f"images and baselines {start.shape} and {end.shape}, {len(maps)} maps, {steps} steps; the "
-            "first two have to be the same [B, H, W, C], maps one a picture, steps at least 2"
-        )
+        wanted = "the first two have to be the same [B, H, W, C], maps one a picture, steps at least 2"
+        given = f"images and baselines {start.shape} and {end.shape}, {len(maps)} maps, {steps} steps"
+        raise ValueError(f"{given}; {wanted}")
     fractions, ranks = (np.arange(steps + 1) / steps) ** 2, _ranks(saliency(maps, start.shape[1:3]))
     counts = np.round(fractions[1:-1] * ranks[0].size)
     picture, step = (index.ravel() for index in np.indices((len(start), len(counts))))
-    scores = []
-    for batch in slices(len(picture), batch_size):
+
+    def score(batch):
         chosen = picture[batch]
         replaced = (ranks[chosen] < counts[step[batch], None, None])[..., None]
-        scores.append(np.asarray(predict(np.where(replaced, end[chosen], start[chosen])), np.float64))
-    inner = np.concatenate(scores).reshape(len(start), len(counts), -1)
-    if ends is None:
-        ends = [predict_all(predict, images, batch_size) for images in (start, end)]
-    first, last = ends
-    return fractions, np.concatenate([first[:, None], inner, last[:, None]], axis=1)
+        return np.asarray(predict(np.where(replaced, end[chosen], start[chosen])), np.float64)
 
-
-def _of_classes(scores, classes, whole):
-    """Scores [B, K] of the wanted classes among scores [B, K, N]; those predicted in `whole` [B, N] for None."""
-    known = "predict gives the classes"
-    chosen = whole.argmax(axis=-1) if classes is None else class_vector(classes, len(scores), scores.shape[-1], known)
-    return np.take_along_axis(scores, chosen[:, None, None], axis=2)[..., 0]
+    inner = np.concatenate([score(batch) for batch in slices(len(picture), batch_size)])
+    first, last = [predict_all(predict, some, batch_size) for some in (start, end)] if ends is None else ends
+    inner = inner.reshape(len(start), len(counts), -1)
+    scores = np.concatenate([first[:, None], inner, last[:, None]], axis=1)  # [B, steps + 1, N]
+    if classes is None:
+        classes = scores[:, whole].argmax(axis=-1)
+    chosen = class_vector(classes, len(scores), scores.shape[-1], "predict gives the classes")
+    return fractions, np.take_along_axis(scores, chosen[:, None, None], axis=2)[..., 0]

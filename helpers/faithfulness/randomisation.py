@@ -15,23 +15,22 @@ def spearman(maps, others):
     maps, others: [B, ...] of the same shape. A constant map has no order: 0 beside any other map, 1 beside another
     constant one. Source: Spearman 1904; the first similarity of Adebayo et al. 2018.
     """
-    pairs = zip(*(np.reshape(some, (len(some), -1)) for some in (maps, others)), strict=True)
-    return np.array([_rank_correlation(first, second) for first, second in pairs])
 
+    def correlation(*pair):
+        constant = [np.ptp(some) == 0 for some in pair]
+        return float(all(constant)) if any(constant) else stats.spearmanr(*map(np.ravel, pair)).statistic
 
-def _rank_correlation(first, second):
-    constant = np.ptp(first) == 0, np.ptp(second) == 0
-    return float(all(constant)) if any(constant) else stats.spearmanr(first, second).statistic
+    return np.array([correlation(*pair) for pair in zip(maps, others, strict=True)])
 
 
 def model_randomisation(model, explain, images, classes, layers=None, seed=0):
     """How alike the maps stay while the model forgets, layer by layer from the top. Low: the map shows the model.
 
     explain: an explainer of `model`. classes: int or [B] ints, the same throughout (predicted ones would change with
-    the weights: ValueError for None). layers: which ones and in which
-    order, e.g. GCM's blocks; default: all that have weights, last executed first. Each forgets by having the entries
-    of its weights shuffled, so their distribution stays (the source draws them anew); those above stay shuffled
-    (cascading); alike: `spearman`. The weights are put back, also after an exception.
+    the weights: ValueError for None). layers: which ones and in which order, e.g. GCM's blocks; default: all that have
+    weights, last executed first. Each forgets by having the entries of its weights shuffled, so their distribution
+    stays (the source draws them anew); those above stay shuffled (cascading); alike: `spearman`. The weights are put
+    back, also after an exception.
     Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
     """
     if classes is None:

@@ -11,30 +11,17 @@ from helpers import paths
 from helpers.photos import attributions
 
 FOLDER = paths.ROOT / "pictures"
-SHOWS = {  # what each one shows, in ImageNet's words; nobody there is called an astronaut
-    "chelsea": "Egyptian cat",
-    "coffee": "espresso",
-    "rocket": "missile",
-    "china": "palace",
-    "flower": "daisy",
-    "astronaut": None,
-}
-PAIRED = tuple(name for name, label in SHOWS.items() if label)
+# what each one shows, in ImageNet's words; nobody there is called an astronaut
+PAIRED = {"chelsea": "Egyptian cat", "coffee": "espresso", "rocket": "missile", "china": "palace", "flower": "daisy"}
+SHOWS = PAIRED | {"astronaut": None}
 
 
 class Photograph(NamedTuple):
-    """A picture uint8 [H, W, 3] and its credit line, such as "CC0 by Rachel Michetti"."""
+    """A picture uint8 [H, W, 3]; its credit, as "CC0 by Rachel Michetti"; of a pair the halves {name: bool [H, W]}."""
 
     image: np.ndarray
     credit: str
-
-
-class Pair(NamedTuple):
-    """Two photographs side by side, uint8 [size, size, 3]; both credits; their halves {name: bool [size, size]}."""
-
-    image: np.ndarray
-    credit: str
-    masks: dict
+    masks: dict | None = None
 
 
 def load(name):
@@ -50,13 +37,12 @@ def load(name):
 
 
 def side_by_side(left, right, size=224):
-    """Two photographs, names of SHOWS, each in half a picture: its centre, cut to [size, size / 2]. A `Pair`."""
-    both = [load(name) for name in (left, right)]
-    half = size // 2, size
+    """Two photographs, names of SHOWS, each in half of one `Photograph`: its centre, cut to [size, size / 2]."""
+    both, half = [load(name) for name in (left, right)], (size // 2, size)
     halves = [ImageOps.fit(Image.fromarray(one.image), half, Image.Resampling.BILINEAR) for one in both]
     on_left = np.broadcast_to(np.arange(size) < size // 2, (size, size))
     credit = "; ".join(dict.fromkeys(one.credit for one in both))
-    return Pair(np.concatenate(halves, axis=1), credit, {left: on_left, right: ~on_left})
+    return Photograph(np.concatenate(halves, axis=1), credit, {left: on_left, right: ~on_left})
 
 
 class Questions(NamedTuple):
@@ -69,9 +55,7 @@ class Questions(NamedTuple):
 
 def all_pairs(size=224):
     """Every two of PAIRED side by side, in both orders, asked for either label: 40 `Questions` about 20 pictures."""
-    asked = []
-    for left, right in itertools.permutations(PAIRED, 2):
-        pair = side_by_side(left, right, size)
-        asked += [(pair.image, SHOWS[name], pair.masks[name]) for name in (left, right)]
+    pairs = [side_by_side(*two, size) for two in itertools.permutations(PAIRED, 2)]
+    asked = [(pair.image, PAIRED[name], mask) for pair in pairs for name, mask in pair.masks.items()]
     images, labels, masks = zip(*asked, strict=True)
     return Questions(np.stack(images), list(labels), np.stack(masks))

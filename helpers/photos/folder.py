@@ -9,7 +9,7 @@ import os
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +26,16 @@ MANIFEST_COLUMNS = ("file", "sha256", "split", "label", "credit", "note")
 class Report:
     """What became of the files that were not simply used; keys are paths relative to the root."""
 
-    left_out: dict = field(default_factory=dict)  # file or folder: why it cannot be used
-    converted: dict = field(default_factory=dict)  # file: what was done to make it RGB
-    unused: list = field(default_factory=list)  # usable files the full splits had no room for
-    duplicates: list = field(default_factory=list)  # tuples of near-identical files, kept in one split
-    label_conflicts: list = field(default_factory=list)  # those of them that lie in several classes
-    notes: list = field(default_factory=list)  # anything else a reader should know
+    left_out: dict  # file or folder: why it cannot be used
+    converted: dict  # file: what was done to make it RGB
+    unused: list  # usable files the full splits had no room for
+    duplicates: list  # tuples of near-identical files, kept in one split
+    label_conflicts: list  # those of them that lie in several classes
+    notes: list  # anything else a reader should know
 
     def __str__(self):
-        sections = [(self.left_out.items(), "left out"), (self.converted.items(), "converted")]
-        lines = [f"{title}: {name!r}: {what}" for entries, title in sections for name, what in entries]
+        lines = [f"left out: {name!r}: {reason}" for name, reason in self.left_out.items()]
+        lines += [f"converted: {name!r}: {what}" for name, what in self.converted.items()]
         lines += [f"near-duplicates, kept in one split: {', '.join(map(repr, group))}" for group in self.duplicates]
         lines += [f"the same picture in several classes: {', '.join(map(repr, g))}" for g in self.label_conflicts]
         lines += [f"{len(self.unused)} usable pictures not needed: the splits are full"] if self.unused else []
@@ -64,16 +64,6 @@ class Photos:
     manifest: list
 
 
-@dataclass(frozen=True)
-class _Photo:
-    file: str
-    class_name: str
-    sha256: str
-    pixels: np.ndarray
-    fingerprint: pictures.Fingerprint
-    notes: list
-
-
 def load(root, counts=COUNTS, seed=0, size=160):
     """Read the folder `root` into seeded splits of `counts` = (train, validation, test) pictures a class; see `Photos`.
 
@@ -83,60 +73,58 @@ def load(root, counts=COUNTS, seed=0, size=160):
     Raises NotADirectoryError for no folder; ValueError with what to do for under two classes or too few pictures.
     """
     splits.check_counts(counts)
-    root, report = Path(root).expanduser(), Report()
-    class_names, candidates = _find(root, report)
-    photos = _read_all(root, candidates, size, report)
-    classes = [photo.class_name for photo in photos]
-    groups = pictures.near_duplicates([photo.fingerprint for photo in photos])
-    _report_groups(photos, groups, report)
-    split_of = splits.assign(classes, groups, [photo.sha256 for photo in photos], counts, seed)
-    _check_counts(root, class_names, classes, groups, split_of, counts, report)
-    report.unused = [photo.file for photo, split in zip(photos, split_of, strict=True) if not split]
-    credit_of = _credits(root, photos, report)
-    three = [_split(photos, split_of, name, class_names, credit_of) for name in splits.NAMES]
-    return Photos(*three, class_names, report, _manifest(photos, split_of, credit_of, report))
+    root = Path(root).expanduser()
+    class_names, candidates, left_out = _find(root)
+    rows, pixels, fingerprints = _read_all(root, candidates, size, left_out)
+    groups = pictures.near_duplicates(fingerprints)
+    labels, keys = [row["label"] for row in rows], [row["sha256"] for row in rows]
+    for row, split in zip(rows, splits.assign(labels, groups, keys, counts, seed), strict=True):
+        row["split"] = split or "unused"
+    _check_counts(root, class_names, rows, groups, counts, left_out)
+    report = _report(rows, groups, left_out, _add_credits(root, rows))
+    three = [_split(rows, pixels, name, class_names) for name in splits.NAMES]
+    manifest = rows + [_row(name, split="left out", note=reason) for name, reason in left_out.items()]
+    return Photos(*three, class_names, report, manifest)
 
 
-def _find(root, report):
-    """Class names, and (class name, path) of every candidate file, both sorted; the rest goes into the report."""
+def _row(file, **known):
+    """A file's row of the manifest, which holds the columns in their order."""
+    return dict.fromkeys(MANIFEST_COLUMNS, "") | {"file": file} | known
+
+
+def _find(root):
+    """Class names and the paths of all candidate files, both sorted, and {entry of the root: why it is left out}."""
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no folder: photos are expected in <folder>/<class>/*.jpg, .png or .webp")
-    class_names, candidates = [], []
+    class_names, candidates, left_out = [], [], {}
     for entry in sorted(root.iterdir()):
         if not entry.is_dir():
             if entry.name not in attributions.OWN_FILES:
-                broken = entry.is_symlink() and not entry.exists()
-                report.left_out[entry.name] = "a broken link" if broken else "not in a class folder"
+                left_out[entry.name] = "not in a class folder" if entry.exists() else "a broken link"
         elif entry.name.startswith((".", "_")):
-            report.left_out[entry.name] = "no class: the name begins with . or _"
+            left_out[entry.name] = "no class: the name begins with . or _"
         else:
             class_names.append(entry.name)
             if os.access(entry, os.R_OK | os.X_OK):
-                candidates += [(entry.name, path) for path in sorted(entry.iterdir())]
+                candidates += sorted(entry.iterdir())
             else:
-                report.left_out[entry.name] = "the folder cannot be opened: permission denied"
-    return tuple(class_names), candidates
+                left_out[entry.name] = "the folder cannot be opened: permission denied"
+    return tuple(class_names), candidates, left_out
 
 
-def _read_all(root, candidates, size, report):
-    def read(candidate):
-        class_name, path = candidate
-        return _read(path, path.relative_to(root).as_posix(), class_name, size)
-
+def _read_all(root, candidates, size, left_out):
+    """Rows, pictures uint8 [size, size, 3] and fingerprints of the usable files; the others go into `left_out`."""
+    files = [path.relative_to(root).as_posix() for path in candidates]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        warnings.simplefilter("ignore")  # Pillow's on odd metadata; what makes a picture unusable is reported below
-        results = list(threads.map(read, candidates))
-    for (_, path), result in zip(candidates, results, strict=True):
-        name = path.relative_to(root).as_posix()
-        if isinstance(result, str):
-            report.left_out[name] = result
-        elif result.notes:
-            report.converted[name] = "; ".join(result.notes)
-    return [result for result in results if not isinstance(result, str)]
+        warnings.simplefilter("ignore")  # Pillow's on odd metadata; what makes a picture unusable is reported
+        results = list(threads.map(lambda path, file: _read(path, file, size), candidates, files))
+    left_out |= {file: found for file, found in zip(files, results, strict=True) if isinstance(found, str)}
+    usable = [found for found in results if not isinstance(found, str)]
+    return [[found[place] for found in usable] for place in range(3)]
 
 
-def _read(path, name, class_name, size):
-    """The picture as a `_Photo`, or the reason why not, as text."""
+def _read(path, file, size):
+    """Row, picture and fingerprint; or the reason why not, as text."""
     if path.suffix.lower() not in SUFFIXES:
         return f"none of {', '.join(SUFFIXES)}"
     try:
@@ -149,91 +137,68 @@ def _read(path, name, class_name, size):
     except ValueError as error:
         return str(error)
     pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR))
-    return _Photo(name, class_name, hashlib.sha256(data).hexdigest(), pixels, pictures.fingerprint(image), notes)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return _row(file, sha256=sha256, label=path.parent.name, note="; ".join(notes)), pixels, pictures.fingerprint(image)
 
 
-def _report_groups(photos, groups, report):
-    for group in np.flatnonzero(np.bincount(groups) > 1):
-        members = [photos[index] for index in np.flatnonzero(groups == group)]
-        files = tuple(photo.file for photo in members)
-        report.duplicates.append(files)
-        if len({photo.class_name for photo in members}) > 1:
-            report.label_conflicts.append(files)
-
-
-def _check_counts(root, class_names, classes, groups, split_of, counts, report):
+def _check_counts(root, class_names, rows, groups, counts, left_out):
+    """Raise ValueError where the splits are not full, with what was found and what to do."""
+    reasons = "".join(f"\n  left out: {name!r}: {reason}" for name, reason in list(left_out.items())[:10])
+    reasons += f"\n  and {len(left_out) - 10} more" if len(left_out) > 10 else ""
     if len(class_names) < 2:
-        raise ValueError(
-            f"{root}: class folders found: {', '.join(class_names) or 'none'}; at least two are needed: "
-            f"<folder>/<class>/*.jpg, .png or .webp{_reasons(report)}"
-        )
-    placed, usable = Counter(zip(classes, split_of, strict=True)), Counter(classes)
-    different = Counter(name for name, _ in set(zip(classes, groups.tolist(), strict=True)))
-    if any(placed[name, split] < n for name in class_names for split, n in zip(splits.NAMES, counts, strict=True)):
-        found = ", ".join(
-            f"{name} {usable[name]}"
-            + (f" ({different[name]} different ones)" if different[name] < usable[name] else "")
-            for name in class_names
-        )
-        needed = f"{sum(counts)} = {' + '.join(map(str, counts))}"
-        raise ValueError(
-            f"{root}: too few usable pictures: {found}; each class needs {needed} "
-            "(training + validation + test, near-duplicates together). "
-            f"{_advice(min(different[name] for name in class_names), counts)}{_reasons(report)}"
-        )
+        found = f"class folders found: {', '.join(class_names) or 'none'}; at least two are needed"
+        raise ValueError(f"{root}: {found}: <folder>/<class>/*.jpg, .png or .webp{reasons}")
+    placed = Counter((row["label"], row["split"]) for row in rows)
+    if all(placed[name, split] == n for name in class_names for split, n in zip(splits.NAMES, counts, strict=True)):
+        return
+    usable = Counter(row["label"] for row in rows)
+    different = Counter(label for label, _ in {(row["label"], g) for row, g in zip(rows, groups, strict=True)})
+    copies = {name: f" ({n} different ones)" for name, n in different.items() if n < usable[name]}
+    found = ", ".join(f"{name} {usable[name]}{copies.get(name, '')}" for name in class_names)
+    needed = f"{sum(counts)} = {' + '.join(map(str, counts))}"
+    raise ValueError(
+        f"{root}: too few usable pictures: {found}; each class needs {needed} (training + validation + test, near-"
+        f"duplicates together). Add pictures, or {_advice(min(different[n] for n in class_names), counts)}.{reasons}"
+    )
 
 
 def _advice(smallest, counts):
     """Counts in the blog's proportion that the smallest class can fill."""
     smallest = min(smallest, sum(counts) - 1)
     held_out = smallest * 2 // 9
-    if held_out < 1:
-        return "Add pictures, or begin the name of a folder that is no class with _."
-    train = smallest - 2 * held_out
-    return (
-        f"Add pictures, or ask for smaller splits: counts=({train}, {held_out}, {held_out}), "
-        f"on the command line --counts {train} {held_out} {held_out}."
-    )
+    if not held_out:
+        return "begin the name of a folder that is no class with _"
+    fewer = smallest - 2 * held_out, held_out, held_out
+    return f"ask for smaller splits: counts={fewer}, on the command line --counts {' '.join(map(str, fewer))}"
 
 
-def _reasons(report):
-    shown = [f"\n  left out: {name!r}: {reason}" for name, reason in list(report.left_out.items())[:10]]
-    more = len(report.left_out) - len(shown)
-    return "".join(shown) + (f"\n  and {more} more" if more else "")
-
-
-def _credits(root, photos, report):
-    """{file: "CC BY 2.0 by creator"} from the folder's attributions.csv, found by checksum first, then by name."""
+def _add_credits(root, rows):
+    """Give rows their credit lines from attributions.csv, by checksum, else by name; notes about what went wrong."""
     try:
-        rows = attributions.read(root)
+        known = attributions.read(root)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        report.notes.append(f"{attributions.ATTRIBUTIONS} cannot be read, no credits are known: {error}")
-        return {}
-    found = {row.get("file"): row for row in rows} | {row.get("sha256"): row for row in rows}
-    return {
-        photo.file: attributions.credit(row.get("licence"), row.get("creator"))
-        for photo in photos
-        if (row := found.get(photo.sha256) or found.get(photo.file))
-    }
+        return [f"{attributions.ATTRIBUTIONS} cannot be read, no credits are known: {error}"]
+    found = {own.get("file"): own for own in known} | {own.get("sha256"): own for own in known}
+    for row in rows:
+        if own := found.get(row["sha256"]) or found.get(row["file"]):
+            row["credit"] = attributions.credit(own.get("licence"), own.get("creator"))
+    return []
 
 
-def _split(photos, split_of, name, class_names, credit_of):
-    chosen = [photo for photo, split in zip(photos, split_of, strict=True) if split == name]
-    return Split(
-        np.stack([photo.pixels for photo in chosen]),
-        np.array([class_names.index(photo.class_name) for photo in chosen]),
-        tuple(photo.file for photo in chosen),
-        tuple(credit_of.get(photo.file, "") for photo in chosen),
-    )
+def _report(rows, groups, left_out, notes):
+    several = [np.flatnonzero(groups == group) for group in np.flatnonzero(np.bincount(groups) > 1)]
+    duplicates = [tuple(rows[index]["file"] for index in group) for group in several]
+    conflicts = [files for files in duplicates if len({Path(file).parent for file in files}) > 1]
+    converted = {row["file"]: row["note"] for row in rows if row["note"]}
+    unused = [row["file"] for row in rows if row["split"] == "unused"]
+    return Report(left_out, converted, unused, duplicates, conflicts, notes)
 
 
-def _manifest(photos, split_of, credit_of, report):
-    rows = []
-    for photo, split in zip(photos, split_of, strict=True):
-        known = credit_of.get(photo.file, ""), report.converted.get(photo.file, "")
-        rows.append((photo.file, photo.sha256, split or "unused", photo.class_name, *known))
-    rows += [(name, "", "left out", "", "", reason) for name, reason in report.left_out.items()]
-    return [dict(zip(MANIFEST_COLUMNS, row, strict=True)) for row in rows]
+def _split(rows, pixels, name, class_names):
+    chosen = [place for place, row in enumerate(rows) if row["split"] == name]
+    labels = np.array([class_names.index(rows[place]["label"]) for place in chosen])
+    files, credits = (tuple(rows[place][key] for place in chosen) for key in ("file", "credit"))
+    return Split(np.stack([pixels[place] for place in chosen]), labels, files, credits)
 
 
 def write_manifest(rows, path):

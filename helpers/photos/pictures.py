@@ -6,22 +6,15 @@ from typing import NamedTuple
 import imagehash
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from scipy.sparse import coo_array
+from scipy.sparse import lil_array
 from scipy.sparse.csgraph import connected_components
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # told by the bytes, whatever the file is called
 SMALLEST_SIDE = 16  # pixels; below it there is nothing to recognise
 HASH_DISTANCE = 10  # bits of 64 in which the perceptual hashes of one picture's copies may differ
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # by EXIF's orientation
 CORRELATION = 0.8  # of their thumbnails, which tells copies from pictures with the same hash by chance
+# what turns a picture upright whose EXIF orientation is 2, 3, ... 8
+UPRIGHT = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 
 
 class Decoded(NamedTuple):
@@ -78,9 +71,9 @@ def _upright_rgb(image, size):
     sixteen_bits = image.format == "PNG" and "16" in str([tile[3] for tile in image.tile])  # its raw mode: "RGB;16B"
     image.draft(None, (2 * size, 2 * size))
     image.load()
-    if (turn := UPRIGHT.get(image.getexif().get(0x0112))) is not None:
+    if turn := dict(enumerate(UPRIGHT, 2)).get(image.getexif().get(0x0112)):
         notes.append("turned upright (EXIF)")
-        image = image.transpose(turn)  # not ImageOps.exif_transpose, which fails on other damaged tags
+        image = image.transpose(Image.Transpose[turn])  # ImageOps.exif_transpose fails on other damaged tags
     if sixteen_bits:
         notes.append("16-bit to 8-bit")
     if image.mode.startswith("I"):
@@ -110,12 +103,9 @@ def near_duplicates(fingerprints):
     thumbnails = np.array([one.thumbnail for one in fingerprints]).reshape(count, 16 * 16, 3)
     centred = thumbnails - thumbnails.mean(1, keepdims=True)
     centred /= np.maximum(np.linalg.norm(centred, axis=(1, 2), keepdims=True), 1.0)  # flat pictures stay 0: like none
-    edges = []
-    for first in range(count - 1):
+    alike = lil_array((count, count), dtype=bool)
+    for first in range(count):
         close = first + 1 + np.flatnonzero(np.bitwise_count(hashes[first + 1 :] ^ hashes[first]) <= HASH_DISTANCE)
-        alike = (centred[close] * centred[first]).sum((1, 2)) >= CORRELATION
-        alike |= (thumbnails[close] == thumbnails[first]).all((1, 2))
-        edges += [(first, second) for second in close[alike]]
-    rows, columns = np.array(edges, int).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges)), (rows, columns)), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+        correlated = (centred[close] * centred[first]).sum((1, 2)) >= CORRELATION
+        alike[first, close] = correlated | (thumbnails[close] == thumbnails[first]).all((1, 2))
+    return connected_components(alike, directed=False)[1]

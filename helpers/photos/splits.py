@@ -21,8 +21,9 @@ def assign(classes, groups, keys, counts, seed=0):
     example checksums: what is drawn follows from (seed, key) alone; counts: wanted in each split, a class.
     Splits stay short where there are too few pictures: callers check.
     """
+    lots = [hashlib.sha256(f"{seed} {key}".encode()).digest() for key in keys]
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    drawn = sorted(members, key=lambda group: min(_lot(seed, keys[index]) for index in group))
+    drawn = sorted(members, key=lambda group: min(lots[index] for index in group))
     room = {name: dict.fromkeys(classes, count) for name, count in zip(NAMES, counts, strict=True)}
     split_of = [""] * len(classes)
     for group in _large_first(drawn, classes, sum(counts)):
@@ -32,10 +33,6 @@ def assign(classes, groups, keys, counts, seed=0):
                 room[best][classes[index]] -= 1
                 split_of[index] = best
     return split_of
-
-
-def _lot(seed, key):
-    return hashlib.sha256(f"{seed} {key}".encode()).digest()
 
 
 def _large_first(drawn, classes, needed):
