@@ -106,6 +106,8 @@ def near_duplicates(fingerprints):
     alike = lil_array((count, count), dtype=bool)
     for first in range(count):
         close = first + 1 + np.flatnonzero(np.bitwise_count(hashes[first + 1 :] ^ hashes[first]) <= HASH_DISTANCE)
+        if not close.size:
+            continue  # as for most: an empty row costs more than all the rest
         correlated = (centred[close] * centred[first]).sum((1, 2)) >= CORRELATION
         alike[first, close] = correlated | (thumbnails[close] == thumbnails[first]).all((1, 2))
     return connected_components(alike, directed=False)[1]
