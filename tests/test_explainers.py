@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 from helpers import tracing
 from helpers.gradcam import CAM, ClassMaps, GradCAM
@@ -92,8 +92,7 @@ def test_every_kind_of_model_gives_the_same_maps(kind):
         assert_allclose(maps, reference(explainer), rtol=1e-4, atol=tolerance)
         assert_array_equal(maps, explain(PICTURES, [0, 1, 2]))
         assert explain.layer_path.split("/")[-1] == "relu_b" and maps.max(axis=(1, 2)).min() > 0
-    for now, before in zip(network.get_weights(), weights, strict=True):
-        assert_array_equal(now, before)
+    assert_equal(network.get_weights(), weights)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +285,5 @@ def test_threads_may_explain_one_model_at_the_same_time():
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda explainer: explainer(model)(PICTURES, 1), EXPLAINERS * 3))
         maps = list(threads.map(lambda _: shared(PICTURES, 1), range(8)))
-    for one, other in zip(found + maps, wanted * 3 + wanted[:1] * 8, strict=True):
-        assert_array_equal(one, other)
+    assert_equal(found + maps, wanted * 3 + wanted[:1] * 8)
     assert shared.traces == 1 and state(model) == before and not tf.config.functions_run_eagerly()

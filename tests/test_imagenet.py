@@ -68,7 +68,7 @@ def test_any_picture_is_prepared():
             imagenet.prepare(bad)
 
 
-def test_missing_and_damaged_weights_say_what_to_do(tmp_path, monkeypatch):
+def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"imagenet\.weights\.h5 is not there"):
         imagenet.load()

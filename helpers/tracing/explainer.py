@@ -33,8 +33,8 @@ class Explainer:
             raise TypeError(f"model: {type(model).__name__}; a Keras model is wanted")
         for layer in [model, *layer_paths(model).values()]:
             if getattr(layer, "data_format", None) == "channels_first":
-                wanted = "the explainers read feature maps as [B, h, w, K]: build the network channels_last"
-                raise ValueError(f"model: {layer.name!r} is channels_first; {wanted}")
+                advice = "the explainers read feature maps as [B, h, w, K]: build the network channels_last"
+                raise ValueError(f"model: {layer.name!r} is channels_first; {advice}")
         self.model, self.score = model, score
         self._graphs = {}  # for each shape of picture: (the compiled explanation, what was found when it was traced)
 

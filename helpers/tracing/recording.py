@@ -144,6 +144,6 @@ def gradient(score, tensor):
     return tf.cast(tf.convert_to_tensor(scaled), tf.float32) / LOSS_SCALE
 
 
-def shortened(paths, most=40):
+def shortened(paths):
     names = list(paths)
-    return ", ".join(names if len(names) <= most else [*names[: most // 2], "…", *names[-most // 2 :]])
+    return ", ".join(names if len(names) <= 40 else [*names[:20], "…", *names[-20:]])
