@@ -144,12 +144,6 @@ def test_every_functional_relu_is_named(function):
             explainer(network)(pictures)
 
 
-def test_relus_as_operations_of_a_functional_model_escape():
-    network = networks.functional(layers.ReLU(), ops.relu, layers.Flatten(), layers.Dense(3), name="whole")
-    with pytest.raises(ValueError, match=r"ReLU 'whole.*Relu' is a function that 'whole' \(Functional\) calls"):
-        GuidedBackprop(network)(PICTURES)
-
-
 @pytest.mark.parametrize("explainer", [GradCAM, *SWAPPING])
 def test_a_relu_that_is_an_attribute_counts_like_a_layer(explainer):
     model = networks.Residual(layers.ReLU())
