@@ -7,6 +7,7 @@ Models are traced one at a time; none may be used elsewhere while it is traced. 
 
 import contextlib
 import functools
+import itertools
 import threading
 from typing import Any, NamedTuple
 
@@ -95,9 +96,9 @@ def layer_paths(model):
         for layer in parent._flatten_layers(include_self=False, recursive=False):
             if id(layer) not in seen:
                 seen.add(id(layer))
-                path = prefix + layer.name
-                numbered = (path, *(f"{path}#{number}" for number in range(2, len(paths) + 2)))
-                path = next(name for name in numbered if name not in paths)
+                name = prefix + layer.name
+                numbered = itertools.chain([name], (f"{name}#{number}" for number in itertools.count(2)))
+                path = next(unused for unused in numbered if unused not in paths)
                 paths[path] = layer
                 waiting.append((f"{path}/", layer))
     return paths
