@@ -24,17 +24,17 @@ class GradCAM(Explainer):
         self.layer = None if layer is None else tracing.find_layer(model, layer)
 
     def _maps(self, inputs, classes):
-        traced = tracing.trace(self.model, inputs)
-        score, num_classes = self._scores(traced.outputs, classes)
-        path, feature_map = tracing.feature_map(traced, score, self.layer)
-        return Found(self.weighted(feature_map, tracing.gradient(score, feature_map)), num_classes, path)
+        traced, score, num_classes = self._traced_score(inputs, classes)
+        maps, path = grad_cam(traced, score, self.layer)
+        return Found(maps, num_classes, path)
 
-    @staticmethod
-    def weighted(feature_map, gradient):
-        """Both equations: a feature map [B, h, w, K] and the score's gradient on it -> maps [B, h, w], >= 0."""
-        feature_map = tf.cast(feature_map, tf.float32)
-        weights = tf.reduce_mean(gradient, axis=(1, 2))  # equation (1): [B, K]
-        return tf.nn.relu(tf.einsum("bhwk,bk->bhw", feature_map, weights))  # equation (2): [B, h, w]
+
+def grad_cam(traced, score, layer=None):
+    """Both equations: symbolic maps [B, h, w], >= 0, of a symbolic score [B], and the weighted layer's path."""
+    path, feature_map = tracing.feature_map(traced, score, layer)
+    weights = tf.reduce_mean(tracing.gradient(score, feature_map), axis=(1, 2))  # equation (1): [B, K]
+    maps = tf.einsum("bhwk,bk->bhw", tf.cast(feature_map, tf.float32), weights)  # equation (2): [B, h, w]
+    return tf.nn.relu(maps), path
 
 
 class CAM(Explainer):
@@ -50,7 +50,7 @@ class CAM(Explainer):
 
     def _maps(self, inputs, classes):
         traced = tracing.trace(self.model, inputs)
-        feature_map, dense = tracing.pooled_feature_map(traced)
+        feature_map, dense = tracing.pooled_feature_map(traced, before_dense=True)
         kernel = tracing.both_classes(tf.cast(dense.kernel, tf.float32))  # [K, N]
         logits = tracing.logits(traced.outputs)
         weights = tf.gather(tf.transpose(kernel), wanted(logits, classes))
@@ -70,6 +70,7 @@ class ClassMaps(Explainer):
 
     def _maps(self, inputs, classes):
         traced = tracing.trace(self.model, inputs)
-        maps = tracing.both_classes(tf.cast(tracing.class_feature_map(traced), tf.float32))
+        feature_map, _ = tracing.pooled_feature_map(traced, before_dense=False)
+        maps = tracing.both_classes(tf.cast(feature_map, tf.float32))
         logits = tracing.logits(traced.outputs)
         return Found(tf.gather(maps, wanted(logits, classes), axis=-1, batch_dims=1), logits.shape[-1])

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from helpers import tracing
-from helpers.gradcam import GradCAM
+from helpers.gradcam import grad_cam
 from helpers.tracing.explainer import Explainer, Found, picture
 from helpers.tracing.relus import SwappedReLUs
 
@@ -26,8 +26,7 @@ class Gradient(Explainer):
     """
 
     def _maps(self, inputs, classes):
-        traced = tracing.trace(self.model, inputs)
-        score, num_classes = self._scores(traced.outputs, classes)
+        _, score, num_classes = self._traced_score(inputs, classes)
         return Found(tracing.gradient(score, picture(inputs)), num_classes)
 
 
@@ -38,13 +37,15 @@ class _Swapped(Explainer):
 
     def __init__(self, model, score=None, relus_in=None):
         super().__init__(model, score)
-        self.relus_in = None if relus_in is None else tracing.find_layer(model, relus_in)
+        self.relus_in = model if relus_in is None else tracing.find_layer(model, relus_in)
 
     def _maps(self, inputs, classes):
-        relus = SwappedReLUs(self.model, self.relus_in)
-        traced = tracing.trace(self.model, inputs, relus.replacements)
-        score, num_classes = self._scores(traced.outputs, classes)
-        return Found(relus.gradient(traced, score, picture(inputs), type(self).rule), num_classes)
+        relus = SwappedReLUs(self.relus_in)
+        traced, score, num_classes = self._traced_score(inputs, classes, relus.replacements)
+        return self._found(relus.gradient(traced, score, picture(inputs), type(self).rule), num_classes, traced, score)
+
+    def _found(self, gradient, num_classes, traced, score):
+        return Found(gradient, num_classes)
 
 
 class Deconvnet(_Swapped):
@@ -70,7 +71,7 @@ class GuidedBackprop(_Swapped):
     rule = guided_rule
 
 
-class GuidedGradCAM(GradCAM):
+class GuidedGradCAM(GuidedBackprop):
     """`explain = GuidedGradCAM(model)`, then `explain(images, classes)`: float32 [B, H, W, C], signed.
 
     Guided backpropagation times the Grad-CAM map, which is up-sampled bilinearly (half-pixel centres) and not
@@ -79,14 +80,9 @@ class GuidedGradCAM(GradCAM):
     """
 
     def __init__(self, model, layer=None, score=None, relus_in=None):
-        super().__init__(model, layer, score)
-        self.relus_in = None if relus_in is None else tracing.find_layer(model, relus_in)
+        super().__init__(model, score, relus_in)
+        self.layer = None if layer is None else tracing.find_layer(model, layer)
 
-    def _maps(self, inputs, classes):
-        relus = SwappedReLUs(self.model, self.relus_in)
-        traced = tracing.trace(self.model, inputs, relus.replacements)
-        score, num_classes = self._scores(traced.outputs, classes)
-        path, feature_map = tracing.feature_map(traced, score, self.layer)
-        maps = self.weighted(feature_map, tracing.gradient(score, feature_map))
-        guided = relus.gradient(traced, score, picture(inputs), guided_rule)
-        return Found(guided * tf.image.resize(maps[..., None], tf.shape(guided)[1:3]), num_classes, path)
+    def _found(self, gradient, num_classes, traced, score):
+        maps, path = grad_cam(traced, score, self.layer)
+        return Found(gradient * tf.image.resize(maps[..., None], tf.shape(gradient)[1:3]), num_classes, path)

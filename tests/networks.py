@@ -1,5 +1,7 @@
 """Small networks of every kind for the explainers' tests; weights are random and fixed by the seed."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -23,9 +25,7 @@ def functional(*chain, name=None):
 
 
 def chained(inputs, chain):
-    for layer in chain:
-        inputs = layer(inputs)
-    return inputs
+    return functools.reduce(lambda values, layer: layer(values), chain, inputs)
 
 
 def logits(model, inputs, start=0):
@@ -46,17 +46,10 @@ def hand_network():
 
 
 def body():
-    """Convolution, batch normalisation, ReLU, pooling, convolution with ReLU, pooling, dropout."""
-    return [
-        layers.Conv2D(4, 3, name="conv_a"),
-        layers.BatchNormalization(name="norm"),
-        layers.Activation("relu", name="relu_a"),
-        layers.MaxPooling2D(name="pool_a"),
-        layers.Conv2D(5, 3, padding="same", name="conv_b"),
-        layers.ReLU(name="relu_b"),
-        layers.MaxPooling2D(name="pool_b"),
-        layers.Dropout(0.5, name="dropout"),
-    ]
+    normed = [layers.Conv2D(4, 3, name="conv_a"), layers.BatchNormalization(name="norm")]
+    first = [*normed, layers.Activation("relu", name="relu_a"), layers.MaxPooling2D(name="pool_a")]
+    second = [layers.Conv2D(5, 3, padding="same", name="conv_b"), layers.ReLU(name="relu_b")]
+    return [*first, *second, layers.MaxPooling2D(name="pool_b"), layers.Dropout(0.5, name="dropout")]
 
 
 def head(activation="softmax"):
@@ -68,11 +61,6 @@ def built_by_shape():
     model = keras.Sequential([*body(), *head()])
     model.build((None, 12, 12, 3))
     return model
-
-
-def twice_nested():
-    outer = functional(keras.Sequential(body(), name="innermost"), name="outer")
-    return stack(functional(outer, *head(), name="whole"))
 
 
 class Subclassed(keras.Model):
@@ -102,19 +90,10 @@ class SubclassedNested(keras.Model):
         return self.top(self.outer(inputs, training=training), training=training)
 
 
-class Decorated(layers.Layer):
-    """A layer whose author put a `tf.function` on `call`."""
+class Decorated(Subclassed):
+    """Its author put a `tf.function` on `call`."""
 
-    def __init__(self):
-        super().__init__()
-        self.inner = keras.Sequential(body())
-
-    def build(self, shape):
-        self.inner.build(shape)
-
-    @tf.function
-    def call(self, inputs):
-        return self.inner(inputs)
+    call = tf.function(Subclassed.call)
 
 
 class Residual(keras.Model):
@@ -136,17 +115,22 @@ class Residual(keras.Model):
         return self.scores(self.features(inputs))
 
 
+NESTED = {
+    "sequential_in_functional": lambda: functional(keras.Sequential(body(), name="outer"), *head()),
+    "functional_in_sequential": lambda: stack(functional(*body(), name="outer"), *head()),
+    "twice_nested": lambda: stack(
+        functional(functional(keras.Sequential(body(), name="innermost"), name="outer"), *head(), name="whole")
+    ),
+}
 KINDS = {
     "sequential": lambda: stack(*body(), *head()),
     "never_called": lambda: keras.Sequential([*body(), *head()]),
     "built_by_shape": built_by_shape,
     "functional": lambda: functional(*body(), *head()),
-    "sequential_in_functional": lambda: functional(keras.Sequential(body(), name="outer"), *head()),
-    "functional_in_sequential": lambda: stack(functional(*body(), name="outer"), *head()),
-    "twice_nested": twice_nested,
+    **NESTED,
     "Subclassed": Subclassed,
     "SubclassedNested": SubclassedNested,
-    "decorated": lambda: stack(Decorated(), *head()),
+    "decorated": lambda: stack(Decorated(*body()), *head()),
 }
 
 

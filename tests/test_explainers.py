@@ -5,6 +5,7 @@ import gc
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import keras
 import networks
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 from helpers import tracing
 from helpers.gradcam import CAM, ClassMaps, GradCAM
@@ -20,7 +21,6 @@ from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
 from helpers.tracing import recording
 
 EXPLAINERS = [GradCAM, GuidedBackprop, Deconvnet, GuidedGradCAM, Gradient]
-NESTED = ["sequential_in_functional", "functional_in_sequential", "twice_nested"]
 PICTURES = networks.images()
 
 
@@ -83,10 +83,7 @@ def reference(explainer):
 
 @pytest.mark.parametrize("kind", networks.KINDS)
 def test_every_kind_of_model_gives_the_same_maps(kind):
-    """The default layer is the last one after its ReLU and before its pooling, however it is nested.
-
-    The model runs for inference: no dropout, no new batch statistics.
-    """
+    """The default layer is the last one's ReLU before its pooling; inference: no dropout, no new batch statistics."""
     network = networks.make(kind)
     weights = network.get_weights()
     for explainer, tolerance in ((GradCAM, 1e-6), (GuidedGradCAM, 1e-5)):
@@ -95,19 +92,16 @@ def test_every_kind_of_model_gives_the_same_maps(kind):
         assert_allclose(maps, reference(explainer), rtol=1e-4, atol=tolerance)
         assert_array_equal(maps, explain(PICTURES, [0, 1, 2]))
         assert explain.layer_path.split("/")[-1] == "relu_b" and maps.max(axis=(1, 2)).min() > 0
-    for now, before in zip(network.get_weights(), weights, strict=True):
-        assert_array_equal(now, before)
+    assert_equal(network.get_weights(), weights)
 
 
-@pytest.mark.parametrize("structure", [list, tuple, dict])
-def test_models_with_several_inputs_take_their_own_structure_and_score(structure):
+@pytest.mark.parametrize(
+    "structured", [lambda *both: list(both), lambda *both: both, lambda a, b: {"pictures": a, "question": b}]
+)
+def test_models_with_several_inputs_take_their_own_structure_and_score(structured):
     pictures, question = keras.Input((12, 12, 3), name="pictures"), keras.Input((4,), dtype="int32", name="question")
     seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="eye")(pictures))
     words = layers.GRU(4)(layers.Embedding(9, 5)(question))
-
-    def structured(pictures, question):
-        return {"pictures": pictures, "question": question} if structure is dict else structure((pictures, question))
-
     network = keras.Model(structured(pictures, question), layers.Dense(6)(layers.Multiply()([seen, words])))
     questions = np.array([[1, 2, 3, 4], [4, 3, 2, 1], [0, 0, 7, 8]])
     inputs = structured(PICTURES, questions)
@@ -156,18 +150,16 @@ def test_one_trace_a_shape_whatever_batch_classes_and_weights_are():
 
 
 def test_a_hundred_calls_need_no_more_memory_than_ten(model):
-    explain = GradCAM(model)
+    explain, memory = GradCAM(model), []
     explain(PICTURES)
-    memory = []
     tracemalloc.start()
-    for i in range(100):
-        explain(PICTURES, i % 3)
-        if i in (9, 99):
-            gc.collect()
-            memory.append(tracemalloc.get_traced_memory()[0])
+    for calls in (10, 90):
+        for number in range(calls):
+            explain(PICTURES, number % 3)
+        gc.collect()
+        memory.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    assert memory[1] - memory[0] < 50_000
-    assert explain.traces == 1
+    assert memory[1] - memory[0] < 50_000 and explain.traces == 1
 
 
 @pytest.mark.parametrize(
@@ -218,8 +210,7 @@ def test_channels_first_is_refused(model):
 
 def state(model):
     """What must not change: what every layer holds, its flags, weights, config, losses, optimizer, predictions."""
-    predictions = model.predict(PICTURES, verbose=0).tolist()
-    inner = model._flatten_layers(include_self=False)
+    predictions, inner = model.predict(PICTURES, verbose=0).tolist(), model._flatten_layers(include_self=False)
     held = [{name: id(value) for name, value in vars(layer).items()} for layer in inner]
     held.append({name: id(value) for name, value in vars(model).items() if name in ("call", "_losses", "_loss_ids")})
     flags = [(layer.name, layer.trainable, layer.built, layer.dtype_policy.name) for layer in inner]
@@ -230,7 +221,7 @@ def state(model):
     return predictions, held, flags, values, config, len(model.losses), steps
 
 
-@pytest.mark.parametrize("kind", ["sequential", "never_called", *NESTED, "Subclassed"])
+@pytest.mark.parametrize("kind", ["sequential", "never_called", *networks.NESTED, "Subclassed"])
 def test_compiled_and_traced_model_is_unchanged(kind):
     model = networks.make(kind)
     tracing.find_layer(model, "conv_a").trainable = False
@@ -244,18 +235,14 @@ def test_compiled_and_traced_model_is_unchanged(kind):
     assert state(model)[3] != before[3]  # it can still be trained
 
 
-def fail(*args, **kwargs):
-    raise RuntimeError("not today")
-
-
 @pytest.mark.parametrize("explainer", EXPLAINERS)
-def test_model_is_unchanged_after_an_exception_in_a_trace(explainer, monkeypatch):
+def test_model_is_unchanged_after_an_exception_in_a_trace(explainer):
     model = networks.stack(*networks.body(), *networks.head())
     model.compile("sgd", "mse")
     before = state(model)
+    fail = mock.Mock(side_effect=RuntimeError("not today"))
     in_layer, in_score = explainer(model), explainer(model, score=fail)
-    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="not today"):
-        patched.setattr(layers.Dropout, "call", fail)
+    with mock.patch.object(layers.Dropout, "call", fail), pytest.raises(RuntimeError, match="not today"):
         in_layer(PICTURES)
     with pytest.raises(RuntimeError, match="not today"):
         in_score(PICTURES)
@@ -298,6 +285,5 @@ def test_threads_may_explain_one_model_at_the_same_time():
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda explainer: explainer(model)(PICTURES, 1), EXPLAINERS * 3))
         maps = list(threads.map(lambda _: shared(PICTURES, 1), range(8)))
-    for one, other in zip(found + maps, wanted * 3 + wanted[:1] * 8, strict=True):
-        assert_array_equal(one, other)
+    assert_equal(found + maps, wanted * 3 + wanted[:1] * 8)
     assert shared.traces == 1 and state(model) == before and not tf.config.functions_run_eagerly()

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from helpers.gcm import GCM
 from helpers.gradcam import CAM, ClassMaps, GradCAM, resize, to_unit
+from helpers.guided import Gradient
 
 PICTURES = networks.images()
 
@@ -72,27 +73,21 @@ def test_class_maps_are_cam_with_the_dense_layer_moved_before_the_average(activa
         added = bias[predicted if classes is None else np.broadcast_to(classes, 3)]
         wanted = CAM(dense_last)(PICTURES, classes) + added[:, None, None]
         assert_allclose(ClassMaps(maps_last)(PICTURES, classes), wanted, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="use CAM"):
-        ClassMaps(dense_last)(PICTURES)
 
 
-def test_a_single_unit_has_opposite_maps_for_its_two_classes():
-    base = [layers.Conv2D(4, 3, activation="relu")]
+def test_a_single_unit_is_a_binary_classifier_with_opposite_maps():
+    base, flat = [layers.Conv2D(4, 3, activation="relu")], [layers.Flatten(), layers.Dense(1)]
     pooled = networks.stack(*base, layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid"))
     end = [layers.Conv2D(1, 1), layers.GlobalAveragePooling2D(), layers.Activation("sigmoid")]
-    for explain in (CAM(pooled), ClassMaps(networks.stack(*base, *end))):
-        p = explain.model(PICTURES).numpy()[:, 0]
-        of_one = explain(PICTURES, 1)
-        assert_allclose(of_one.mean((1, 2)), np.log(p / (1 - p)), rtol=1e-3, atol=1e-5)  # the biases are 0
+    gradient = Gradient(networks.stack(*base, *flat, layers.Activation("sigmoid")))
+    for explain in (CAM(pooled), ClassMaps(networks.stack(*base, *end)), gradient):
+        p, of_one = explain.model(PICTURES).numpy()[:, 0], explain(PICTURES, 1)
         assert_array_equal(explain(PICTURES, 0), -of_one)
-        assert_array_equal(explain(PICTURES), np.where((p > 0.5)[:, None, None], of_one, -of_one))
-
-
-@pytest.mark.parametrize("flat", [layers.GlobalMaxPooling2D, layers.Flatten])
-def test_cam_needs_global_average_pooling(flat):
-    network = networks.stack(layers.Conv2D(4, 3), flat(), layers.Dense(3))
-    with pytest.raises(ValueError, match="CAM is defined for networks that end in GlobalAveragePooling2D and Dense"):
-        CAM(network)(PICTURES)
+        assert_array_equal(explain(PICTURES), (np.where(p > 0.5, 1, -1) * of_one.T).T)
+        if explain is not gradient:
+            assert_allclose(of_one.mean((1, 2)), np.log(p / (1 - p)), rtol=1e-3, atol=1e-5)  # the biases are 0
+    of_logit = Gradient(networks.stack(*base, *flat), score=lambda outputs: outputs[:, 0])
+    assert_allclose(gradient(PICTURES, 1), of_logit(PICTURES), rtol=1e-5)
 
 
 def test_small_float16_gradients_do_not_underflow():
@@ -121,13 +116,11 @@ def test_gcm_can_be_explained_too():
     assert_allclose(maps, np.maximum(weight_maps * alpha[:, None, None], 0), rtol=1e-4, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("build", "layer"),
-    [(keras.applications.MobileNetV2, "out_relu"), (keras.applications.ResNet50, "conv5_block3_out")],
-)
-def test_keras_applications(build, layer):
-    """The default layer, and the same network inside another one, against a tape on a sub-model."""
-    base = build(weights=None, include_top=False, input_shape=(64, 64, 3), pooling="avg")
+@pytest.mark.parametrize(("name", "layer"), [("MobileNetV2", "out_relu"), ("ResNet50", "conv5_block3_out")])
+def test_keras_applications(name, layer):
+    """The default layer of a network inside another one, against the equations on a sub-model."""
+    options = {"weights": None, "include_top": False, "pooling": "avg"}
+    base = getattr(keras.applications, name)(input_shape=(64, 64, 3), **options)
     network = keras.Sequential([base, layers.Dense(5, activation="softmax")])
     pictures = networks.images(2, 64)
     features = keras.Model(base.input, base.get_layer(layer).output)(pictures)
@@ -159,12 +152,9 @@ def test_resize_keeps_the_range_and_its_own_size(maps):
 def test_to_unit_divides_each_map_by_its_own_maximum(maps):
     unit = to_unit(maps)
     assert unit.dtype == np.float32 and np.isfinite(unit).all()
-    for one, given_map in zip(unit, maps, strict=True):
-        if given_map.max() > 0:
-            assert one.max() == 1 and one.min() >= 0
-            assert_allclose(one, np.maximum(given_map, 0) / given_map.max(), rtol=1e-6)
-        else:
-            assert_array_equal(one, 0)
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    assert_array_equal(unit.max(axis=(1, 2)), highest.ravel() > 0)  # 1, or 0 without any value above zero
+    assert_allclose(unit, np.maximum(maps, 0) / np.where(highest > 0, highest, 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("function", [to_unit, lambda maps: resize(maps, (4, 4))])

@@ -9,10 +9,11 @@ from keras import layers, ops
 from numpy.testing import assert_allclose, assert_array_equal
 
 from helpers import tracing
-from helpers.gradcam import CAM, GradCAM
+from helpers.gradcam import CAM, ClassMaps, GradCAM
 from helpers.guided import Gradient, GuidedBackprop
 
 PICTURES = networks.images()
+NO_CAM = "CAM is defined for networks that end in GlobalAveragePooling2D and Dense"
 
 
 def test_layer_by_path_or_unique_name():
@@ -46,14 +47,6 @@ def test_namesakes_are_told_apart_and_unknown_ambiguous_and_foreign_layers_refus
         GradCAM(late, "hidden")
     assert np.isfinite(GuidedBackprop(late)(PICTURES)).all()  # all layers are made before their ReLUs are swapped
     assert tracing.find_layer(late, "hidden").name == "hidden"
-
-
-def test_layers_that_give_no_map_name_the_ones_that_do():
-    model = networks.make("sequential")
-    with pytest.raises(ValueError, match=r"'hidden' gives \['B', 6\].*conv_a.*relu_b"):
-        GradCAM(model, "hidden")(PICTURES)
-    with pytest.raises(ValueError, match="no layer on the path to the score gives a 4-D"):
-        GradCAM(networks.stack(layers.Rescaling(2.0), *networks.head()))(PICTURES)
 
 
 def test_layer_off_the_path_and_layer_never_called():
@@ -141,22 +134,38 @@ def test_softmax_in_the_middle_stays():
     assert_allclose(Gradient(model)(PICTURES, 1), tape.gradient(score, pictures), rtol=1e-4, atol=1e-7)
 
 
-def test_single_sigmoid_unit_is_a_binary_classifier():
-    base = [layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(1)]
-    logit, model = networks.stack(*base), networks.stack(*base, layers.Activation("sigmoid"))
-    plain = Gradient(logit, score=lambda outputs: outputs[:, 0])(PICTURES)
-    explain = Gradient(model)
-    assert_allclose(explain(PICTURES, 1), plain, rtol=1e-5)
-    assert_allclose(explain(PICTURES, 0), -plain, rtol=1e-5)
-    predicted = (model.predict(PICTURES, verbose=0)[:, 0] > 0.5).astype(int)
-    assert_array_equal(explain(PICTURES), explain(PICTURES, predicted))
+def no_classes():
+    return networks.stack(layers.Conv2D(4, 3, activation="relu"))
 
 
-def test_outputs_that_are_no_classes_ask_for_a_score():
-    model = networks.stack(layers.Conv2D(4, 3, activation="relu"))
-    with pytest.raises(ValueError, match=r"\['B', 10, 10, 4\] is no classifier's \[B, N\]; pass score"):
-        GradCAM(model)(PICTURES)
-    with pytest.raises(ValueError, match=r"score: it gives shape \(\)"):
-        GradCAM(model, score=ops.sum)(PICTURES)
-    with pytest.raises(ValueError, match=r"score: it has no gradient with respect to|not on the path"):
-        Gradient(model, score=lambda outputs: ops.cast(ops.argmax(outputs[:, 0, 0], axis=-1), "float32"))(PICTURES)
+def end(*behind, name=None):
+    return networks.functional(layers.Conv2D(4, 3), *behind, layers.Dense(3), name=name)
+
+
+def rounded(outputs):
+    return ops.cast(ops.argmax(outputs[:, 0, 0], axis=-1), "float32")
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: GradCAM(networks.make("sequential"), "hidden"), r"'hidden' gives \['B', 6\].*conv_a.*relu_b"),
+        (
+            lambda: GradCAM(networks.stack(layers.Rescaling(2.0), *networks.head())),
+            "no layer on the path to the score gives a 4-D",
+        ),
+        (lambda: GradCAM(no_classes()), r"\['B', 10, 10, 4\] is no classifier's \[B, N\]; pass score"),
+        (lambda: GradCAM(no_classes(), score=ops.sum), r"score: it gives shape \(\)"),
+        (lambda: Gradient(no_classes(), rounded), r"score: it has no gradient with respect to|not on the path"),
+        (lambda: CAM(end(layers.GlobalMaxPooling2D())), NO_CAM),
+        (lambda: CAM(end(layers.Flatten())), NO_CAM),
+        (lambda: ClassMaps(end(layers.GlobalAveragePooling2D())), "use CAM"),
+        (
+            lambda: GuidedBackprop(end(layers.ReLU(), ops.relu, layers.Flatten(), name="whole")),
+            r"ReLU 'whole.*Relu' is a function that 'whole' \(Functional\) calls",
+        ),
+    ],
+)
+def test_models_layers_and_scores_that_cannot_be_explained(make, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        make()(PICTURES)

@@ -13,15 +13,15 @@ from helpers import paths
 from helpers.training import shipped
 
 NAME, SIZE = "imagenet", 224
-STAGES = (  # kernel, stride, expansion, channels, repeats
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
-)
+BLOCKS = [  # kernel, stride, expansion, channels
+    (3, 1, 1, 16),
+    *((3, stride, 6, 24) for stride in (2, 1)),
+    *((5, stride, 6, 40) for stride in (2, 1)),
+    *((3, stride, 6, 80) for stride in (2, 1, 1)),
+    *((5, stride, 6, 112) for stride in (1, 1, 1)),
+    *((5, stride, 6, 192) for stride in (2, 1, 1, 1)),
+    (3, 1, 6, 320),
+]
 NAMES = tuple((paths.WEIGHTS / "imagenet_labels.txt").read_text(encoding="utf-8").splitlines())
 LABELS = tuple(name.split(",")[0] for name in NAMES)  # without their synonyms
 
@@ -35,43 +35,35 @@ def load():
     return shipped.restore(build("float32"), NAME, "python scripts/convert_imagenet.py <the PyTorch file>")
 
 
-def build(dtype=None):
-    """The same network, untrained. dtype: a Keras dtype policy of its layers, None for the global one."""
+def build():
+    """The same network, untrained, in the global dtype policy; its probabilities are always float32."""
     picture = keras.Input((SIZE, SIZE, 3), name="picture")
-    maps = layers.Rescaling(1 / 128, -127 / 128, name="scaling", dtype=dtype)(picture)
-    maps = _normed(maps, layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem", dtype=dtype), dtype)
-    number = 0
-    for kernel, stride, expansion, channels, repeats in STAGES:
-        for repeat in range(repeats):
-            number += 1
-            maps = _block(maps, f"block{number}", kernel, 1 if repeat else stride, expansion, channels, dtype)
-    maps = _normed(maps, layers.Conv2D(1280, 1, use_bias=False, name="head", dtype=dtype), dtype)
-    pooled = layers.GlobalAveragePooling2D(name="average", dtype=dtype)(maps)
-    logits = layers.Dense(len(LABELS), name="logits", dtype=dtype)(
-        layers.Dropout(0.2, name="dropout", dtype=dtype)(pooled)
-    )
-    return keras.Model(
-        picture, layers.Activation("softmax", name="softmax", dtype="float32")(logits), name="efficientnet_lite0"
-    )
+    maps = layers.Rescaling(1 / 128, -127 / 128, name="scaling")(picture)
+    maps = _normed(maps, layers.Conv2D(32, 3, 2, "same", use_bias=False, name="stem"))
+    for number, block in enumerate(BLOCKS, start=1):
+        maps = _block(maps, f"block{number}", *block)
+    maps = _normed(maps, layers.Conv2D(1280, 1, use_bias=False, name="head"))
+    pooled = layers.GlobalAveragePooling2D(name="average")(maps)
+    logits = layers.Dense(len(LABELS), name="logits")(layers.Dropout(0.2, name="dropout")(pooled))
+    probabilities = layers.Activation("softmax", name="softmax", dtype="float32")(logits)
+    return keras.Model(picture, probabilities, name="efficientnet_lite0")
 
 
-def _block(maps, name, kernel, stride, expansion, channels, dtype):
+def _block(maps, name, kernel, stride, expansion, channels):
     """An inverted residual: expand, convolve each channel by itself, project; the sum where the shape stays."""
-    inputs, narrow = maps, {"use_bias": False, "dtype": dtype}
+    inputs = maps
     if expansion > 1:
-        maps = _normed(maps, layers.Conv2D(expansion * inputs.shape[-1], 1, name=f"{name}_expand", **narrow), dtype)
-    depthwise = layers.DepthwiseConv2D(kernel, stride, "same", name=f"{name}_depthwise", **narrow)
-    maps = _normed(maps, depthwise, dtype)
-    maps = _normed(maps, layers.Conv2D(channels, 1, name=f"{name}_project", **narrow), dtype, relu=False)
-    if stride == 1 and inputs.shape[-1] == channels:
-        return layers.Add(name=f"{name}_sum", dtype=dtype)([inputs, maps])
-    return maps
+        maps = _normed(maps, layers.Conv2D(expansion * inputs.shape[-1], 1, use_bias=False, name=f"{name}_expand"))
+    depthwise = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=f"{name}_depthwise")
+    project = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")
+    maps = _normed(_normed(maps, depthwise), project, relu=False)
+    return layers.Add(name=f"{name}_sum")([inputs, maps]) if inputs.shape == maps.shape else maps
 
 
-def _normed(maps, convolution, dtype, relu=True):
+def _normed(maps, convolution, relu=True):
     name = convolution.name
-    maps = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_norm", dtype=dtype)(convolution(maps))
-    return layers.ReLU(6, name=f"{name}_relu", dtype=dtype)(maps) if relu else maps
+    maps = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_norm")(convolution(maps))
+    return layers.ReLU(6, name=f"{name}_relu")(maps) if relu else maps
 
 
 def prepare(image):
@@ -82,9 +74,8 @@ def prepare(image):
     if not isinstance(image, Image.Image):
         image = np.asarray(image)
         if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
-            raise ValueError(
-                f"image: {image.dtype} {image.shape}; one picture is wanted, uint8 [H, W, 3] from 0 to 255"
-            )
+            wanted = "one picture is wanted, uint8 [H, W, 3] from 0 to 255"
+            raise ValueError(f"image: {image.dtype} {image.shape}; {wanted}")
         image = Image.fromarray(image)
     return np.asarray(ImageOps.fit(image.convert("RGB"), (SIZE, SIZE), Image.Resampling.BILINEAR))
 

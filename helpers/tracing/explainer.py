@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.tracing.outputs import logits
-from helpers.tracing.recording import TRACING, layer_paths
+from helpers.tracing.recording import TRACING, layer_paths, trace
 
 _PREDICTED = -1
 
@@ -31,11 +31,10 @@ class Explainer:
     def __init__(self, model, score=None):
         if not isinstance(model, keras.Layer):
             raise TypeError(f"model: {type(model).__name__}; a Keras model is wanted")
-        layers = [model, *layer_paths(model).values()]
-        first = [layer for layer in layers if getattr(layer, "data_format", None) == "channels_first"]
-        if first:
-            wanted = "the explainers read feature maps as [B, h, w, K]: build the network channels_last"
-            raise ValueError(f"model: {first[0].name!r} is channels_first; {wanted}")
+        for layer in [model, *layer_paths(model).values()]:
+            if getattr(layer, "data_format", None) == "channels_first":
+                advice = "the explainers read feature maps as [B, h, w, K]: build the network channels_last"
+                raise ValueError(f"model: {layer.name!r} is channels_first; {advice}")
         self.model, self.score = model, score
         self._graphs = {}  # for each shape of picture: (the compiled explanation, what was found when it was traced)
 
@@ -57,44 +56,40 @@ class Explainer:
         Raises ValueError for pictures that are none, uint8, not finite or without batch axis, and classes out of range.
         """
         inputs = keras.tree.map_structure(_as_input, images)
-        flat = keras.tree.flatten(inputs)
-        _check_pictures(flat)
-        structure = keras.tree.map_structure(lambda _: 0, inputs)
-        key = repr(structure), *((leaf.dtype, *leaf.shape[1:]) for leaf in flat)
+        batch = _batch_size(keras.tree.flatten(inputs))
+        specs = keras.tree.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), inputs)
         with TRACING:
-            if key not in self._graphs:
-                self._graphs[key] = self._traced(structure, flat)
-        run, found = self._graphs[key]
-        return run(flat, self._class_vector(classes, len(flat[0]), found.num_classes)).numpy()
+            if repr(specs) not in self._graphs:
+                self._graphs[repr(specs)] = self._traced(inputs, specs)
+        run, found = self._graphs[repr(specs)]
+        return run(inputs, self._class_vector(classes, batch, found.num_classes)).numpy()
 
-    def _traced(self, structure, flat):
+    def _traced(self, inputs, specs):
         if not self.model.built:
-            self.model(keras.tree.pack_sequence_as(structure, [leaf[:1] for leaf in flat]), training=False)
+            self.model(keras.tree.map_structure(lambda leaf: leaf[:1], inputs), training=False)
+        found = []
 
-        traces = []
+        def explain(inputs, classes):
+            found.append(self._maps(inputs, classes))
+            return found[-1].maps
 
-        def explain(flat, classes):
-            found = self._maps(keras.tree.pack_sequence_as(structure, flat), classes)
-            traces.append(found)
-            return found.maps
-
-        signature = [tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype) for leaf in flat]
-        run = tf.function(explain, autograph=False).get_concrete_function(signature, tf.TensorSpec([None], tf.int32))
-        return run, traces[-1]._replace(maps=None)
+        run = tf.function(explain, autograph=False).get_concrete_function(specs, tf.TensorSpec([None], tf.int32))
+        return run, found[-1]._replace(maps=None)
 
     def _maps(self, inputs, classes):
         """`Found`, with symbolic maps of symbolic inputs; classes: int32 [B], -1 for the predicted class."""
         raise NotImplementedError
 
-    def _scores(self, outputs, classes):
-        """What is explained, float32 [B], and among how many classes: a class's logit; of an own `score`: it, None."""
-        if self.score is not None:
-            scores = tf.convert_to_tensor(self.score(outputs))
-            if scores.shape.rank != 1:
-                raise ValueError(f"score: it gives shape {scores.shape}; one number a picture, [B], is wanted")
-            return tf.cast(scores, tf.float32), None
-        class_scores = logits(outputs)
-        return tf.gather(class_scores, wanted(class_scores, classes), axis=1, batch_dims=1), class_scores.shape[-1]
+    def _traced_score(self, inputs, classes, replacements=()):
+        """A `Trace`; what is explained, float32 [B]; among how many classes (None: it is the explainer's own score)."""
+        traced = trace(self.model, inputs, replacements)
+        if self.score is None:
+            scores = logits(traced.outputs)
+            return traced, tf.gather(scores, wanted(scores, classes), axis=1, batch_dims=1), scores.shape[-1]
+        scores = tf.convert_to_tensor(self.score(traced.outputs))
+        if scores.shape.rank != 1:
+            raise ValueError(f"score: it gives shape {scores.shape}; one number a picture, [B], is wanted")
+        return traced, tf.cast(scores, tf.float32), None
 
     def _class_vector(self, classes, batch, num_classes):
         """`classes` as int32 [batch], -1 for the predicted class."""
@@ -142,14 +137,17 @@ def _as_input(leaf):
     return tf.cast(tensor, tf.int32) if tensor.dtype.is_integer else tensor
 
 
-def _check_pictures(flat):
+def _batch_size(flat):
+    """The number of pictures. ValueError for inputs that cannot be explained."""
     if not any(_is_picture(leaf) for leaf in flat):
         given = ", ".join(dict.fromkeys(str(leaf.shape) for leaf in flat))
         advice = "for one picture give image[None], for a list of them numpy.stack(images)"
         raise ValueError(f"images: shape {given}; float32 [B, H, W, C] is wanted; {advice}")
-    if any(leaf.shape.rank and leaf.shape[0] == 0 for leaf in flat):
+    sizes = {leaf.shape[0] if leaf.shape.rank else None for leaf in flat}
+    if 0 in sizes:
         raise ValueError("images: an empty batch; at least one picture is wanted")
-    if len({leaf.shape[0] if leaf.shape.rank else None for leaf in flat}) != 1:
+    if len(sizes) != 1:
         raise ValueError(f"images: the inputs' batch sizes differ: {', '.join(str(leaf.shape) for leaf in flat)}")
     if not all(tf.reduce_all(tf.math.is_finite(leaf)) for leaf in flat if leaf.dtype.is_floating):
         raise ValueError("images: they hold NaN or infinite values; clean them first, e.g. with numpy.nan_to_num")
+    return sizes.pop()

@@ -10,6 +10,11 @@ MAP_ENDING_OPS = ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Add", "AddV2")  
 POOLING_OPS = ("Mean", "Max", "AvgPool", "MaxPool")
 ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)  # inside: queries, keys, values
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
+POOLED = "defined for networks that end in GlobalAveragePooling2D"
+NEEDED = {  # without and with a dense layer behind the average
+    False: f"class maps are {POOLED}; use CAM for a dense layer behind it, GradCAM for any other",
+    True: f"CAM is {POOLED} and Dense; use GradCAM",
+}
 
 
 def feature_map(traced, score, layer=None):
@@ -24,8 +29,8 @@ def feature_map(traced, score, layer=None):
     if layer is not None:
         return _chosen(traced, layer, maps)
     rearranged = {id(call.output) for call in traced.calls if _rearranges(call)}
-    in_attention = {id(call) for other in _calls(traced, ATTENTION) for call in traced.calls if _inside(call, other)}
-    maps = [call for call in maps if id(call.output) not in rearranged and id(call) not in in_attention]
+    in_attention = tuple(f"{call.path}/" for call in _calls(traced, ATTENTION))
+    maps = [call for call in maps if id(call.output) not in rearranged and not call.path.startswith(in_attention)]
     maps = [call for call in maps if not _behind_pooling(call.output, traced)]
     if not maps:
         raise ValueError("model: no layer on the path to the score gives a 4-D feature map [B, h, w, K]")
@@ -33,39 +38,24 @@ def feature_map(traced, score, layer=None):
     return first.path, _finished(first.output, before_score)
 
 
-def pooled_feature_map(traced):
-    """The symbolic feature map [B, h, w, K] and the dense layer that gives the logits from its global average.
+def pooled_feature_map(traced, before_dense):
+    """The symbolic feature map [B, h, w, K] whose global averages are the logits, and None.
 
-    Raises ValueError for a network that does not end in GlobalAveragePooling2D and Dense.
+    before_dense: the one whose averages go into the dense layer that gives the logits, and that layer.
+    Raises ValueError for a network that does not end so.
     """
     end = before_activation(keras.tree.flatten(traced.outputs)[0])
-    dense = [call for call in _calls(traced, keras.layers.Dense) if before_activation(call.output) is end]
-    pooled = _pooled(traced, dense[-1].inputs) if dense else []
-    if not pooled:
-        raise ValueError("model: CAM is defined for networks that end in GlobalAveragePooling2D and Dense; use GradCAM")
-    return pooled[-1].inputs, dense[-1].layer
-
-
-def class_feature_map(traced):
-    """The symbolic class maps [B, h, w, N] whose global averages are the logits.
-
-    Raises ValueError for a network that does not end in GlobalAveragePooling2D.
-    """
-    pooled = _pooled(traced, before_activation(keras.tree.flatten(traced.outputs)[0]))
-    if not pooled:
-        advice = "use CAM for a dense layer behind it, GradCAM for any other"
-        raise ValueError(f"model: class maps are defined for networks that end in GlobalAveragePooling2D; {advice}")
-    return pooled[-1].inputs
+    last = [call for call in _calls(traced, keras.layers.Dense) if before_activation(call.output) is end]
+    inputs, dense = (last[-1].inputs, last[-1].layer) if last else (end, None)
+    pooling = _calls(traced, keras.layers.GlobalAveragePooling2D)
+    pooled = [call.inputs for call in pooling if source(call.output) is source(inputs)]
+    if not pooled or (dense is not None) != before_dense:
+        raise ValueError(f"model: {NEEDED[before_dense]}")
+    return pooled[-1], dense
 
 
 def _calls(traced, kind):
     return [call for call in traced.calls if isinstance(call.layer, kind)]
-
-
-def _pooled(traced, tensor):
-    """The calls of GlobalAveragePooling2D that give the symbolic `tensor`."""
-    calls = _calls(traced, keras.layers.GlobalAveragePooling2D)
-    return [call for call in calls if source(call.output) is source(tensor)]
 
 
 def _chosen(traced, layer, maps):
@@ -83,12 +73,6 @@ def _chosen(traced, layer, maps):
 def _rearranges(call):
     modules = [ancestor.__module__ for ancestor in type(call.layer).__mro__]
     return call.output is not call.inputs and any(module.startswith(REARRANGING) for module in modules)
-
-
-def _inside(call, other):
-    """Whether `call` was made by another layer's call `other`."""
-    own, outer = call.operations, other.operations
-    return call is not other and own.start >= outer.start and own.stop <= outer.stop
 
 
 def _behind_pooling(tensor, traced):

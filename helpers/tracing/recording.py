@@ -52,8 +52,7 @@ def trace(model, inputs, replacements=()):
         undo.enter_context(replaced([*replacements, *losses, *loss_ids]))
         recordings = [(layer, "call", _recording(path, layer, calls)) for path, layer in layers.items()]
         undo.enter_context(replaced(recordings))
-        outputs = model(inputs, training=False)
-    return Trace(inputs, outputs, calls)
+        return Trace(inputs, model(inputs, training=False), calls)
 
 
 @contextlib.contextmanager
@@ -77,10 +76,10 @@ def _recording(path, layer, calls):
 
     @functools.wraps(call)
     def record(*args, **kwargs):
-        start = len(tf.compat.v1.get_default_graph().get_operations())
-        output = call(*args, **kwargs)
-        made = range(start, len(tf.compat.v1.get_default_graph().get_operations()))
-        calls.append(Call(path, layer, next(iter([*args, *kwargs.values()]), None), output, made))
+        operations = tf.compat.v1.get_default_graph().get_operations
+        start, output = len(operations()), call(*args, **kwargs)
+        inputs = next(iter([*args, *kwargs.values()]), None)
+        calls.append(Call(path, layer, inputs, output, range(start, len(operations()))))
         return output
 
     return record
@@ -97,15 +96,12 @@ def layer_paths(model):
         for layer in parent._flatten_layers(include_self=False, recursive=False):
             if id(layer) not in seen:
                 seen.add(id(layer))
-                path = _unused(prefix + layer.name, paths)
+                name = prefix + layer.name
+                numbered = itertools.chain([name], (f"{name}#{number}" for number in itertools.count(2)))
+                path = next(unused for unused in numbered if unused not in paths)
                 paths[path] = layer
                 waiting.append((f"{path}/", layer))
     return paths
-
-
-def _unused(path, paths):
-    numbered = (path if number == 1 else f"{path}#{number}" for number in itertools.count(1))
-    return next(name for name in numbered if name not in paths)
 
 
 def find_layer(model, layer):
@@ -149,6 +145,6 @@ def gradient(score, tensor):
     return tf.cast(tf.convert_to_tensor(scaled), tf.float32) / LOSS_SCALE
 
 
-def shortened(paths, most=40):
+def shortened(paths):
     names = list(paths)
-    return ", ".join(names if len(names) <= most else [*names[: most // 2], "…", *names[-most // 2 :]])
+    return ", ".join(names if len(names) <= 40 else [*names[:20], "…", *names[-20:]])

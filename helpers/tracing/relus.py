@@ -17,17 +17,16 @@ _HANDLED = "handled_relu"
 
 
 class SwappedReLUs:
-    """The ReLUs of `model`, or of its part `within`, whose rule can be exchanged in the graph of one trace.
+    """The ReLUs of `part`, a model, sub-model or layer, whose rule can be exchanged in the graph of one trace.
 
     A rule is a function (passed, gradient) -> gradient; passed: bool, where the ReLU's input lay in its open range
     (above zero, below `max_value`); gradient: what comes from above. Covers `relu` and `relu6` as any layer's
-    activation, and `ReLU` layers; leaky ones and other non-linearities keep their own gradient. within: a layer or
-    sub-model, None for the whole model.
+    activation, and `ReLU` layers; leaky ones and other non-linearities keep their own gradient.
     """
 
-    def __init__(self, model, within=None):
-        self._part, self._rule, self._count = within or model, own_rule, 0
-        layers = [self._part, *layer_paths(self._part).values()]
+    def __init__(self, part):
+        self._part, self._rule, self._count = part, own_rule, 0
+        layers = [part, *layer_paths(part).values()]
         self.replacements = [swap for layer in layers for swap in self._swaps(layer)]
 
     def gradient(self, traced, score, tensor, rule):
@@ -48,8 +47,8 @@ class SwappedReLUs:
             return [(layer, "call", _named(layer.call))]
         functions = [(name, value) for name, value in vars(layer).items() if isinstance(value, types.FunctionType)]
         others = [(layer, name, _named(other)) for name, other in functions if other in OWN_GRADIENT]
-        relus = [(name, relu, MAX_VALUES[relu]) for name, relu in functions if relu in MAX_VALUES]
-        return others + [(layer, name, self._with_rule(relu, max_value)) for name, relu, max_value in relus]
+        relus = [(name, relu) for name, relu in functions if relu in MAX_VALUES]
+        return others + [(layer, name, self._with_rule(relu, MAX_VALUES[relu])) for name, relu in relus]
 
     def _with_rule(self, relu, max_value):
         @tf.custom_gradient
