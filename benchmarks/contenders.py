@@ -25,8 +25,7 @@ class Subject(NamedTuple):
 
 
 def blog_cnn():
-    """Cloned: each layer of a clone was called once, so `layer.output`, which the peers use, leads to the logits."""
-    network = keras.models.clone_model(build_cnn())
+    network = build_cnn()
     logits = keras.Model(network.layers[0].input, network.get_layer("logits").output)  # shares the layers
     return Subject(network, logits, "relu4", _likeliest(logits))
 

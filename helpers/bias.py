@@ -29,16 +29,13 @@ def build_cnn(size=SIZE):
 
     Pixels [B, size, size, 3] in [0, 1] to class probabilities [B, 2]; 82,290 parameters at 80x80.
     """
-    network = keras.Sequential([keras.Input((size, size, 3))], name="small_blog_cnn")
+    chain = [keras.Input((size, size, 3))]
     for number, filters in enumerate((16, 16, 32, 32), start=1):
-        network.add(layers.Conv2D(filters, 3, activation="relu", name=f"conv{number}"))
-        if number > 1:
-            network.add(layers.MaxPooling2D(name=f"pool{number}"))
-    network.add(layers.Flatten(name="flatten"))
-    network.add(layers.Dense(32, activation="relu", name="dense"))
-    network.add(layers.Dropout(0.5, name="dropout"))
-    network.add(layers.Dense(2, activation="softmax", name="classes"))
-    return network
+        chain += [layers.Conv2D(filters, 3, activation="relu", name=f"conv{number}")]
+        chain += [layers.MaxPooling2D(name=f"pool{number}")] if number > 1 else []
+    chain += [layers.Flatten(name="flatten"), layers.Dense(32, activation="relu", name="dense")]
+    chain += [layers.Dropout(0.5, name="dropout"), layers.Dense(2, activation="softmax", name="classes")]
+    return keras.Sequential(chain, name="small_blog_cnn")
 
 
 def training_set(condition, count=TRAIN_COUNT, size=SIZE):

@@ -27,19 +27,19 @@ def network_in_network(num_classes):
     the last gives the class maps, without ReLU (ours: so that a place can speak against a class). Their means are the
     logits. Source: Lin et al. 2014, "Network in network", sections 3.1 and 3.2.
     """
-    network = keras.Sequential([keras.Input((None, None, 3))], name="network_in_network")
+    chain = [keras.Input((None, None, 3))]
     for block, width in enumerate((32, 64, 96), start=1):
         for kernel, name in ((3, "conv"), (1, "mlp1"), (1, "mlp2"))[: 2 if block == 3 else 3]:
             strides = 2 if (block, name) == (1, "conv") else 1
-            network.add(layers.Conv2D(width, kernel, strides, **PLAIN, name=f"{name}_{block}"))
-            network.add(layers.BatchNormalization(name=f"norm_{name}_{block}"))
-            network.add(layers.ReLU(name=f"relu_{name}_{block}"))
+            chain += [layers.Conv2D(width, kernel, strides, **PLAIN, name=f"{name}_{block}")]
+            chain += [layers.BatchNormalization(name=f"norm_{name}_{block}")]
+            chain += [layers.ReLU(name=f"relu_{name}_{block}")]
         if block < 3:
-            network.add(layers.MaxPooling2D(name=f"pool_{block}"))
-    network.add(layers.Conv2D(num_classes, 1, name="class_maps"))
-    network.add(layers.GlobalAveragePooling2D(name="gap"))
-    network.add(layers.Activation("softmax", dtype="float32", name="softmax"))
-    return network
+            chain += [layers.MaxPooling2D(name=f"pool_{block}")]
+    chain += [layers.Conv2D(num_classes, 1, name="class_maps")]
+    chain += [layers.GlobalAveragePooling2D(name="gap")]
+    chain += [layers.Activation("softmax", dtype="float32", name="softmax")]
+    return keras.Sequential(chain, name="network_in_network")
 
 
 NETWORKS = {

@@ -47,19 +47,17 @@ def build_cnn(num_classes=2, size=RECIPES[BLOG].size, dtype=None):
     """
     if size < 24:
         raise ValueError(f"size {size}: three poolings leave nothing of it; at least 24 is needed")
-    network = keras.Sequential([keras.Input((size, size, 3), name="picture")], name="blog_cnn")
+    chain = [keras.Input((size, size, 3), name="picture")]
     for number, filters in enumerate((64, 64, 128, 128), start=1):
-        network.add(layers.Conv2D(filters, 3, name=f"conv{number}", dtype=dtype))
-        network.add(layers.Activation("relu", name=f"relu{number}", dtype=dtype))
-        if number > 1:
-            network.add(layers.MaxPooling2D(name=f"pool{number}", dtype=dtype))
-    network.add(layers.Flatten(name="flatten", dtype=dtype))
-    network.add(layers.Dense(64, name="dense", dtype=dtype))
-    network.add(layers.Activation("relu", name="relu_dense", dtype=dtype))
-    network.add(layers.Dropout(0.5, name="dropout", dtype=dtype))
-    network.add(layers.Dense(num_classes, kernel_initializer="random_uniform", name="logits", dtype="float32"))
-    network.add(layers.Activation("softmax", name="softmax", dtype="float32"))
-    return network
+        chain += [layers.Conv2D(filters, 3, name=f"conv{number}", dtype=dtype)]
+        chain += [layers.Activation("relu", name=f"relu{number}", dtype=dtype)]
+        chain += [layers.MaxPooling2D(name=f"pool{number}", dtype=dtype)] if number > 1 else []
+    chain += [layers.Flatten(name="flatten", dtype=dtype), layers.Dense(64, name="dense", dtype=dtype)]
+    chain += [layers.Activation("relu", name="relu_dense", dtype=dtype)]
+    chain += [layers.Dropout(0.5, name="dropout", dtype=dtype)]
+    chain += [layers.Dense(num_classes, kernel_initializer="random_uniform", name="logits", dtype="float32")]
+    chain += [layers.Activation("softmax", name="softmax", dtype="float32")]
+    return keras.Sequential(chain, name="blog_cnn")  # at once: `add` leaves outputs that lead nowhere
 
 
 class Data(NamedTuple):

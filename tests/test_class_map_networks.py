@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_training import history_of
 
-from helpers import class_map_networks, gradcam, training
+from helpers import bias, class_map_networks, classifier, gradcam, training
 from helpers.training import shipped
 
 
@@ -82,3 +83,16 @@ def test_the_second_twin_starts_from_another_seed(data, monkeypatch, tmp_path):
         for name in ("kitchen_cam", "kitchen_cam_again", "kitchen_cam_again")
     )
     assert not np.array_equal(first, again) and np.array_equal(again, once_more)
+
+
+@pytest.mark.parametrize(
+    "network", [classifier.build_cnn(2, 24), bias.build_cnn(24), class_map_networks.network_in_network(2)]
+)
+def test_a_layers_output_leads_to_the_scores(network):
+    """As Keras' own examples take networks apart."""
+    layer = next(layer for layer in network.layers if "conv" in layer.name)
+    apart = keras.Model(network.inputs, [layer.output, network.output])
+    with tf.GradientTape() as tape:
+        maps, scores = apart(np.random.default_rng(0).random((1, 24, 24, 3), np.float32))
+        one = scores[0, 0]
+    assert np.abs(tape.gradient(one, maps)).max() > 0
