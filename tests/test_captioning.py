@@ -65,22 +65,17 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(seed):
 
 @pytest.fixture(scope="module")
 def small():
-    """(captioner with random weights, pictures [3, 16, 16, 3], tokens of three captions)"""
-    captioner = captioning.build_captioner(tiny_vision())
-    texts = "a pizza with basil, cheese and red ginger on a red plate", "an okonomiyaki with brown sauce"
-    texts = *texts, "a pizza with red ginger in a dark pan"
-    pictures = np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
-    return captioner, pictures, captioning.VOCABULARY.encode(texts, captioning.LENGTH, marks=True)
-
-
-def tiny_vision():
-    """A CNN with random weights, whose batch statistics are not the default ones."""
+    """(captioner with random weights and batch statistics, pictures [3, 16, 16, 3], tokens of three captions)"""
     keras.utils.set_random_seed(1)
     vision, rng = build_vision(size=16, units=12, filters=(4, 6, 6, 6, 8)), np.random.default_rng(1)
     for layer in vision.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.weights])
-    return vision
+    texts = "a pizza with basil, cheese and red ginger on a red plate", "an okonomiyaki with brown sauce"
+    texts = *texts, "a pizza with red ginger in a dark pan"
+    pictures = np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
+    tokens = captioning.VOCABULARY.encode(texts, captioning.LENGTH, marks=True)
+    return captioning.build_captioner(vision), pictures, tokens
 
 
 def word_log_probs(captioner, pictures, tokens):

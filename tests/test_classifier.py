@@ -123,20 +123,17 @@ def test_training_learns_measures_and_can_be_loaded(runs):
     assert classifier.measure(model, *DATA.validation)["accuracy"] == max(validation)
     for name in ("runs/stripes", "stripes"):
         loaded, about = classifier.load_trained(name)
-        images, _ = DATA.test
-        np.testing.assert_array_equal(classifier.predict(loaded, images), classifier.predict(model, images))
+        np.testing.assert_equal(loaded.get_weights(), model.get_weights())
         assert about == metrics
 
 
 def test_more_epochs_go_on_from_where_it_ended(runs):
-    train("long", epochs=4)
-    train("short", epochs=2)
-    train("short", epochs=4)
+    for run, epochs in (("long", 4), ("short", 2), ("short", 4)):
+        train(run, epochs)
     rows = [[{**row, "seconds": 0} for row in history_of(runs / run)] for run in ("long", "short")]
     assert rows[0] == rows[1] and len(rows[0]) == 4
-    one, two = (np.load(runs / run / "state.npz") for run in ("long", "short"))
-    for name in set(one.files) - {"about"}:
-        np.testing.assert_array_equal(one[name], two[name])
+    one, two = ({**np.load(runs / run / "state.npz"), "about": None} for run in ("long", "short"))
+    np.testing.assert_equal(one, two)
 
 
 def test_another_seed_other_pictures_and_newer_weights_are_found_out(runs):
@@ -168,9 +165,7 @@ def test_shipped_weights_are_rounded_and_measured_as_rounded(runs):
         np.testing.assert_allclose(rounded, weight, rtol=1e-3, atol=1e-7)
     assert about == metrics and about["weights"] == "float16"
     assert classifier.measure(loaded, *DATA.test)["accuracy"] == about["accuracy"]
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(OSError, match="is damaged"):
         classifier.load_trained("shipped")
 
@@ -188,12 +183,10 @@ def test_missing_or_unfinished_training_says_what_to_do(runs):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:keras.*")
-def test_mixed_float16_trains_with_a_scaled_loss(runs):
+def test_mixed_float16_trains_with_a_scaled_loss(runs, request):
+    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
     keras.config.set_dtype_policy("mixed_float16")
-    try:
-        _, metrics = train("half", data=DATA._replace(train=stripes(4, 1)))
-    finally:
-        keras.config.set_dtype_policy("float32")
+    _, metrics = train("half", data=DATA._replace(train=stripes(4, 1)))
     assert metrics["precision"] == "mixed_float16" and np.isfinite(metrics["history"]["loss"]).all()
 
 
@@ -234,12 +227,10 @@ def test_the_command_trains_on_the_kitchen_and_ships(runs, capsys):
     assert f"{metrics['accuracy']:.1%} of the test pictures" in capsys.readouterr().out
 
 
-WRONG = {"--counts 2 0 1": r"counts \[2, 0, 1\]: three positive numbers", "--seed -1": "Seed must be between"}
-WRONG |= {"--counts 1 1 1 --epochs 0": "epochs 0: at least 1 is needed"}
-
-
-@pytest.mark.parametrize(("arguments", "complaint"), WRONG.items())
-def test_the_command_ends_with_a_plain_message_for_wrong_numbers(runs, arguments, complaint):
-    with pytest.raises(SystemExit, match=f"error: {complaint}"):
-        command(*arguments.split())
+def test_the_command_ends_with_a_plain_message_for_wrong_numbers(runs):
+    complaints = {"--counts 2 0 1": r"counts \[2, 0, 1\]: three positive numbers", "--seed -1": "Seed must be between"}
+    complaints |= {"--counts 1 1 1 --epochs 0": "epochs 0: at least 1 is needed"}
+    for arguments, complaint in complaints.items():
+        with pytest.raises(SystemExit, match=f"error: {complaint}"):
+            command(*arguments.split())
     assert not list(runs.iterdir())

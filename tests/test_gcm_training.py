@@ -3,6 +3,7 @@
 import hashlib
 import json
 import runpy
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -54,66 +55,52 @@ def test_an_l2_penalty_takes_its_part_of_every_weight(tmp_path):
     assert json.loads((tmp_path / "0.05" / "metrics.json").read_text())["l2"] == 0.05
 
 
-class TwoDevices:
-    num_replicas_in_sync = 2
+REFUSED = {"batch_size 0": {"batch_size": 0}, "0 training": {"data": DATA.first(train=0)}}
+REFUSED |= {"0 test pictures": {"data": DATA.first(test=0)}}
+TWO_DEVICES = SimpleNamespace(num_replicas_in_sync=2)
+REFUSED |= {r"1 of 40 .*, fewer than there are devices \(2\)": {"batch_size": 39, "strategy": TWO_DEVICES}}
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"batch_size": 0}, "batch_size 0"),
-        ({"data": DATA.first(train=0)}, "0 training"),
-        ({"data": DATA.first(test=0)}, "0 test pictures"),
-        ({"batch_size": 39, "strategy": TwoDevices()}, r"1 of 40 pictures, fewer than there are devices \(2\)"),
-    ],
-)
+@pytest.mark.parametrize("message, options", REFUSED.items())
 def test_what_cannot_be_trained_is_refused_before_it_begins(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(tmp_path / "run", **options)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def train_gcm():
+def train_gcm(*arguments):
     """The command `make train-gcm`."""
-    return runpy.run_path(str(paths.ROOT / "scripts" / "train_gcm.py"))["main"]
+    command = runpy.run_path(str(paths.ROOT / "scripts" / "train_gcm.py"))["main"]
+    command(["--precision", "float32", *arguments])
 
 
 @pytest.mark.parametrize(
     "other", ["--epochs 2", "--variant cnn", "--l2 0.005", "--seed 1", "--batch-size 32", "--hold-out 5000"]
 )
-def test_the_command_ships_nothing_under_another_networks_name(train_gcm, other):
+def test_the_command_ships_nothing_under_another_networks_name(other):
     with pytest.raises(SystemExit, match="--ship gcm-180: that is for --variant gcm --epochs 180, without"):
-        train_gcm(["--ship", "gcm-180", "--precision", "float32", *other.split()])
+        train_gcm("--ship", "gcm-180", *other.split())
 
 
-@pytest.mark.parametrize(
-    "options, name, source, last",
-    [
-        ([], "gcm-1-seed0", "", "last epoch: 50.00% of the test pictures"),
-        (["--hold-out", "3", "--name", "held"], "held", ", the last 3 training pictures held out", "held-out pictures"),
-    ],
-)
-def test_the_command_trains_and_says_where_everything_is(
-    options, name, source, last, train_gcm, tmp_path, monkeypatch, capsys
-):
+def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
         (tmp_path / file).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
-    command = ["--epochs", "1", "--data", str(tmp_path), "--train-images", "6", "--precision", "float32"]
-    train_gcm([*command, *options])
-    history, printed = history_of(tmp_path / "runs" / name), capsys.readouterr().out
-    source = f"CIFAR-10 binary files in {tmp_path.name}{source}"
-    assert f"{source}\n" in printed and training.summary(history[0]) in printed
-    assert last in printed and f"{name}\n" in printed
-    about = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())
-    assert about["train_images"] == 6 and about["batch_size"] == 128 and about["seed"] == 0 and about["data"] == source
+    held = ["--hold-out", "3", "--name", "held"], "held", ", the last 3 training pictures held out", "held-out pictures"
+    for options, name, part, last in (([], "gcm-1-seed0", "", "last epoch: 50.00% of the test pictures"), held):
+        train_gcm("--epochs", "1", "--data", str(tmp_path), "--train-images", "6", *options)
+        history, printed = history_of(tmp_path / "runs" / name), capsys.readouterr().out
+        source = f"CIFAR-10 binary files in {tmp_path.name}{part}"
+        for said in (f"{source}\n", training.summary(history[0]), last, f"{name}\n"):
+            assert said in printed
+        about = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())
+        assert about.items() >= {"train_images": 6, "batch_size": 128, "seed": 0, "data": source}.items()
 
 
 def test_the_fast_twin_trains_as_the_comparison_cnn_does():
     plain, images, labels = gcm.untrained("cnn"), DATA.test_images / np.float32(255), DATA.test_labels
     twin = gcm_training.copy_weights(plain, gcm.comparison_cnn(10, widths=gcm_training.TWIN_WIDTHS))
-    before = [np.asarray(variable) for variable in twin.variables]
+    before = twin.get_weights()
     optimizers = [keras.optimizers.SGD(0.01, momentum=0.9) for _ in range(2)]
     steps = [training.train_step(*pair, False, l2=0.01) for pair in zip((plain, twin), optimizers, strict=True)]
     for tolerance in (1e-6, 1e-3, 1e-3):

@@ -2,9 +2,12 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers import dishes
 from helpers.language import captioning, questions, sentences, vqa
+from helpers.language.vocabulary import END, PAD, START, Vocabulary, words_of
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +63,6 @@ def asked():
     return [(table, questions.ask(table, seed)) for seed, table in enumerate(tables)]
 
 
-def test_answers_say_what_the_tables_show(asked):
-    for seed, (table, row) in enumerate(asked):
-        for question in row:
-            assert question.answer == true_answer(table, question), (seed, question.text, question.answer)
-
-
 def true_answer(table, question):
     """The answer read off the table a second way, from the question's words alone."""
     if "colour" in question.text:
@@ -91,10 +88,11 @@ def test_every_question_can_be_learned(asked):
     assert 0.4 < presence.count("yes") / len(presence) < 0.6
 
 
-def test_questions_are_about_what_they_name(asked):
-    for table, row in asked:
+def test_answers_say_what_the_tables_show_and_where(asked):
+    for seed, (table, row) in enumerate(asked):
         dish = np.any([masks["dish"] for masks in table.masks], axis=0)
         for question in row:
+            assert question.answer == true_answer(table, question), (seed, question.text, question.answer)
             if question.kind == "presence":
                 assert question.about.sum() == 0 or question.about.sum() >= 0.005 * 64 * 64
             if question.answer in ("no", "nothing", "no plate"):
@@ -110,3 +108,33 @@ def test_the_same_seed_draws_and_asks_the_same():
     np.testing.assert_array_equal(first.image, second.image)
     assert [one.text for one in questions.ask(first, 3)] == [one.text for one in questions.ask(second, 3)]
     assert questions.two_plates(5, ("red", "yellow")).plate_colours == ("red", "yellow")
+
+
+# --- Words as numbers and back ---------------------------------------------------------------------------------------
+
+TOY = Vocabulary(["a pizza with basil, olives and cheese"])
+
+
+def test_numbers_follow_the_alphabet_after_the_three_marks():
+    assert TOY.words == ("", "<start>", "<end>", ",", "a", "and", "basil", "cheese", "olives", "pizza", "with")
+    marked = TOY.encode(["A pizza, with basil!"], 8, marks=True)
+    np.testing.assert_array_equal(marked, [[START, 4, 9, 3, 10, 6, END, PAD]])
+    np.testing.assert_array_equal(TOY.encode(["pizza", "a pizza"], 3), [[9, 0, 0], [4, 9, 0]])
+    assert TOY.decode([START, 9, 3, 6, END, 7, 7]) == "pizza, basil"  # nothing after the end is read
+    assert words_of("Is there basil, or not?") == ["is", "there", "basil", ",", "or", "not"]
+
+
+@given(st.lists(st.sampled_from(TOY.words[4:]), min_size=1, max_size=10))
+def test_decoding_undoes_encoding(words):
+    sentence = " ".join(words)
+    assert TOY.decode(TOY.encode([sentence], 12, marks=True)[0]) == sentence
+
+
+REFUSED = {"": "0 words", "?!": "0 words", "a a a a": "4 words; 1 to 3 are wanted"}
+REFUSED |= {"a pizza with sushi": "unknown word 'sushi'", "ピザ": "unknown word 'ピザ'"}
+
+
+@pytest.mark.parametrize("sentence, problem", REFUSED.items())
+def test_what_cannot_be_said_is_refused(sentence, problem):
+    with pytest.raises(ValueError, match=problem):
+        TOY.encode([sentence], 5, marks=True)

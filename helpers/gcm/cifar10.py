@@ -81,8 +81,7 @@ HOW_TO_GET_IT = (
 def read_binary(folder):
     """CIFAR-10 from a folder in the official binary layout (no pickle is read). Errors as in `load`."""
     folder = paths.given(folder).resolve()
-    train = [_records(folder / name) for name in TRAIN_FILES]
-    train = [np.concatenate(arrays) for arrays in zip(*train, strict=True)]
+    train = map(np.concatenate, zip(*[_records(folder / name) for name in TRAIN_FILES], strict=True))
     return Cifar10(*train, *_records(folder / TEST_FILE), f"CIFAR-10 binary files in {folder.name}")
 
 

@@ -7,12 +7,8 @@ from helpers.gcm.model import ENCODER, GCM, block, checked_count
 from helpers.training import shipped
 
 CNN_WIDTHS = [16, 18, 18, 18, 37, 37, 37, 74, 74, 74]  # section 4.4: from layer 2 on 1.16 x the encoder, truncated
-VARIANTS = {
-    "gcm": lambda: GCM(10),
-    "gcm-clipped": lambda: GCM(10, clip=True),
-    "gcm-separate": lambda: GCM(10, decoder="separate"),
-    "cnn": lambda: comparison_cnn(10),
-}
+VARIANTS = {"gcm": lambda: GCM(10), "gcm-clipped": lambda: GCM(10, clip=True)}
+VARIANTS |= {"gcm-separate": lambda: GCM(10, decoder="separate"), "cnn": lambda: comparison_cnn(10)}
 SHIPPED = {name: (name, 60) for name in ("gcm", "gcm-clipped", "cnn")}
 SHIPPED |= {"gcm-180": ("gcm", 180), "cnn-180": ("cnn", 180)}
 

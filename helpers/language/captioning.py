@@ -31,21 +31,15 @@ def build_captioner(vision=None):
     Two sub-models: `vision`, the CNN, gives the picture's vector; `language`, an LSTM, sees it beside every word.
     """
     vision = vision or encoder.build_vision()
-    picture = keras.Input(vision.input_shape[1:], name="picture")
-    tokens = keras.Input((LENGTH - 1,), dtype="int32", name="tokens")
-    language = _language(vision.output_shape[-1])
-    return keras.Model([picture, tokens], language([vision(picture), tokens]), name="captioner")
-
-
-def _language(units):
-    vector = keras.Input((units,), name="vector")
-    tokens = keras.Input((LENGTH - 1,), dtype="int32", name="tokens")
+    picture, units = keras.Input(vision.input_shape[1:], name="picture"), vision.output_shape[-1]
+    tokens, vector = keras.Input((LENGTH - 1,), dtype="int32", name="tokens"), keras.Input((units,), name="vector")
     words = layers.Embedding(len(VOCABULARY), 64, name="word_vectors")(tokens)
     seen = layers.RepeatVector(LENGTH - 1, name="picture_beside_each_word")(vector)
     states = layers.LSTM(units, return_sequences=True, name="lstm")(layers.Concatenate()([words, seen]))
     logits = layers.Dense(len(VOCABULARY), name="logits")(states)
     log_probs = layers.Activation("log_softmax", dtype="float32", name="log_probs")(logits)
-    return keras.Model([vector, tokens], log_probs, name="language")
+    language = keras.Model([vector, tokens], log_probs, name="language")
+    return keras.Model([picture, tokens], language([vision(picture), tokens]), name="captioner")
 
 
 def load():
@@ -166,13 +160,12 @@ def phrase_words(tokens, phrase):
     Raises ValueError for a caption that lacks it, and for an unknown word.
     """
     tokens, numbers = np.asarray(tokens), [VOCABULARY.number(word) for word in words_of(phrase)]
-    chosen = np.zeros(tokens.shape, np.float32)
-    for row, marks in zip(tokens, chosen, strict=True):
-        starts = [at for at in range(len(row) - len(numbers) + 1) if list(row[at : at + len(numbers)]) == numbers]
-        if not starts:
-            raise ValueError(f"{phrase!r} is not in the caption {VOCABULARY.decode(row)!r}")
-        marks[starts[0] : starts[0] + len(numbers)] = 1
-    return chosen
+    starts = (np.lib.stride_tricks.sliding_window_view(tokens, len(numbers), axis=1) == numbers).all(axis=-1)
+    if not starts.any(axis=1).all():
+        lacking = VOCABULARY.decode(tokens[starts.any(axis=1).argmin()])
+        raise ValueError(f"{phrase!r} is not in the caption {lacking!r}")
+    places = np.arange(tokens.shape[1]) - starts.argmax(axis=1)[:, None]
+    return ((places >= 0) & (places < len(numbers))).astype(np.float32)
 
 
 def phrase_examples(scenes):
@@ -184,10 +177,10 @@ def phrase_examples(scenes):
     pairs = [(index, part) for index, scene in enumerate(scenes) for part in sentences.visible(scene.masks)]
     which, parts = np.array([index for index, _ in pairs]), [part for _, part in pairs]
     tokens = VOCABULARY.encode([sentences.caption(scenes[index]) for index in which], LENGTH, marks=True)
-    phrases = zip(tokens, (sentences.PHRASES[part] for part in parts), strict=True)
-    chosen = np.concatenate([phrase_words(row[None], phrase) for row, phrase in phrases])
-    pictures = np.stack([scenes[index].image for index in which]).astype(np.float32) / 255
-    return which, parts, [pictures, tokens, chosen], np.stack([scenes[i].masks[part] for i, part in pairs])
+    chosen = [phrase_words(row, sentences.PHRASES[part]) for row, part in zip(tokens[:, None], parts, strict=True)]
+    pictures = np.stack([scenes[index].image for index in which]) / np.float32(255)
+    masks = np.stack([scenes[index].masks[part] for index, part in pairs])
+    return which, parts, [pictures, tokens, np.concatenate(chosen)], masks
 
 
 def measure(captioner, images, captions, written=None):

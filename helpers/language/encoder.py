@@ -36,7 +36,6 @@ def fit(model, name, scenes, run, batches, epochs, progress):
     Adam, learning rate falling from LEARNING_RATE to 0 on a cosine.
     """
     recipe = {"network": name, "scenes": scenes, "epochs": epochs, "seed": 0, "batch_size": BATCH_SIZE}
-    options = {"progress": progress, "learning_rate": training.cosine_schedule(epochs, LEARNING_RATE)}
-    return training.fit(
-        model, keras.optimizers.Adam(), run, batches, epochs, from_logits=True, recipe=recipe, **options
-    )
+    options = {"from_logits": True, "learning_rate": training.cosine_schedule(epochs, LEARNING_RATE)}
+    options |= {"recipe": recipe, "progress": progress}
+    return training.fit(model, keras.optimizers.Adam(), run, batches, epochs, **options)

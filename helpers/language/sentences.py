@@ -15,14 +15,8 @@ MENU = {  # what can be told at 96x96 pixels; olives and spring onion are left i
 }
 NAMED = tuple(part for part in dishes.TOPPINGS if part in MENU["okonomiyaki"] + MENU["pizza"])
 PHRASES = {part: part.replace("_", " ") for part in NAMED} | {"bonito": "bonito flakes"}
-PLACES = {
-    "iron_griddle": "on an iron griddle",
-    "white_plate": "on a white plate",
-    "coloured_plate": "on a {colour} plate",
-    "wooden_board": "on a wooden board",
-    "dark_pan": "in a dark pan",
-    "table_cloth": "on a table cloth",
-}
+PLACES = {name: f"on a {name.replace('_', ' ')}" for name in dishes.BACKGROUNDS}
+PLACES |= {"iron_griddle": "on an iron griddle", "coloured_plate": "on a {colour} plate", "dark_pan": "in a dark pan"}
 
 
 def draw(seed, size=96):

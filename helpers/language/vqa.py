@@ -31,20 +31,14 @@ def build_answerer(vision=None):
     both vectors element by element and scores the answers.
     """
     vision = vision or encoder.build_vision()
-    picture = keras.Input(vision.input_shape[1:], name="picture")
-    question = keras.Input((LENGTH,), dtype="int32", name="question")
-    reasoning = _reasoning(vision.output_shape[-1])
-    return keras.Model([picture, question], reasoning([vision(picture), question]), name="answerer")
-
-
-def _reasoning(units):
-    vector = keras.Input((units,), name="vector")
-    question = keras.Input((LENGTH,), dtype="int32", name="question")
+    picture, units = keras.Input(vision.input_shape[1:], name="picture"), vision.output_shape[-1]
+    question, vector = keras.Input((LENGTH,), dtype="int32", name="question"), keras.Input((units,), name="vector")
     words = layers.Embedding(len(VOCABULARY), 32, mask_zero=True, name="word_vectors")(question)
     asked = layers.Dense(units, "tanh", name="question_vector")(layers.LSTM(units // 2, name="lstm")(words))
     product = layers.Multiply(name="product")([asked, vector])
     scores = layers.Dense(len(ANSWERS), dtype="float32", name="scores")(product)
-    return keras.Model([vector, question], scores, name="reasoning")
+    reasoning = keras.Model([vector, question], scores, name="reasoning")
+    return keras.Model([picture, question], reasoning([vision(picture), question]), name="answerer")
 
 
 def load():
@@ -117,9 +111,8 @@ def presence_examples(tables, asked):
     tables: [questions.Table]; asked: for each a list of `questions.Question`. Returns (which table int [M], inputs
     [pictures, questions], masks bool [M, H, W], where the toppings are).
     """
-    all_asked = [(index, one) for index, row in enumerate(asked) for one in row]
-    pairs = [(index, one) for index, one in all_asked if (one.kind, one.answer) == ("presence", "yes")]
-    which = np.array([index for index, _ in pairs])
+    pairs = [(at, one) for at, row in enumerate(asked) for one in row if (one.kind, one.answer) == ("presence", "yes")]
+    which = np.array([at for at, _ in pairs])
     pictures = np.stack([tables[index].image for index in which]) / np.float32(255)
     return which, [pictures, encode([one.text for _, one in pairs])], np.stack([one.about for _, one in pairs])
 

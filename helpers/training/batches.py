@@ -6,6 +6,8 @@ Each room keeps its own order of pictures and its own seeds, so that a recipe gi
 import numpy as np
 import tensorflow as tf
 
+mirror = tf.image.stateless_random_flip_left_right  # pictures [B, H, W, 3], each by lot; seed: two integers
+
 
 def batches(arrays, batch_size, order=None, prepare=None):
     """One epoch of `arrays` (a tuple [N, ...], arrays or tensors) as a `tf.data.Dataset`; the last batch may be short.
@@ -41,24 +43,25 @@ def pictures(images, labels, batch_size=15, seed=None, epoch=0, mirrored=False):
 
     def prepare(step, images, labels):
         images = unit(images)
-        return (flipped(images, lots(seed, epoch, step)) if mirrored else images), labels
+        return (mirror(images, lots(seed, epoch, step)) if mirrored else images), labels
 
     return batches((images, labels), batch_size, order, prepare)
 
 
-def scenes(arrays, batch_size, example, seed=0, epoch=None):
+def scenes(arrays, batch_size, example, epoch=None):
     """One epoch of scenes for the language networks; arrays: pictures uint8 [N, H, W, 3] first, then what is asked.
 
     example: f(pictures float32 in [0, 1], *others) -> an element. Shuffled and mirrored for an epoch, as they are
     without one.
     """
-    lot = None if epoch is None else 1000 * seed + epoch
+    if epoch is None:
+        return batches(arrays, batch_size, prepare=lambda step, images, *others: example(unit(images), *others))
+    order = tf.data.Dataset.range(len(arrays[0])).shuffle(len(arrays[0]), seed=epoch, reshuffle_each_iteration=False)
 
     def prepare(step, images, *others):
-        images = unit(images)
-        return example(images if lot is None else flipped(images, [lot, step]), *others)
+        return example(mirror(unit(images), [epoch, step]), *others)
 
-    return batches(arrays, batch_size, None if lot is None else _shuffled(len(arrays[0]), lot), prepare)
+    return batches(arrays, batch_size, next(iter(order.batch(len(arrays[0])))), prepare)
 
 
 def unit(images):
@@ -69,17 +72,6 @@ def unit(images):
 def lots(seed, epoch, step):
     """The two integers that batch `step` of an epoch draws its lots with."""
     return tf.stack([tf.constant(seed * 100_003 + epoch, tf.int64), step])
-
-
-def flipped(images, seed):
-    """Pictures [B, H, W, 3], each flipped left to right by lot; seed: two integers."""
-    return tf.image.stateless_random_flip_left_right(images, seed)
-
-
-def _shuffled(count, seed):
-    """The order of `count` pictures that `tf.data` shuffles by `seed`: int64 [count]."""
-    order = tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=False)
-    return next(iter(order.batch(count)))
 
 
 def predict_all(predict, images, batch_size=32):

@@ -56,15 +56,12 @@ def lost_workers_named(strategy):
 
 def check_workers_agree(strategy, finished):
     """Raise where a worker has another number of finished epochs than this one: it would train another network."""
-    replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
-        return
 
     @tf.function
     def total():
         return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", tf.constant(float(finished))))
 
-    average = float(strategy.experimental_local_results(total())[0]) / replicas
+    average = float(strategy.experimental_local_results(total())[0]) / strategy.num_replicas_in_sync
     if average != finished:
         counts = f"this worker has {finished} finished epochs, the workers' average is {average:g}"
         raise ValueError(f"{counts}: give them a run folder on a shared disk, or copy the first worker's to the others")

@@ -24,8 +24,9 @@ def save(run, model, optimizer, recipe, history, keep_best=False):
         if last > max(before, default=-1.0):
             shipped.save_weights(model, run / "best.weights.h5")
     arrays = {}
-    for index, variable in enumerate(_variables(model, optimizer)):  # .npz knows no bfloat16
-        arrays[f"v{index:04d}"] = np.asarray(variable, np.float32 if variable.dtype == "bfloat16" else None)
+    for index, variable in enumerate([*model.variables, *optimizer.variables]):  # random layers' states included
+        dtype = np.float32 if variable.dtype == "bfloat16" else None  # .npz knows no bfloat16
+        arrays[f"v{index:04d}"] = np.asarray(variable, dtype)
     about = json.dumps({"recipe": recipe, "history": history})
     with paths.whole(run / "state.npz") as part:
         np.savez(part, about=np.array(about), **arrays)
@@ -43,7 +44,7 @@ def restore(run, model, optimizer, recipe):
     if about["recipe"] != json.loads(json.dumps(recipe)):
         recipes = f"was trained by the recipe {about['recipe']}, asked for is {recipe}"
         raise ValueError(f"{run.name} {recipes}: {ADVICE}")
-    variables = _variables(model, optimizer)
+    variables = [*model.variables, *optimizer.variables]
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
         raise ValueError(f"{run.name} holds another network: {ADVICE}")
     for variable, array in zip(variables, arrays, strict=True):
@@ -61,17 +62,9 @@ def digest(*arrays):
 
 def write_log(history, run):
     """Write a history to run/log.csv (columns LOG_COLUMNS)."""
-    lines = [LOG_COLUMNS, *([_cell(row.get(column, "")) for column in LOG_COLUMNS] for row in history)]
+    rows = [[row.get(column, "") for column in LOG_COLUMNS] for row in history]
+    lines = [LOG_COLUMNS, *([f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]
     (run / "log.csv").write_text("".join(",".join(line) + "\n" for line in lines), encoding="utf-8")
-
-
-def _cell(value):
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _variables(model, optimizer):
-    """All that changes while training, the states of random layers included, in a fixed order."""
-    return [*model.variables, *optimizer.variables]
 
 
 def _read(state):
