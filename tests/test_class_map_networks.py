@@ -91,7 +91,7 @@ def test_the_second_twin_starts_from_another_seed(data, monkeypatch, tmp_path):
 def test_a_layers_output_leads_to_the_scores(network):
     """As Keras' own examples take networks apart."""
     layer = next(layer for layer in network.layers if "conv" in layer.name)
-    apart = keras.Model(network.inputs, [layer.output, network.output])
+    apart = keras.Model(network.inputs[0], [layer.output, network.outputs[0]])
     with tf.GradientTape() as tape:
         maps, scores = apart(np.random.default_rng(0).random((1, 24, 24, 3), np.float32))
         one = scores[0, 0]

@@ -30,9 +30,15 @@ def load():
     """EfficientNet-Lite0, functional: pixels 0 to 255, float32 [B, 224, 224, 3] -> probabilities float32 [B, 1000].
 
     4,694,024 parameters, the batch norms' averages included. It ends in global average pooling and one dense layer, so
-    CAM is defined for it. Raises FileNotFoundError and OSError as `shipped.restore` does.
+    CAM is defined for it. It computes in float32 whatever Keras' global dtype policy is. Raises FileNotFoundError and
+    OSError as `shipped.restore` does.
     """
-    return shipped.restore(build("float32"), NAME, "python scripts/convert_imagenet.py <the PyTorch file>")
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return shipped.restore(build(), NAME, "python scripts/convert_imagenet.py <the PyTorch file>")
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def build():
