@@ -114,22 +114,30 @@ def test_stored_results_are_there_before_anything_runs(opened):
 @pytest.fixture(scope="module")
 def running(opened):
     """The same after Run All Cells, when the page shows its first explanation."""
+    opened.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=5 * MINUTE)  # the kernel is up
     opened.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     opened.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
-    opened.get_by_text("Grad-CAM for okonomiyaki", exact=True).wait_for(timeout=5 * MINUTE)
+    opened.get_by_text("Grad-CAM for Egyptian cat", exact=True).wait_for(timeout=5 * MINUTE)
     opened.locator(".widget-image").nth(1).scroll_into_view_if_needed()
     return opened
 
 
-def test_the_shown_picture_follows_picture_class_and_method(running):
-    first = titled(running, "Grad-CAM for okonomiyaki")
-    choose(running, "both dishes")
-    choose(running, "pizza · 11")  # its probability there: by it the new picture's choices are known
-    pizza = titled(running, "Grad-CAM for pizza")
-    assert differ(first, pizza)
+def test_the_network_on_photographs_finds_a_class_by_name(running):
+    cat = titled(running, "Grad-CAM for Egyptian cat")
     if os.environ.get("SCREENSHOT"):
         page = running.locator(".jp-OutputArea-output", has=running.locator("select"))
         page.screenshot(path=paths.ROOT / "figures" / "11_try_your_own.png")
+    running.get_by_text("CC0 by", exact=False).first.wait_for()
+    running.get_by_placeholder("part of a name").fill("espresso")
+    running.get_by_placeholder("part of a name").press("Enter")
+    assert differ(cat, titled(running, "Grad-CAM for espresso"))
+
+
+def test_the_shown_picture_follows_picture_network_class_and_method(running):
+    choose(running, "both dishes")
+    choose(running, "kitchen CNN")
+    choose(running, "pizza · 11")  # its probability there: by it the new picture's choices are known
+    pizza = titled(running, "Grad-CAM for pizza")
     choose(running, "okonomiyaki ·")
     okonomiyaki = titled(running, "Grad-CAM for okonomiyaki")
     assert differ(pizza, okonomiyaki)

@@ -80,6 +80,15 @@ def test_make_train_with_the_imagenet_network_survives_kill_9_and_is_explained(f
     assert opened.size == (224, 224) and opened.class_names == list(dishes.LABELS)
 
 
+def test_pictures_of_another_size_are_resized_and_a_plain_call_is_no_training():
+    images = np.stack([dishes.render("pizza", seed=seed, size=96).image for seed in range(3)])
+    model = transfer.build(2, 96)
+    np.testing.assert_allclose(
+        model(images / np.float32(255)), model.get_layer("head")(transfer.features(images)), atol=1e-5
+    )
+    assert GradCAM(model)(images / np.float32(255)).shape == (3, 7, 7)
+
+
 def test_what_cannot_be_done_is_said(folder, tmp_path):
     data, _ = classifier.photo_data(folder, (5, 5, 5))
     with pytest.raises(ValueError, match="network 'resnet': choose one of blog, imagenet"):

@@ -28,10 +28,11 @@ def build(num_classes, size=imagenet.SIZE):
     backbone = keras.Model(network.input, network.get_layer("head_relu").output, name="backbone")
     backbone.trainable = False
     picture = keras.Input((size, size, 3), name="picture")
-    scale = layers.Rescaling(255, name="to_bytes", **EXACT)
-    resize = layers.Resizing(imagenet.SIZE, imagenet.SIZE, name="resize", **EXACT)
-    average = layers.GlobalAveragePooling2D(name="average", **EXACT)
-    return keras.Sequential([picture, scale, resize, backbone, average, build_head(num_classes)], name="transfer")
+    pixels = layers.Rescaling(255, name="to_bytes", **EXACT)(picture)
+    if size != imagenet.SIZE:  # not `layers.Resizing`, after which Keras takes every call for training
+        pixels = keras.ops.image.resize(pixels, (imagenet.SIZE, imagenet.SIZE))
+    averages = layers.GlobalAveragePooling2D(name="average", **EXACT)(backbone(pixels))
+    return keras.Model(picture, build_head(num_classes)(averages), name="transfer")
 
 
 def build_head(num_classes):

@@ -64,7 +64,8 @@ class Page:
         self.strength = widgets.FloatSlider(value=0.55, min=0, max=1, step=0.05, readout_format=".0%")
         self.message = widgets.HTML()
         self.seen, self.overlay = (widgets.Image(format="png", width=SHOWN) for _ in range(2))
-        self.bars, self.credit = widgets.HTML(layout={"width": "200px"}), widgets.HTML()
+        self.bars = widgets.HTML(layout={"width": "200px"})
+        self.credit = widgets.HTML(layout={"width": f"{SHOWN}px"})
         self.titles = {picture: widgets.HTML() for picture in (self.seen, self.overlay)}
         reactions = {self.picture: self._choose_picture, self.upload: self._choose_upload, self.file: self._choose_file}
         reactions |= {self.network: self._choose_network, self.scaling: self._choose_scaling}
