@@ -134,8 +134,6 @@ PASSING = {
     "reset": [fake.cut(b"{" * 99, 9)],
     "code 105": [fails(105, "Service currently unavailable")] * 3,
 }
-
-
 CASES = [(service, trouble) for service in SEARCHES for trouble in PASSING]
 
 

@@ -94,14 +94,8 @@ class _Kitchen(Handler):
         code, version, kind = LICENCES[number % len(LICENCES)].split()
         name, title, cook = f"{label}-{number:04d}", f"{label} {number}, drawn", f"practice cook {number * 7 % 41:02d}"
         licence_url = f"https://creativecommons.org/{kind}/{code.replace('cc0', 'zero')}/{version}/"
-        result = {
-            "id": name,
-            "title": title,
-            "creator": cook,
-            "source": "drawn",
-            "url": f"{self.server.url}/photo/{name}.jpg",
-        }
-        result |= {"license": code, "license_version": version, "license_url": licence_url}
+        result = {"id": name, "title": title, "creator": cook, "url": f"{self.server.url}/photo/{name}.jpg"}
+        result |= {"license": code, "license_version": version, "license_url": licence_url, "source": "drawn"}
         result |= {"foreign_landing_url": f"https://example.org/practice/{name}"}
         return result | {"attribution": f'"{title}" by {cook}: a practice picture, its licence is invented.'}
 
