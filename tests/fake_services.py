@@ -20,6 +20,7 @@ from helpers.collecting.openverse import Openverse
 from helpers.collecting.practice import Handler, Server, openverse_answer
 
 KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
+KEYS = {"FLICKR_API_KEY": KEY, "FLICKR_API_SECRET": SECRET}  # for the environment
 FLICKR_LICENCES = [
     {"id": "0", "name": "All Rights Reserved", "url": ""},
     {"id": "1", "name": "CC BY-NC-SA 2.0", "url": "https://creativecommons.org/licenses/by-nc-sa/2.0/"},
@@ -179,6 +180,11 @@ def pour(handler, pause):
             handler.wfile.write(bytes(1 << 16))
             handler.wfile.flush()
             time.sleep(pause)
+
+
+def fails(code, message):
+    """What Flickr says when it cannot answer."""
+    return json_answer({"stat": "fail", "code": code, "message": message})
 
 
 json_answer = functools.partial(answer, kind="application/json")

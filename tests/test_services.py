@@ -1,10 +1,13 @@
 """Flickr (through the real flickrapi) and Openverse: questions, paging, odd answers, and the key that shows nowhere."""
 
+import contextlib
 import json
 import logging
+import os
 import re
 import subprocess
 import traceback
+from unittest import mock
 
 import fake_services as fake
 import pytest
@@ -14,32 +17,26 @@ from helpers import collecting, paths
 from helpers.collecting import flickr, services
 from helpers.collecting.openverse import Openverse
 
-SEARCHES = {"openverse": "openverse", "flickr": "flickr.photos.search"}  # what a question to each is called
-LICENCES = "flickr.photos.licenses.getInfo"
+SEARCH, LICENCES = "flickr.photos.search", "flickr.photos.licenses.getInfo"  # the questions to Flickr
 OWN_KEYS = [key for key in flickr._keys() if key]  # of whoever runs the tests
 CC = "https://creativecommons.org"
 
 
 @pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("FLICKR_API_KEY", fake.KEY)
-    monkeypatch.setenv("FLICKR_API_SECRET", fake.SECRET)
+def key():
+    with mock.patch.dict(os.environ, fake.KEYS):
+        yield
 
 
 @pytest.fixture
 def server():
-    server = fake.FakeServices(ids(3))
-    yield server
-    server.close()
+    with contextlib.closing(fake.FakeServices(ids(3))) as server:
+        yield server
 
 
-def found(server, service, words="x", **settings):
-    return [photo.id for photo in getattr(server, service)(**settings).search(words)]
-
-
-def fails(code, message):
-    """A fault: what Flickr says when it cannot answer."""
-    return fake.json_answer({"stat": "fail", "code": code, "message": message})
+def found(server, question, words="x", **settings):
+    service = getattr(server, question.split(".")[0])
+    return [photo.id for photo in service(**settings).search(words)]
 
 
 def test_a_photo_of_openverse_has_all_a_credit_needs(server):
@@ -95,19 +92,19 @@ EMPTY = fake.json_answer({"result_count": 900, "page_count": 20, "page": 2, "res
 
 
 @pytest.mark.parametrize(
-    ("service", "odd", "offered", "shown", "asked"),
+    ("question", "odd", "offered", "shown", "asked"),
     [
         ("openverse", None, 1000, 400, 20),  # the depth Openverse allows
         *(("openverse", fault, 100, 20, 2) for fault in (EMPTY, fake.status(404), fake.status(400))),
-        ("flickr", repeating, 5000, 4000, 16),
-        ("flickr", duplicates_and_less_than_promised, 2000, 650, 4),
+        (SEARCH, repeating, 5000, 4000, 16),
+        (SEARCH, duplicates_and_less_than_promised, 2000, 650, 4),
     ],
 )
-def test_paging_ends(server, service, odd, offered, shown, asked):
+def test_paging_ends(server, question, odd, offered, shown, asked):
     server.photos, server.flickr_pages = ids(offered), odd
     server.faults["openverse"] = iter([None, odd])
-    assert found(server, service) == ids(shown)
-    assert server.requests[SEARCHES[service]] == asked
+    assert found(server, question) == ids(shown)
+    assert server.requests[question] == asked
 
 
 def test_no_photo_comes_twice_by_several_words_or_across_pages(server):
@@ -122,40 +119,17 @@ def test_licences_are_asked_for_once_and_filtered(server):
     server.requests.clear()
     server.photos = ids(600)
     assert found(server, "flickr", licences=["by"]) == ids(600)
-    assert server.requests == {LICENCES: 1, "flickr.photos.search": 3}
+    assert server.requests == {LICENCES: 1, SEARCH: 3}
     assert {params["license"] for *_, params in server.log[2:]} == {"4,11"}
-
-
-PASSING = {
-    "429": [fake.status(429)] * 3,
-    "429 and a time": [fake.status(429, Retry_After="1")],
-    "5xx": [fake.status(500), fake.status(502)],
-    "hang": [fake.hang(0.6)],
-    "reset": [fake.cut(b"{" * 99, 9)],
-    "code 105": [fails(105, "Service currently unavailable")] * 3,
-}
-CASES = [(service, trouble) for service in SEARCHES for trouble in PASSING]
-
-
-@pytest.mark.parametrize(("service", "trouble"), [case for case in CASES if case != ("openverse", "code 105")])
-def test_passing_trouble(server, service, trouble):
-    server.faults[SEARCHES[service]] = iter(PASSING[trouble])
-    assert found(server, service, timeout=(1, 0.3)) == ids(3)
-    asked = [(when, headers) for when, what, headers, _ in server.log if what == SEARCHES[service]]
-    assert len(asked) == len(PASSING[trouble]) + 1
-    assert asked[1][0] - asked[0][0] >= (1.0 if trouble == "429 and a time" else 0)
-    if service == "flickr":
-        signatures = {headers["Authorization"] for _, headers in asked}
-        assert len(signatures) == len(asked), "every try is signed anew: Flickr takes no signature twice"
 
 
 LATER = "What is collected stays; run the same again later"
 SILENCE = fake.hang(0.3)
-BAD_KEY = fails(100, f"Invalid API Key ({fake.KEY} is unknown)")
+BAD_KEY = fake.fails(100, f"Invalid API Key ({fake.KEY} is unknown)")
 ODD = {
     "openverse": [[], {"page_count": 3}, *({"page_count": 3, "results": odd} for odd in (None, {}, ["x"]))],
     LICENCES: [{"stat": "ok", "licenses": {}}],
-    SEARCHES["flickr"]: [
+    SEARCH: [
         *([], {"stat": "ok"}, {"stat": "ok", "photos": {}}, {"stat": "ok", "photos": {"photo": []}}),
         *({"stat": "ok", "photos": {"photo": odd, "pages": 1}} for odd in ({}, ["x"])),
     ],
@@ -170,17 +144,17 @@ ODD = {
         ("openverse", fake.status(503), "Openverse: HTTP 503", 6),
         ("openverse", fake.answer(b"<html>log in</html>", "text/html"), "no JSON", 1),
         ("openverse", SILENCE, "look at the network, then run the same again. Without photos", 6),
-        (SEARCHES["flickr"], BAD_KEY, r"Invalid API Key \(\*\*\* is unknown\). Check FLICKR_API_KEY", 1),
-        (SEARCHES["flickr"], fails(105, "Service currently unavailable"), "Service currently unavailable", 6),
-        (SEARCHES["flickr"], fails(3, "Parameterless searches have been disabled"), "Parameterless", 1),
-        (SEARCHES["flickr"], fake.answer(b"<html>please log in</html>", "application/json"), "no JSON", 1),
+        (SEARCH, BAD_KEY, r"Invalid API Key \(\*\*\* is unknown\). Check FLICKR_API_KEY", 1),
+        (SEARCH, fake.fails(105, "Service currently unavailable"), "Service currently unavailable", 6),
+        (SEARCH, fake.fails(3, "Parameterless searches have been disabled"), "Parameterless", 1),
+        (SEARCH, fake.answer(b"<html>please log in</html>", "application/json"), "no JSON", 1),
         *((question, fake.json_answer(odd), "another than expected", 1) for question in ODD for odd in ODD[question]),
     ],
 )
 def test_lasting_trouble_is_told_in_one_line_without_the_key(server, question, fault, message, tries):
     server.faults[question] = fake.always(fault)
     with pytest.raises(services.ServiceError, match=message) as caught:
-        found(server, question.split(".")[0], timeout=(1, 0.2 if fault is SILENCE else 30))
+        found(server, question, timeout=(1, 0.2 if fault is SILENCE else 30))
     assert server.requests[question] == tries
     assert "\n" not in str(caught.value)
 
@@ -234,12 +208,12 @@ def test_without_a_key_the_message_says_what_to_do(monkeypatch, tmp_path):
         pytest.param(fake.cut(fake.KEY.encode(), 20), id="reset"),
         pytest.param(fake.answer(f"no json but {fake.KEY} {fake.SECRET}".encode(), "text/plain"), id="no json"),
         pytest.param(fake.redirect("http://127.0.0.1:1/"), id="redirect"),
-        pytest.param(fails(99, fake.SECRET + fake.KEY), id="echo"),
+        pytest.param(fake.fails(99, fake.SECRET + fake.KEY), id="echo"),
     ],
 )
 def test_the_key_shows_nowhere(server, fault, tmp_path, caplog, capsys):
     caplog.set_level(logging.DEBUG)
-    server.faults["flickr.photos.search"] = fake.always(fault)
+    server.faults[SEARCH] = fake.always(fault)
     asking = server.flickr(timeout=(1, 0.1))
     seen = [repr(asking), repr(vars(asking)), repr(asking.client.session.headers)]
     try:
@@ -249,7 +223,7 @@ def test_the_key_shows_nowhere(server, fault, tmp_path, caplog, capsys):
         while error:
             seen += [repr(error), repr(vars(error)), repr(getattr(getattr(error, "request", None), "headers", ""))]
             error = error.__context__
-    assert server.requests["flickr.photos.search"] > 0
+    assert server.requests[SEARCH] > 0
     seen += [caplog.text, *(str(vars(record)) for record in caplog.records), *capsys.readouterr()]
     seen += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
     shown = "".join(seen)
