@@ -38,10 +38,10 @@ def build_cnn(size=SIZE):
     return keras.Sequential(chain, name="small_blog_cnn")
 
 
-def training_set(condition, count=TRAIN_COUNT, size=SIZE):
-    """Pictures uint8 [N, size, size, 3] and labels [N], `count` of each class: the same food in all conditions."""
+def training_set(condition, count=TRAIN_COUNT):
+    """Pictures uint8 [N, SIZE, SIZE, 3] and labels [N], `count` of each class: the same food in all conditions."""
     rates = RATES["balanced" if condition == "balanced" else "biased"]
-    split = dishes.make_split({"train": count}, TRAIN_SEED, rates, size)["train"]
+    split = dishes.make_split({"train": count}, TRAIN_SEED, rates, SIZE)["train"]
     if condition == "cured":
         return exchange_backgrounds(split.images, split.mask("dish")), split.labels
     return split.images, split.labels

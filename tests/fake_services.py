@@ -20,6 +20,7 @@ from helpers.collecting.openverse import Openverse
 from helpers.collecting.practice import Handler, Server, openverse_answer
 
 KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
+KEYS = {"FLICKR_API_KEY": KEY, "FLICKR_API_SECRET": SECRET}  # for the environment
 FLICKR_LICENCES = [
     {"id": "0", "name": "All Rights Reserved", "url": ""},
     {"id": "1", "name": "CC BY-NC-SA 2.0", "url": "https://creativecommons.org/licenses/by-nc-sa/2.0/"},
@@ -32,6 +33,11 @@ FLICKR_LICENCES = [
 ]
 CREATORS = ["kosabe", "*tomoth", "matsudon,giraffe", "柏翰 / ポーハン / POHAN", 'the "🍕" chef\n', "  spaced  out  "]
 QUICK = {"call_gap": 0, "photo_gap": 0, "backoff": 0.01, "allow_private": True}
+
+
+def ids(count, start=1000):
+    """So many photo ids, one after the other."""
+    return [str(start + number) for number in range(count)]
 
 
 @functools.cache
@@ -109,12 +115,8 @@ class _Answers(Handler):
         result = {"id": photo_id, "url": f"{self.server.url}/{photo_id}.jpg", "foreign_landing_url": page_url}
         result |= {"license": "by", "license_version": "2.0", "license_url": cc_by, "attribution": "as given"}
         result |= {"source": "flickr", "category": "photograph"}
-        facts = {
-            "title": f"お好み焼き {number}",
-            "creator": CREATORS[number % len(CREATORS)],
-            "width": 420,
-            "height": 360,
-        }
+        facts = {"title": f"お好み焼き {number}", "creator": CREATORS[number % len(CREATORS)]}
+        facts |= {"width": 420, "height": 360}
         return result | (dict.fromkeys(facts) if number % 5 == 4 else facts)  # any of these can be null
 
     def _flickr(self, params):
@@ -167,17 +169,22 @@ def cut(handler, body, sent):
 
 
 @fault
-def pour(handler, pieces, pause, sent):
-    """Send so many times 64 KB, with a pause after each, of an untold length; their sizes go into `sent`."""
+def pour(handler, pause):
+    """Send 64 KB after 64 KB, with a pause after each, until the caller goes away."""
     handler.send_response(200)
     handler.send_header("Content-Type", "image/jpeg")
     handler.end_headers()
     handler.close_connection = True
     with contextlib.suppress(OSError):
-        for _ in range(pieces):
-            sent.append(handler.wfile.write(bytes(1 << 16)))
+        while True:
+            handler.wfile.write(bytes(1 << 16))
             handler.wfile.flush()
             time.sleep(pause)
+
+
+def fails(code, message):
+    """What Flickr says when it cannot answer."""
+    return json_answer({"stat": "fail", "code": code, "message": message})
 
 
 json_answer = functools.partial(answer, kind="application/json")

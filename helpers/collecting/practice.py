@@ -15,18 +15,17 @@ from helpers import dishes
 from helpers.collecting.openverse import Openverse
 
 LABELS = {"okonomiyaki": "okonomiyaki", "お好み焼き": "okonomiyaki", "pizza": "pizza", "ピザ": "pizza"}
+SIZE = 160  # pixels a side
 OFFERED = 600  # photos a word finds
 LICENCES = ("by 2.0 licenses", "by-sa 2.0 licenses", "by 4.0 licenses", "cc0 1.0 publicdomain")
 
 
-def kitchen(size=160):
-    """An `Openverse` source on loopback that serves drawn dishes of `size` pixels; it ends with the process.
+def kitchen():
+    """An `Openverse` source on loopback that serves drawn dishes of SIZE pixels; it ends with the process.
 
     As a real service would, it also offers what is no use: re-encoded copies, tiny pictures, "unavailable" cards.
     """
-    server = Server(_Kitchen)
-    server.size = size
-    source = Openverse(url=f"{server.url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
+    source = Openverse(url=f"{Server(_Kitchen).url}/v1/images/", call_gap=0, photo_gap=0, allow_private=True)
     source.name = "the practice server"
     return source
 
@@ -81,11 +80,11 @@ def openverse_answer(results, params):
 class _Kitchen(Handler):
     def do_GET(self):
         path, _, query = self.path.partition("?")
-        params = dict(urllib.parse.parse_qsl(query))
         if path.startswith("/photo/"):
             label, number = path.removeprefix("/photo/").removesuffix(".jpg").rsplit("-", 1)
-            self.send(_jpeg(label, int(number), self.server.size), "image/jpeg")
+            self.send(_jpeg(label, int(number)), "image/jpeg")
         else:
+            params = dict(urllib.parse.parse_qsl(query))
             label = LABELS.get(params.get("q", "").lower())
             results = [self._result(label, number) for number in range(OFFERED)] if label else []
             wanted = [one for one in results if one["license"] in params["license"].split(",")]
@@ -95,40 +94,22 @@ class _Kitchen(Handler):
         code, version, kind = LICENCES[number % len(LICENCES)].split()
         name, title, cook = f"{label}-{number:04d}", f"{label} {number}, drawn", f"practice cook {number * 7 % 41:02d}"
         licence_url = f"https://creativecommons.org/{kind}/{code.replace('cc0', 'zero')}/{version}/"
-        return {
-            "id": name,
-            "title": title,
-            "creator": cook,
-            "license": code,
-            "license_version": version,
-            "license_url": licence_url,
-            "source": "drawn",
-            "url": f"{self.server.url}/photo/{name}.jpg",
-            "foreign_landing_url": f"https://example.org/practice/{name}",
-            "attribution": f'"{title}" by {cook}: a practice picture, its licence is invented.',
-        }
+        result = {"id": name, "title": title, "creator": cook, "url": f"{self.server.url}/photo/{name}.jpg"}
+        result |= {"license": code, "license_version": version, "license_url": licence_url, "source": "drawn"}
+        result |= {"foreign_landing_url": f"https://example.org/practice/{name}"}
+        return result | {"attribution": f'"{title}" by {cook}: a practice picture, its licence is invented.'}
 
 
-def _jpeg(label, number, size):
-    quality = 92
+def _jpeg(label, number):
+    """The bytes of a drawn dish; at some numbers of a card, a tiny dish, or the dish before, uploaded again."""
+    tiny, again = number % 23 == 17, number % 17 == 9 and number % 23 != 17
+    seed = 70_000 + number - again  # no other split uses these
     if number % 19 == 11:
-        image = _unavailable_card(size)
-    elif number % 23 == 17:
-        image = _dish(label, number, size // 2)
+        image, again = Image.new("RGB", (SIZE, SIZE), (228, 228, 228)), False
+        text = "This photo is\nno longer available"
+        ImageDraw.Draw(image).text((SIZE // 6, SIZE // 2), text, fill=(120, 120, 120))
     else:
-        if number % 17 == 9:  # somebody uploaded the previous photo again
-            number, quality = number - 1, 60
-        image = _dish(label, number, size)
+        image = Image.fromarray(dishes.render(label, seed, size=SIZE // 2 if tiny else SIZE).image)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
+    image.save(file, "JPEG", quality=60 if again else 92)
     return file.getvalue()
-
-
-def _dish(label, seed, size):
-    return Image.fromarray(dishes.render(label, 70_000 + seed, size=size).image)  # seeds that no other split uses
-
-
-def _unavailable_card(size):
-    card = Image.new("RGB", (size, size), (228, 228, 228))
-    ImageDraw.Draw(card).text((size // 6, size // 2), "This photo is\nno longer available", fill=(120, 120, 120))
-    return card
