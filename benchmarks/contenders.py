@@ -26,7 +26,7 @@ class Subject(NamedTuple):
 
 def blog_cnn():
     network = build_cnn()
-    logits = keras.Model(network.layers[0].input, network.get_layer("logits").output)  # shares the layers
+    logits = keras.Model(network.inputs[0], network.get_layer("logits").output)  # shares the layers
     return Subject(network, logits, "relu4", _likeliest(logits))
 
 
@@ -71,7 +71,7 @@ def keras_documentation_loop(network, layer):
 
     Source: keras.io/examples/vision/grad_cam.
     """
-    logits = keras.Model(network.layers[0].input, [network.get_layer(layer).output, network.layers[-2].output])
+    logits = keras.Model(network.inputs[0], [network.get_layer(layer).output, network.layers[-2].output])
 
     def one(picture):
         with tf.GradientTape() as tape:

@@ -335,6 +335,7 @@ def test_copies_of_one_picture_do_not_count_as_many(folder):
         ({}, (6, 3, 3), ValueError, "found: none"),
         ({"pizza": 3}, (1, 1, 1), ValueError, "found: pizza; at least two"),
         ({"pizza": 3, "okonomiyaki": 0}, (1, 1, 1), ValueError, "okonomiyaki 0, pizza 3"),
+        ({"Test": 3, "train": 3}, (1, 1, 1), ValueError, "already split, into Test, train; .* give one split's folder"),
         (None, (6, 3, 3), NotADirectoryError, "no folder"),
         ({}, (1, 0, 1), ValueError, "three positive numbers"),
     ],

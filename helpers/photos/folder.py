@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from helpers.photos import attributions, pictures, splits
 
 COUNTS = (250, 100, 100)  # pictures a class in each split (blog, section 4.1)
+SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MANIFEST_COLUMNS = ("file", "sha256", "split", "label", "credit", "note")
 
@@ -70,7 +71,8 @@ def load(root, counts=COUNTS, seed=0, size=160):
     Pictures are cropped to their central square and resized to [size, size] (bilinear, antialiased). Byte-identical and
     near-identical pictures (also across classes) stay in one split. Needs about `3 * size**2` bytes a picture.
     Every sub-folder is a class unless its name begins with . or _.
-    Raises NotADirectoryError for no folder; ValueError with what to do for under two classes or too few pictures.
+    Raises NotADirectoryError for no folder; ValueError with what to do for under two classes, too few pictures, and a
+    folder that is already split into train/ and test/.
     """
     splits.check_counts(counts)
     root = Path(root).expanduser()
@@ -109,6 +111,9 @@ def _find(root):
                 candidates += sorted(entry.iterdir())
             else:
                 left_out[entry.name] = "the folder cannot be opened: permission denied"
+    if class_names and SPLIT_FOLDERS.issuperset(map(str.lower, class_names)):
+        advice = "the splits are made here: put all pictures of a class into one folder, or give one split's folder"
+        raise ValueError(f"{root} is already split, into {', '.join(class_names)}; {advice}, {root / class_names[0]}")
     return tuple(class_names), candidates, left_out
 
 
