@@ -60,10 +60,10 @@ def weights(folder=paths.WEIGHTS):
     return Check(True, f"{len(files)} trained networks in weights/")
 
 
-def writable(folder=paths.FIGURES):
+def writable():
     """Can figures be written?"""
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.access(folder, os.W_OK):
+    paths.FIGURES.mkdir(parents=True, exist_ok=True)
+    if os.access(paths.FIGURES, os.W_OK):
         return Check(True, "figures/ can be written")
     return Check(False, "figures/ cannot be written: clone the project into a folder of your own")
 

@@ -1,7 +1,4 @@
-"""The blog's classifier (section 4.2): its layers, training that survives being killed, and what it gets right.
-
-Today's practice, one new layer on a network trained on photographs (`imagenet.transfer`), is trained the same way.
-"""
+"""The blog's classifier (section 4.2) and today's: layers, training that survives being killed, what they get right."""
 
 import json
 from functools import partial
@@ -91,12 +88,13 @@ def train(run, data, epochs=None, seed=0, network=BLOG, **options):
     keras.utils.set_random_seed(seed)
     trained = build_cnn(classes, size) if network == BLOG else transfer.build_head(classes)
     optimizer = keras.optimizers.Adam(usual.learning_rate)
+    optimizer = training.scaled(optimizer) if network == BLOG else optimizer
     recipe = {"network": trained.name, "optimizer": f"Adam {usual.learning_rate}", "batch_size": BATCH_SIZE}
     recipe |= {"seed": seed, "precision": keras.config.dtype_policy().name if network == BLOG else "float32"}
     recipe |= {"class_names": list(data.class_names), "data": runs.digest(*data.train, *data.validation)}
     options |= {"validation": validation, "keep_best": True, "from_logits": False, "recipe": recipe}
-    history = training.fit(trained, training.scaled(optimizer), run, feeder, epochs, **options)
-    best, last = build(network, classes, size), build(network, classes, size, keras.config.dtype_policy().name)
+    history = training.fit(trained, optimizer, run, feeder, epochs, **options)
+    best, last = (build(network, classes, size) for _ in range(2))
     trained_part(best).load_weights(run / "best.weights.h5")
     trained_part(last).set_weights(trained.get_weights())
     metrics = {"network": network, **_metrics(data, recipe, history, best, last)}
@@ -117,9 +115,9 @@ def _features(data, seed):
     return partial(transfer.head_batches, train, BATCH_SIZE, seed), transfer.head_batches(validation, BATCH_SIZE)
 
 
-def build(network, num_classes, size, dtype="float32"):
-    """The untrained network of that name: pixels [B, size, size, 3] in [0, 1] to class probabilities."""
-    return build_cnn(num_classes, size, dtype) if network == BLOG else transfer.build(num_classes, size)
+def build(network, num_classes, size):
+    """The network of that name in float32, untrained: pixels [B, size, size, 3] in [0, 1] to class probabilities."""
+    return build_cnn(num_classes, size, "float32") if network == BLOG else transfer.build(num_classes, size)
 
 
 def trained_part(model):
@@ -162,9 +160,9 @@ def run_folder(run):
 def load_trained(name=SHIPPED):
     """The trained network of that name, in float32, and its metrics: (model, dict).
 
-    name: "kitchen_cnn" or another of weights/*.weights.h5, or "runs/<name>" for one of your own.
+    name: "kitchen_cnn" or another that `ship` wrote to weights/, or "runs/<name>" for one of your own.
     Raises FileNotFoundError where there is none, or where its training has not ended; OSError where one of weights/ is
-    damaged.
+    damaged; ValueError for weights of another kind.
     """
     weights, about = shipped.weights_file(name), paths.WEIGHTS / f"{name}.json"
     if not weights.exists():
@@ -174,6 +172,8 @@ def load_trained(name=SHIPPED):
         advice = "train it with `make train` and name it runs/<name>"
         raise FileNotFoundError(f"no finished training {name!r}: {missing}; {advice}")
     metrics = json.loads(about.read_text(encoding="utf-8"))
+    if "class_names" not in metrics:
+        raise ValueError(f"weights {name!r} are of another kind of network; take {SHIPPED!r} or one of your own")
     model = build(metrics.get("network", BLOG), len(metrics["class_names"]), metrics["size"])
     if weights == shipped.weights_file(name):
         return shipped.restore(model, name, "make train"), metrics
@@ -241,8 +241,8 @@ def photo_data(folder, counts=photos.COUNTS, seed=0, size=RECIPES[BLOG].size):
     return Data(*three, loaded.class_names, f"photos ({Path(folder).name})"), loaded
 
 
-def kitchen_data(counts=photos.COUNTS, seed=0, griddle_rate=None):
-    """Dishes of the built-in kitchen as `Data`; counts: (train, validation, test) a class, griddle_rate as there."""
+def kitchen_data(counts=photos.COUNTS, seed=0):
+    """Dishes of the built-in kitchen as `Data`; counts: (train, validation, test) per class."""
     splits.check_counts(counts)
-    made = dishes.make_split(dict(zip(splits.NAMES, counts, strict=True)), seed, griddle_rate)
+    made = dishes.make_split(dict(zip(splits.NAMES, counts, strict=True)), seed)
     return Data(*((made[name].images, made[name].labels) for name in splits.NAMES), dishes.LABELS, "built-in kitchen")

@@ -17,12 +17,12 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from helpers import paths
 from helpers.plots.style import in_256_colours
 
-NOTEBOOKS, COPIES, FIGURES = ROOT / "notebooks", ROOT / "build" / "notebooks", ROOT / "figures"
+COPIES = paths.ROOT / "build" / "notebooks"
 
 
 def main():
@@ -34,7 +34,7 @@ def main():
     if not chosen:
         sys.exit(
             f"no notebook begins with {' or '.join(arguments.names)}; there are: "
-            + ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb")))
+            + ", ".join(path.stem for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")))
         )
     before = time.time()
     if arguments.inplace or (os.cpu_count() or 1) < 2:  # what is stored holds time measurements: one at a time
@@ -44,7 +44,7 @@ def main():
         with ThreadPoolExecutor(2) as pool:
             results = list(pool.map(run, chosen))
     failed = [path.name for path, ran in zip(chosen, results, strict=True) if not ran]
-    written = sorted(path.name for path in FIGURES.glob("*.png") if path.stat().st_mtime >= before)
+    written = sorted(path.name for path in paths.FIGURES.glob("*.png") if path.stat().st_mtime >= before)
     print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks ran in {(time.time() - before) / 60:.1f} minutes.")
     if written:
         print(f"Look at the {len(written)} pictures in figures/: " + ", ".join(written))
@@ -55,10 +55,10 @@ def main():
 
 
 def choose(names, with_solutions):
-    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    found = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
     if with_solutions:
-        paths += sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
-    return [path for path in paths if not names or path.name.startswith(tuple(names))]
+        found += sorted((paths.NOTEBOOKS / "solutions").glob("*.ipynb"))
+    return [path for path in found if not names or path.name.startswith(tuple(names))]
 
 
 def run(path, inplace=False):

@@ -40,8 +40,8 @@ def main(arguments=None):
             print(loaded.report)
         else:
             data, loaded = classifier.kitchen_data(options.counts, options.seed), None
-        shown = {"progress": sys.stderr.isatty(), "on_epoch": lambda row: print(training.summary(row), flush=True)}
-        _, metrics = classifier.train(run, data, options.epochs, options.seed, options.network, **shown)
+        chosen = {"epochs": options.epochs, "seed": options.seed, "network": options.network}
+        _, metrics = classifier.train(run, data, **chosen, **training.in_terminal())
         if loaded:
             photos.write_manifest(loaded.manifest, classifier.run_folder(run) / "manifest.csv")
         if options.ship:

@@ -28,8 +28,7 @@ def main(arguments=None):
     try:
         runtime.setup(seed=options.seed, precision=options.precision)
         recipe["strategy"], data = training.choose_strategy(), load(options)
-        shown = {"progress": sys.stderr.isatty(), "on_epoch": lambda row: print(training.summary(row), flush=True)}
-        _, history = gcm_training.train(run, options.variant, data, **recipe, **shown)
+        _, history = gcm_training.train(run, options.variant, data, **recipe, **training.in_terminal())
         if options.ship and training.is_chief(recipe["strategy"]):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
             print(gcm_training.ship(run, data, options.ship))

@@ -72,8 +72,10 @@ def bias_networks(measure_only):
         data = None if measure_only else bias.training_set(condition)
         for seed in bias.SEEDS:
             name, run = f"bias_{condition}_{seed}", paths.RUNS / f"bias-{condition}-{seed}"
-            train = partial(bias.train, condition, seed, run, data, progress=IN_TERMINAL)
-            network = bias.load(condition, seed) if measure_only else train()[0]
+            if measure_only:
+                network = bias.load(condition, seed)
+            else:
+                network, _ = bias.train(condition, seed, run, data, progress=IN_TERMINAL)
             measured = {**bias.measure(network, tests), "tested_on": len(tests["biased"].labels)}
             finish(network, name, about(bias, "constant", 2 * bias.TRAIN_COUNT, seed, measured), measure_only)
 
@@ -83,8 +85,7 @@ def class_map_network(name, measure_only):
     if measure_only:
         network = class_map_networks.load_trained(name)
     else:
-        shown = {"progress": IN_TERMINAL, "on_epoch": lambda row: print(training.summary(row), flush=True)}
-        trained = class_map_networks.train(paths.RUNS / name, name, data, **shown)
+        trained = class_map_networks.train(paths.RUNS / name, name, data, **training.in_terminal())
         keras.config.set_dtype_policy("float32")  # as notebooks load it
         network = class_map_networks.build(name)
         network.set_weights(trained.get_weights())

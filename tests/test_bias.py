@@ -3,7 +3,6 @@ import pytest
 
 from helpers import bias, dishes, paths
 from helpers.guided import Gradient
-from helpers.training import shipped
 
 
 @pytest.fixture
@@ -99,8 +98,6 @@ def test_unknown_networks_are_refused():
 
 def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_and_the_maps_show_it():
     """The shipped networks, means over the seeds."""
-    if not shipped.weights_file(f"bias_cured_{bias.SEEDS[-1]}").exists():
-        pytest.skip("weights/bias_*.weights.h5 are not there: python scripts/train_small.py bias")
     tests, ordinary, swapped, energy = bias.test_sets(), {}, {}, {}
     for condition in bias.CONDITIONS:
         rows = [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]

@@ -18,6 +18,7 @@ from jupyter_server.serverapp import list_running_servers
 from PIL import Image
 
 from helpers import paths
+from helpers.plots.style import in_256_colours
 
 NOTEBOOK = "11_try_your_own.ipynb"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -126,7 +127,7 @@ def test_the_network_on_photographs_finds_a_class_by_name(running):
     cat = titled(running, "Grad-CAM for Egyptian cat")
     if os.environ.get("SCREENSHOT"):
         page = running.locator(".jp-OutputArea-output", has=running.locator("select"))
-        page.screenshot(path=paths.ROOT / "figures" / "11_try_your_own.png")
+        (paths.ROOT / "figures" / "11_try_your_own.png").write_bytes(in_256_colours(page.screenshot()))
     running.get_by_text("CC0 by", exact=False).first.wait_for()
     running.get_by_placeholder("part of a name").fill("espresso")
     running.get_by_placeholder("part of a name").press("Enter")

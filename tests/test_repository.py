@@ -11,7 +11,7 @@ import pytest
 from helpers import paths
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.rglob("[0-9]*.ipynb"))
-PAGES = [*(paths.ROOT / folder / "README.md" for folder in (".", "weights", "benchmarks")), *NOTEBOOKS]
+PAGES = [*(paths.ROOT / folder / "README.md" for folder in (".", "helpers", "weights", "benchmarks")), *NOTEBOOKS]
 PLACES = re.compile(r"/(root|home|tmp|work|Users)/")
 
 

@@ -12,7 +12,6 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
 from tqdm.auto import tqdm
 
 from helpers import paths
@@ -117,7 +116,6 @@ def _open(folder, label):
         raise ValueError(f"label {label!r}: a folder name of letters, digits, spaces, . _ - is wanted")
     with warnings.catch_warnings(), Catalogue(folder) as catalogue:
         warnings.simplefilter("ignore")  # Pillow's on odd metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield catalogue
 
 

@@ -14,8 +14,7 @@ FRAME_SHARE = 0.25  # of the rows or columns in one even colour: a frame, or the
 def decode(data, smallest):
     """(file name suffix, `pictures.Decoded` of at least [smallest, smallest] where the file is) of a photo's bytes.
 
-    Raises `LeftOut` for what is no picture, damaged or a decompression bomb. Bombs are told by Pillow's warning too:
-    call it with `Image.DecompressionBombWarning` turned into an error.
+    Raises `LeftOut` for what is no picture, damaged or a decompression bomb.
     """
     suffix = next((suffix for start, suffix in SUFFIXES.items() if data.startswith(start)), None)
     if not suffix:

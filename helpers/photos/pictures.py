@@ -47,7 +47,7 @@ def decode(data, size):
             reason = _unusable_size(*own_size)
             if not reason:
                 return Decoded(*_upright_rgb(image, size), own_size)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise ValueError(f"a decompression bomb, not decoded: {error}") from error
     except UnidentifiedImageError as error:
         raise ValueError(f"no picture: its bytes are none of {', '.join(FORMATS)}") from error

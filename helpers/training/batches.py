@@ -36,7 +36,10 @@ def pictures(images, labels, batch_size=15, seed=None, epoch=0, mirrored=False):
     order follows from (seed, epoch) alone, so training resumed at an epoch sees what unbroken training would have
     seen; without one it is the arrays' order. mirrored: flip pictures left to right by lot. ValueError for others.
     """
-    images, labels = tf.constant(images), tf.cast(labels, tf.int64)
+    images, labels = tf.constant(images), tf.convert_to_tensor(labels)
+    if not labels.dtype.is_integer:
+        raise ValueError(f"labels: {labels.dtype.name}; integers [N] are wanted")
+    labels = tf.cast(labels, tf.int64)
     if images.dtype != tf.uint8:
         raise ValueError(f"images: {images.dtype.name}; uint8 from 0 to 255 is wanted")
     order = None if seed is None else tf.random.experimental.stateless_shuffle(tf.range(len(labels)), [seed, epoch])

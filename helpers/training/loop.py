@@ -1,5 +1,6 @@
 """Training that can be killed and goes on: one loop for every distribution strategy."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,8 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, **option
     if epochs < 1:
         raise ValueError(f"epochs {epochs}: at least 1 is needed")
     run, options = Path(run), Options(**options)
+    if options.keep_best and options.validation is None:
+        raise ValueError("keep_best: the best of what? Give validation pictures as well")
     strategy = options.strategy or tf.distribute.get_strategy()
     step = train_step(model, optimizer, from_logits, strategy, options.l2)
     measure = _evaluator(model, from_logits)
@@ -79,6 +82,11 @@ def evaluate(model, data, from_logits):
     Raises ValueError for labels of another form and for no pictures.
     """
     return _evaluator(model, from_logits)(data)
+
+
+def in_terminal():
+    """The options of `fit` for a command: a bar where somebody watches, and a line for each epoch."""
+    return {"progress": sys.stderr.isatty(), "on_epoch": lambda row: print(summary(row), flush=True)}
 
 
 def summary(row):

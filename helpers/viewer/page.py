@@ -134,7 +134,7 @@ class Page:
         self._choose_network()
 
     def _choose_network(self):
-        name = self.network.value
+        name, self.view = self.network.value, None
         network = self._networks[name] = self._networks[name] or networks.open_network(name)
         method, self.method.options = self.method.value, list(network.methods)
         self.method.value = method if method in network.methods else self.method.options[0]
@@ -162,6 +162,8 @@ class Page:
 
     def _explain(self):
         network, self.view = self._networks[self.network.value], None
+        if network is None:
+            return self._choose_network()  # it could not be opened before
         self.message.value = "…"
         self._score(network)
         self.view = views.look(network, self._image, self.method.value, self.explained)
