@@ -24,14 +24,15 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, help="default: the network's")
     names, a_class = ("TRAIN", "VALIDATION", "TEST"), "pictures a class (default: %(default)s)"
     parser.add_argument("--counts", type=int, nargs=3, default=photos.COUNTS, metavar=names, help=a_class)
-    parser.add_argument("--name", help="the run's name (default: the folder's, or \"kitchen\")")
+    parser.add_argument("--name", help="the run's name (default: the folder's or \"kitchen\", with -imagenet)")
     parser.add_argument("--seed", type=int, default=0, help="of the splits, the first weights and the order")
     parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--ship", metavar="NAME", help="also write rounded weights and metrics to weights/<NAME>.*")
     options = parser.parse_args(arguments)
 
     sys.stdout.reconfigure(errors="backslashreplace")  # a class is named as its folder is, and that may be anything
-    run = options.name or (Path(options.photos).resolve().name if options.photos else "kitchen")
+    usual = Path(options.photos).resolve().name if options.photos else "kitchen"
+    run = options.name or (usual if options.network == classifier.BLOG else f"{usual}-{options.network}")
     try:
         runtime.setup(options.seed, options.precision)
         if options.photos:
