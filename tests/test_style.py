@@ -25,6 +25,17 @@ def pixels_of(data):
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
+@pytest.mark.parametrize("scale, dtype", [(255, np.uint8), (1, np.float32)])
+def test_heat_lies_on_a_grey_copy(scale, dtype):
+    """Red, green, blue and white by their brightness; on the figure, the picture below the map has no colours."""
+    image = (scale * np.array([[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 1]]])).astype(dtype)
+    brightness = [[0.299, 0.587], [0.114, 1]]
+    np.testing.assert_allclose(plots.grey(image), np.repeat(np.array(brightness)[..., None], 3, -1), atol=1e-7)
+    axes = plt.figure().subplots()
+    plots.show_heat(axes, np.ones((1, 1)), image=image)
+    np.testing.assert_allclose(axes.images[0].get_array()[..., 0], brightness, atol=1e-7)
+
+
 def test_drawings_keep_their_colours():
     flat = np.repeat(RNG.integers(0, 256, (4, 5, 3)), 8, axis=0)
     flat[:8] = 255

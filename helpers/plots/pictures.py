@@ -1,9 +1,10 @@
 """Single pictures and maps, each drawn into an `Axes`."""
 
 import numpy as np
-from PIL import Image
 
 from helpers.plots.style import HEAT, SIGNED
+
+BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 
 
 def show_image(axes, image, title=None):
@@ -13,13 +14,13 @@ def show_image(axes, image, title=None):
 
 
 def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, smooth=True):
-    """Draw a non-negative map [h, w], over `image` [H, W, 3] where one is given; returns the drawn AxesImage.
+    """Draw a non-negative map [h, w], over a grey copy of `image` [H, W, 3] where one is given; returns the AxesImage.
 
     The map is up-sampled to the picture bilinearly (half-pixel centres), or with smooth=False drawn as the squares it
     is made of; `vmax` defaults to its own maximum.
     """
     if image is not None:
-        show_image(axes, image)
+        show_image(axes, grey(image))
     height, width = (image if image is not None else heat_map).shape[:2]
     options = {"cmap": cmap, "vmin": 0, "vmax": vmax or float(np.max(heat_map)) or 1.0}
     options |= {"interpolation": "bilinear" if smooth else "nearest", "alpha": 1.0 if image is None else 0.55}
@@ -44,8 +45,9 @@ def show_detail(axes, gradient, title=None):
 
 
 def grey(image):
-    """A picture uint8 [H, W, 3] without its colours, so that those of a heat map over it are the map's alone."""
-    return np.repeat(np.asarray(Image.fromarray(image).convert("L"))[..., None], 3, axis=2)
+    """A picture [H, W, 3], uint8 or float in [0, 1], without colours: float in [0, 1], for maps with colours on top."""
+    unit = np.asarray(image) / (255 if np.asarray(image).dtype == np.uint8 else 1)
+    return np.repeat((unit @ BRIGHTNESS)[..., None], 3, axis=-1)
 
 
 def gradient_colours(gradient):

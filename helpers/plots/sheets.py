@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.plots.charts import score_bars
-from helpers.plots.pictures import grey, highest, show_detail, show_gradient, show_heat, show_image
+from helpers.plots.pictures import highest, show_detail, show_gradient, show_heat, show_image
 from helpers.plots.style import WIDTH
 
 
@@ -114,7 +114,7 @@ def asked_for(image, explained, credit=""):
     photograph.set_xlabel(credit, fontsize=8)
     for row, (title, (heat_map, gradient)) in enumerate(explained.items()):
         left, right = (figure.add_subplot(grid[row, column]) for column in (2, 3))
-        show_heat(left, heat_map, None if row else "Grad-CAM", image=grey(image))
+        show_heat(left, heat_map, None if row else "Grad-CAM", image=image)
         show_detail(right, gradient, None if row else "Guided Grad-CAM")
         left.set_ylabel(title)
     return figure
