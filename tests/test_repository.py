@@ -11,7 +11,8 @@ import pytest
 from helpers import paths
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.rglob("[0-9]*.ipynb"))
-PAGES = [*(paths.ROOT / folder / "README.md" for folder in (".", "helpers", "weights", "benchmarks")), *NOTEBOOKS]
+ROOMS = (".", "helpers", "weights", "benchmarks")
+PAGES = [*(paths.ROOT / room / "README.md" for room in ROOMS), *sorted(paths.ROOT.glob("docs/*.md")), *NOTEBOOKS]
 PLACES = re.compile(r"/(root|home|tmp|work|Users)/")
 
 
