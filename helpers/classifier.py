@@ -231,12 +231,12 @@ def colour_baseline(images, labels):
     return make_pipeline(*steps).fit(images, labels)
 
 
-def photo_data(folder, counts=photos.COUNTS, seed=0, size=RECIPES[BLOG].size):
+def photo_data(folder, counts=photos.COUNTS, seed=0, size=RECIPES[BLOG].size, near_duplicates=photos.TOGETHER):
     """A folder of photos as `Data`, and all that `photos.load` found in it: (Data, Photos).
 
     folder: with one sub-folder a class; a relative one may start from the project's folder, too. size: pixels a side.
     """
-    loaded = photos.load(paths.given(folder), counts, seed, size)
+    loaded = photos.load(paths.given(folder), counts, seed, size, near_duplicates)
     three = [(split.images, split.labels) for split in (loaded.train, loaded.validation, loaded.test)]
     return Data(*three, loaded.class_names, f"photos ({Path(folder).name})"), loaded
 

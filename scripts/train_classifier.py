@@ -16,20 +16,27 @@ from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeti
 from helpers import classifier, paths, photos, training
 
 
-def main(arguments=None):
+def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", help="folder with one sub-folder of pictures a class (default: built-in kitchen)")
+    a_folder = "folder with one sub-folder of pictures a class, or with such folders in train/, test/, validation/"
+    parser.add_argument("--photos", help=f"{a_folder} (default: built-in kitchen)")
     networks = "blog: the blog's CNN, 300 epochs; imagenet: one layer on a network trained on photographs, 60 epochs"
     parser.add_argument("--network", choices=classifier.RECIPES, default=classifier.BLOG, help=networks)
     parser.add_argument("--epochs", type=int, help="default: the network's")
     names, a_class = ("TRAIN", "VALIDATION", "TEST"), "pictures a class (default: %(default)s)"
     parser.add_argument("--counts", type=int, nargs=3, default=photos.COUNTS, metavar=names, help=a_class)
+    alike = "keep: they count as different pictures, for sets in which all look alike (default: together in one split)"
+    choices = {"choices": (photos.TOGETHER, photos.KEEP), "default": photos.TOGETHER}
+    parser.add_argument("--near-duplicates", **choices, help=alike)
     parser.add_argument("--name", help="the run's name (default: the folder's or \"kitchen\", with -imagenet)")
     parser.add_argument("--seed", type=int, default=0, help="of the splits, the first weights and the order")
     parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--ship", metavar="NAME", help="also write rounded weights and metrics to weights/<NAME>.*")
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
 
+
+def main(arguments=None):
+    options = parse(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # a class is named as its folder is, and that may be anything
     usual = Path(options.photos).resolve().name if options.photos else "kitchen"
     run = options.name or (usual if options.network == classifier.BLOG else f"{usual}-{options.network}")
@@ -37,7 +44,8 @@ def main(arguments=None):
         runtime.setup(options.seed, options.precision)
         if options.photos:
             size = classifier.RECIPES[options.network].size
-            data, loaded = classifier.photo_data(options.photos, options.counts, options.seed, size)
+            chosen = options.counts, options.seed, size, options.near_duplicates
+            data, loaded = classifier.photo_data(options.photos, *chosen)
             print(loaded.report)
         else:
             data, loaded = classifier.kitchen_data(options.counts, options.seed), None

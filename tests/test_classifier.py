@@ -3,6 +3,7 @@
 import json
 import runpy
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -217,6 +218,23 @@ def test_the_command_trains_on_a_folder_of_photos(runs, tmp_path, capsys):
     with pytest.raises(SystemExit, match="error: my photos was trained by the recipe"):
         command("--photos", photos, "--counts", 4, 2, 2)
     assert (run / "manifest.csv").read_bytes() == manifest  # another training's is left alone
+
+
+def test_the_command_takes_a_split_folder_and_counts_copies_where_told(runs, tmp_path, monkeypatch):
+    for label, name in enumerate(NAMES):
+        coarse = np.random.default_rng(label).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        for split, first in (("train", 60), ("test", 80)):
+            (tmp_path / "xrays" / split / name).mkdir(parents=True)
+            for side in range(first, first + 4):  # all alike, no two the same
+                file = tmp_path / "xrays" / split / name / f"{side}.png"
+                Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(file)
+    arguments = "--photos", tmp_path / "xrays", "--counts", 3, 1, 4
+    with pytest.raises(SystemExit, match=r"okonomiyaki 4 \(0 different ones\) in train.*--near-duplicates keep"):
+        command(*arguments)
+    monkeypatch.setattr(classifier, "train", Mock(side_effect=FloatingPointError))
+    with pytest.raises(SystemExit):
+        command(*arguments, "--near-duplicates", "keep")
+    assert [len(labels) for _, labels in classifier.train.call_args.args[1][:3]] == [6, 2, 8]
 
 
 def test_the_command_trains_on_the_kitchen_and_ships(runs, capsys):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import struct
 import zlib
 from collections import Counter
@@ -17,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance
 
 from helpers import paths, photos
-from helpers.photos import pictures, splits
+from helpers.photos import attributions, pictures, splits
 
 
 def picture(seed, size=(96, 80)):
@@ -46,6 +47,12 @@ def png(side, bits, rows):
 
 def png_of_16_bits(*colour):
     return png(16, 16, (b"\0" + struct.pack(">3H", *colour) * 16) * 16)
+
+
+def declared(jpeg, width, height):
+    """JPEG bytes whose header tells another size."""
+    start = re.search(b"\xff[\xc0\xc2]\0\x11\x08", jpeg).end()
+    return jpeg[:start] + struct.pack(">HH", height, width) + jpeg[start + 4 :]
 
 
 def fill(root, **counts):
@@ -107,6 +114,12 @@ HALF.paste((0, 0, 100, 255), (0, 0, 10, 20))
         (Image.new("1", SMALL, 1), {}, [255, 255, 255], "1 to RGB"),
         (Image.new("CMYK", SMALL, (0, 255, 255, 0)), {"form": "JPEG"}, [255, 0, 0], "CMYK to RGB"),
         (Image.new("RGB", (54, 30)), {"form": "BMP"}, [0, 0, 0], ""),  # rows of 164 bytes: no depth of 16 bits
+        (Image.new("RGB", SMALL, (9, 99, 200)), {"form": "TIFF", "compression": "tiff_lzw"}, [9, 99, 200], ""),
+        (Image.new("RGBA", SMALL, (0, 0, 0, 0)), {"form": "TIFF"}, [255, 255, 255], ON_WHITE),
+        (Image.new("I;16", SMALL, 32896), {"form": "TIFF"}, [128] * 3, "16-bit to 8-bit; L to RGB"),
+        (Image.new("F", SMALL, 0.6), {"form": "TIFF"}, [153] * 3, "L to RGB"),  # fractions of 1
+        (Image.new("F", SMALL, 77), {"form": "TIFF"}, [77] * 3, "L to RGB"),
+        (Image.new("RGB", SMALL, "white"), {"form": "AVIF"}, [255] * 3, ""),
     ],
 )
 def test_every_mode_becomes_rgb_on_white(image, options, colour, note):
@@ -150,6 +163,30 @@ def test_large_jpegs_are_decoded_small_but_never_below_the_wanted_size():
     assert rgb.size == (800, 600)
 
 
+@pytest.mark.parametrize("size", [(12_000, 9_000), (16_320, 12_240)], ids=["108 megapixels", "200"])
+def test_a_phones_largest_photos_are_no_bombs(size):
+    image = Image.new("L", size, 90)
+    image.paste(200, (0, 0, size[0] // 2, size[1] // 2))
+    rgb, _, own_size = pictures.decode(encoded(image), 160)
+    assert own_size == size and rgb.size == (size[0] // 8, size[1] // 8)
+    assert rgb.getpixel((99, 99)) == (200,) * 3 and rgb.getpixel((999, 999)) == (90,) * 3
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16"])
+def test_large_pictures_are_reduced_in_stripes(monkeypatch, mode):
+    image = picture(4, (1000, 700))
+    if mode == "RGBA":
+        image.putalpha(128)
+    image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else image
+    data = encoded(image.convert(mode) if mode == "P" else image, "PNG")
+    whole, notes, _ = pictures.decode(data, 100)
+    monkeypatch.setattr(pictures, "LARGE", 10_000)
+    reduced, same_notes, own_size = pictures.decode(data, 100)
+    assert reduced.size == (334, 234) and own_size == (1000, 700) and notes == same_notes
+    expected = np.asarray(whole.reduce(3)).astype(int)
+    assert abs(np.asarray(reduced) - expected).max() <= 1
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
     ("data", "reason"),
@@ -162,9 +199,13 @@ def test_large_jpegs_are_decoded_small_but_never_below_the_wanted_size():
         (encoded(Image.new("RGB", (400, 15))), "too small: 400x15"),
         (png_of_16_bits(0, 0, 0)[:-30], "damaged"),
         *((png(side, 8, bytes(100)), "decompression bomb") for side in (10_000, 60_000)),
+        (declared(encoded(picture(0)), 60_000, 60_000), "decompression bomb"),
+        (declared(encoded(picture(0), progressive=True), 16_000, 12_000), "decompression bomb"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "a HEIC picture: install pillow-heif .* or save it as JPEG"),
     ],
 )
 def test_unusable_bytes_say_why(data, reason, monkeypatch):
+    monkeypatch.setattr(pictures, "pillow_heif", None)
     if "bomb" in reason:
         monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(ValueError, match=reason):
@@ -196,6 +237,32 @@ def test_copies_are_found_and_other_pictures_are_not():
     assert len(set(groups_of([picture(seed) for seed in range(300)]))) == 300
     flat = [Image.new("RGB", SMALL, (9, 9, shade)) for shade in (1, 2, 2, 60)]
     assert groups_of(flat) == [0, 1, 1, 2] and groups_of([]) == []
+
+
+def chest(seed):
+    """An X-ray, as it were: one camera, one pose, every patient another."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("L", (256, 256), 40)
+    for box, shade in zip([(20, 60, 236, 300), (50, 40, 120, 210), (136, 40, 206, 210)], (130, 60, 60), strict=True):
+        left, top, right, bottom = (side + int(rng.normal(0, 8)) for side in box)
+        ImageDraw.Draw(image).ellipse((left, top, right, bottom), shade + int(rng.normal(0, 12)))
+    noise = rng.normal(0, 6, (256, 256))
+    return Image.fromarray((np.asarray(image.rotate(int(rng.normal(0, 3)))) + noise).clip(0, 255).astype(np.uint8))
+
+
+def test_pictures_of_one_kind_are_no_copies_of_each_other_but_their_copies_are():
+    chests = [chest(seed).convert("RGB") for seed in range(80)]
+    assert max(Counter(groups_of(chests)).values()) <= 2
+    copies = [ImageEnhance.Brightness(one).enhance(1.1).resize((160, 160)) for one in chests[:9]]
+    groups = groups_of(chests + copies)
+    assert groups[80:] == groups[:9] and max(Counter(groups).values()) <= 3
+
+
+def test_a_large_group_is_none_but_for_equal_pictures():
+    plates = [Image.new("RGB", (64, 64), "gray") for _ in range(40)]
+    for number, plate in enumerate(plates):  # hardly to be told apart: two of each
+        ImageDraw.Draw(plate).ellipse((8, 8, 50, 50), (200, 180, 20 + number // 2))
+    assert Counter(groups_of(plates)) == Counter({group: 2 for group in range(20)})
 
 
 def assign(classes, groups, counts, seed):
@@ -327,6 +394,93 @@ def test_copies_of_one_picture_do_not_count_as_many(folder):
         (folder / "pizza" / f"{index:03d}.png").write_bytes((folder / "pizza" / "000.png").read_bytes())
     with pytest.raises(ValueError, match=r"okonomiyaki 12, pizza 14 \(3 different ones\).*Add pictures, or begin"):
         load(folder)
+
+
+def test_near_duplicates_are_kept_where_that_is_asked_for(folder):
+    for index in range(12):  # copies, but not to the byte
+        name = folder / "pizza" / f"{index:03d}.png"
+        name.write_bytes(encoded(picture(1000), "PNG", compress_level=index % 10 if index < 10 else 9))
+    with pytest.raises(ValueError, match=r"pizza 14 .*near_duplicates='keep', --near-duplicates keep"):
+        load(folder)
+    loaded = load(folder, near_duplicates="keep")
+    assert len(loaded.train.files) == 12 and all(len(group) < 8 for group in loaded.report.duplicates)
+    with pytest.raises(ValueError, match="choose together or keep"):
+        load(folder, near_duplicates="drop")
+
+
+SPLIT_LAYOUTS = [  # the splits' folders; which folder each split's pictures come from
+    (("train", "test"), ("train", "train", "test")),
+    (("Training", "Testing"), ("Training", "Training", "Testing")),
+    (("train", "val", "test"), ("train", "val", "test")),
+    (("TRAIN", "valid"), ("TRAIN", "valid", "TRAIN")),
+    (("train",), ("train", "train", "train")),
+]
+
+
+@pytest.mark.parametrize(("named", "sources"), SPLIT_LAYOUTS)
+def test_a_folder_that_is_already_split_is_taken_as_the_split(tmp_path, named, sources):
+    for number, name in enumerate(named):
+        fill(tmp_path / name, **{f"{label}s": 9 for label in ("cat", "dog")})
+        for index, file in enumerate(sorted((tmp_path / name).glob("*/*"))):
+            picture(1000 * number + index).save(file)
+    fill(tmp_path, notes=1)
+    fill(tmp_path / named[-1], _old=1)
+    (tmp_path / "labels.csv").touch()
+    loaded = photos.load(tmp_path, (3, 2, 1), size=32)
+    for name, source, count in zip(splits.NAMES, sources, (3, 2, 1), strict=True):
+        split = getattr(loaded, name)
+        assert Counter(file.rsplit("/", 1)[0] for file in split.files) == {
+            f"{source}/cats": count,
+            f"{source}/dogs": count,
+        }
+        assert [loaded.class_names[label] for label in split.labels] == [file.split("/")[1] for file in split.files]
+    assert loaded.class_names == ("cats", "dogs") and "already split" in str(loaded.report)
+    assert set(loaded.report.left_out) == {"labels.csv", "notes", f"{named[-1]}/_old"}
+    assert column(loaded, "split") == column(photos.load(tmp_path, (3, 2, 1), size=32), "split")
+    with pytest.raises(ValueError, match=r"cats 9 in train, dogs 9 in train.*Add pictures, or ask for .*counts=\("):
+        photos.load(tmp_path, (10, 9, 9), size=32)
+
+
+def test_a_picture_of_the_test_folder_is_never_trained_on(tmp_path):
+    fill(tmp_path / "train", cat=6, dog=6)
+    for label in ("cat", "dog"):
+        fill(tmp_path / "test", **{label: 2})
+        for index in range(2):
+            copied = Image.open(tmp_path / "train" / label / f"{index + 3:03d}.png")
+            copied.resize((48, 40)).save(tmp_path / "test" / label / f"{index:03d}.png")
+    (tmp_path / "test" / "bird").mkdir()
+    loaded = photos.load(tmp_path, (3, 1, 2), size=32)
+    assert sorted(Path(file).name for file in loaded.test.files) == ["000.png", "000.png", "001.png", "001.png"]
+    assert set(loaded.report.unused) == {
+        f"train/{label}/{name}.png" for label in ("cat", "dog") for name in ("003", "004")
+    }
+    assert loaded.report.left_out == {"test/bird": "no class: train/ has none of this name"}
+    assert not loaded.report.label_conflicts and len(loaded.report.duplicates) == 4
+    with pytest.raises(ValueError, match=r"cat 6 \(4 different ones\) in train, .* dog 2 in test"):
+        photos.load(tmp_path, (3, 2, 2), size=32)
+
+
+def test_a_class_named_train_is_a_class(tmp_path):
+    fill(tmp_path, train=3, car=3)
+    (tmp_path / "train" / "more").mkdir()
+    assert load(tmp_path, (1, 1, 1)).class_names == ("car", "train")
+
+
+def test_every_usual_kind_of_file_is_read(folder):
+    for index, kind in enumerate(("bmp", "gif", "tif", "TIFF", "jfif", "avif")):
+        form = {"tif": "TIFF", "jfif": "JPEG"}.get(kind, kind.upper())
+        (folder / "pizza" / f"{index:03d}.png").unlink()
+        (folder / "pizza" / f"{index:03d}.{kind}").write_bytes(encoded(picture(1000 + index), form))
+    loaded = load(folder)
+    assert not loaded.report.left_out and len(loaded.manifest) == 26
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-x-", "@SUM(1)", "'=x", "''@", "＝1"])
+def test_a_cell_is_no_formula_and_reads_as_it_was(text):
+    cell = attributions.to_cell(text)
+    assert cell == f"'{text}" and attributions.from_cell(cell) == text
+    for other in ("'quoted'", "a=b", "", None):
+        assert attributions.to_cell(other) == other == attributions.from_cell(other)
 
 
 @pytest.mark.parametrize(

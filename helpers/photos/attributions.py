@@ -1,11 +1,27 @@
 """Who made a photo, and on what terms: attributions.csv and its credit line, and what else collecting leaves behind."""
 
 import csv
+import re
 
 ATTRIBUTIONS, EXCLUDE, LEFT_OUT = "attributions.csv", "exclude.txt", "left_out.csv"
 DATABASE, CONTACT_SHEET, MANIFEST = ".collecting.db", "contact_sheet.html", "manifest.csv"
 OWN_FILES = {ATTRIBUTIONS, EXCLUDE, LEFT_OUT, DATABASE, CONTACT_SHEET, MANIFEST}  # beside the classes' folders
 COLUMNS = ("file", "sha256", "title", "creator", "licence", "licence_url", "page_url", "source", "date")
+
+
+_FORMULA = re.compile(
+    "'*[=+\\-@−＝＋－＠]"
+)  # what a spreadsheet computes, and what already had an apostrophe before it
+
+
+def to_cell(text):
+    """A CSV cell that no spreadsheet takes for a formula: with an apostrophe before = + - @."""
+    return f"'{text}" if _FORMULA.match(str(text or "")) else text
+
+
+def from_cell(text):
+    """What `to_cell` was given."""
+    return text[1:] if text and text[0] == "'" and _FORMULA.match(text) else text
 
 
 def credit(licence, creator):
@@ -22,4 +38,9 @@ def read(folder):
     if not (folder / ATTRIBUTIONS).exists():
         return []
     with (folder / ATTRIBUTIONS).open(encoding="utf-8-sig", newline="") as table:
-        return list(csv.DictReader(table))
+        return rows(csv.DictReader(table))
+
+
+def rows(table):
+    """The rows of a `csv.DictReader` as dicts of text; None for cells that are missing."""
+    return [{name: from_cell(row[name]) for name in table.fieldnames} for row in table]

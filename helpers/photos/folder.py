@@ -1,4 +1,4 @@
-"""A folder of photos, `<root>/<class>/*.jpg|jpeg|png|webp`, as training, validation and test pictures.
+"""A folder of photos, `<root>/<class>/*.jpg` and others, as training, validation and test pictures.
 
 Nothing in the folder is ever changed. Order and splits depend on the files' names and bytes only.
 """
@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from helpers.photos import attributions, pictures, splits
+from helpers.photos import attributions, layout, pictures, splits
 
 COUNTS = (250, 100, 100)  # pictures a class in each split (blog, section 4.1)
-SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+TOGETHER, KEEP = "together", "keep"  # what becomes of near-duplicates
 MANIFEST_COLUMNS = ("file", "sha256", "split", "label", "credit", "note")
 
 
@@ -65,28 +64,32 @@ class Photos:
     manifest: list
 
 
-def load(root, counts=COUNTS, seed=0, size=160):
+def load(root, counts=COUNTS, seed=0, size=160, near_duplicates=TOGETHER):
     """Read the folder `root` into seeded splits of `counts` = (train, validation, test) pictures a class; see `Photos`.
 
     Pictures are cropped to their central square and resized to [size, size] (bilinear, antialiased). Byte-identical and
-    near-identical pictures (also across classes) stay in one split. Needs about `3 * size**2` bytes a picture.
-    Every sub-folder is a class unless its name begins with . or _.
-    Raises NotADirectoryError for no folder; ValueError with what to do for under two classes, too few pictures, and a
-    folder that is already split into train/ and test/.
+    near-identical pictures (also across classes) stay in one split; near_duplicates="keep": only byte-identical ones,
+    for pictures that all look alike (X-rays). Needs about `3 * size**2` bytes a picture.
+    Every sub-folder is a class unless its name begins with . or _. A folder that is already split, into train/<class>/,
+    test/<class>/ and perhaps validation/<class>/, is taken as it is: what has no folder is drawn from train/.
+    Raises NotADirectoryError for no folder; ValueError with what to do for under two classes and too few pictures.
     """
     splits.check_counts(counts)
+    if near_duplicates not in (TOGETHER, KEEP):
+        raise ValueError(f"near_duplicates {near_duplicates!r}: choose {TOGETHER} or {KEEP}")
     root = Path(root).expanduser()
-    class_names, candidates, left_out = _find(root)
-    rows, pixels, fingerprints = _read_all(root, candidates, size, left_out)
-    groups = pictures.near_duplicates(fingerprints)
-    labels, keys = [row["label"] for row in rows], [row["sha256"] for row in rows]
-    for row, split in zip(rows, splits.assign(labels, groups, keys, counts, seed), strict=True):
+    found = layout.find(root)
+    rows, pixels, fingerprints = _read_all(root, found, size)
+    labels, keys, given = ([row[name] for row in rows] for name in ("label", "sha256", "split"))
+    groups = pictures.near_duplicates(fingerprints) if near_duplicates == TOGETHER else _numbered(keys)
+    assigned = splits.assign_within(given, found.splits, labels, groups, keys, counts, seed)
+    for row, split in zip(rows, assigned, strict=True):
         row["split"] = split or "unused"
-    _check_counts(root, class_names, rows, groups, counts, left_out)
-    report = _report(rows, groups, left_out, _add_credits(root, rows))
-    three = [_split(rows, pixels, name, class_names) for name in splits.NAMES]
-    manifest = rows + [_row(name, split="left out", note=reason) for name, reason in left_out.items()]
-    return Photos(*three, class_names, report, manifest)
+    _check_counts(root, found, rows, given, groups, counts)
+    report = _report(rows, groups, found, _add_credits(root, rows))
+    three = [_split(rows, pixels, name, found.class_names) for name in splits.NAMES]
+    manifest = rows + [_row(name, split="left out", note=reason) for name, reason in found.left_out.items()]
+    return Photos(*three, found.class_names, report, manifest)
 
 
 def _row(file, **known):
@@ -94,44 +97,26 @@ def _row(file, **known):
     return dict.fromkeys(MANIFEST_COLUMNS, "") | {"file": file} | known
 
 
-def _find(root):
-    """Class names and the paths of all candidate files, both sorted, and {entry of the root: why it is left out}."""
-    if not root.is_dir():
-        raise NotADirectoryError(f"{root} is no folder: photos are expected in <folder>/<class>/*.jpg, .png or .webp")
-    class_names, candidates, left_out = [], [], {}
-    for entry in sorted(root.iterdir()):
-        if not entry.is_dir():
-            if entry.name not in attributions.OWN_FILES:
-                left_out[entry.name] = "not in a class folder" if entry.exists() else "a broken link"
-        elif entry.name.startswith((".", "_")):
-            left_out[entry.name] = "no class: the name begins with . or _"
-        else:
-            class_names.append(entry.name)
-            if os.access(entry, os.R_OK | os.X_OK):
-                candidates += sorted(entry.iterdir())
-            else:
-                left_out[entry.name] = "the folder cannot be opened: permission denied"
-    if class_names and SPLIT_FOLDERS.issuperset(map(str.lower, class_names)):
-        advice = "the splits are made here: put all pictures of a class into one folder, or give one split's folder"
-        raise ValueError(f"{root} is already split, into {', '.join(class_names)}; {advice}, {root / class_names[0]}")
-    return tuple(class_names), candidates, left_out
+def _numbered(keys):
+    """Group number [N]: equal keys have the same."""
+    return np.unique(np.array(keys), return_inverse=True)[1]
 
 
-def _read_all(root, candidates, size, left_out):
-    """Rows, pictures uint8 [size, size, 3] and fingerprints of the usable files; the others go into `left_out`."""
-    files = [path.relative_to(root).as_posix() for path in candidates]
+def _read_all(root, found, size):
+    """Rows, pictures uint8 [size, size, 3] and fingerprints of the usable files; the others count as left out."""
+    files = [path.relative_to(root).as_posix() for path, _ in found.files]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as threads:
         warnings.simplefilter("ignore")  # Pillow's on odd metadata; what makes a picture unusable is reported
-        results = list(threads.map(lambda path, file: _read(path, file, size), candidates, files))
-    left_out |= {file: found for file, found in zip(files, results, strict=True) if isinstance(found, str)}
-    usable = [found for found in results if not isinstance(found, str)]
-    return [[found[place] for found in usable] for place in range(3)]
+        results = list(threads.map(lambda candidate, file: _read(*candidate, file, size), found.files, files))
+    found.left_out.update({file: one for file, one in zip(files, results, strict=True) if isinstance(one, str)})
+    usable = [one for one in results if not isinstance(one, str)]
+    return [[one[place] for one in usable] for place in range(3)]
 
 
-def _read(path, file, size):
+def _read(path, split, file, size):
     """Row, picture and fingerprint; or the reason why not, as text."""
-    if path.suffix.lower() not in SUFFIXES:
-        return f"none of {', '.join(SUFFIXES)}"
+    if path.suffix.lower() not in pictures.SUFFIXES:
+        return f"none of {', '.join(pictures.SUFFIXES)}"
     try:
         if not path.is_file():
             return "a folder, not a picture" if path.is_dir() else "a broken link or special file"
@@ -143,37 +128,60 @@ def _read(path, file, size):
         return str(error)
     pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR))
     sha256 = hashlib.sha256(data).hexdigest()
-    return _row(file, sha256=sha256, label=path.parent.name, note="; ".join(notes)), pixels, pictures.fingerprint(image)
+    row = _row(file, sha256=sha256, split=split, label=path.parent.name, note="; ".join(notes))
+    return row, pixels, pictures.fingerprint(image)
 
 
-def _check_counts(root, class_names, rows, groups, counts, left_out):
+def _check_counts(root, found, rows, given, groups, counts):
     """Raise ValueError where the splits are not full, with what was found and what to do."""
+    names, left_out = found.class_names, found.left_out
     reasons = "".join(f"\n  left out: {name!r}: {reason}" for name, reason in list(left_out.items())[:10])
     reasons += f"\n  and {len(left_out) - 10} more" if len(left_out) > 10 else ""
-    if len(class_names) < 2:
-        found = f"class folders found: {', '.join(class_names) or 'none'}; at least two are needed"
-        raise ValueError(f"{root}: {found}: <folder>/<class>/*.jpg, .png or .webp{reasons}")
+    if len(names) < 2:
+        there = f"class folders found: {', '.join(names) or 'none'}; at least two are needed"
+        raise ValueError(f"{root}: {there}: {layout.EXPECTED}{reasons}")
     placed = Counter((row["label"], row["split"]) for row in rows)
-    if all(placed[name, split] == n for name in class_names for split, n in zip(splits.NAMES, counts, strict=True)):
+    if all(placed[name, split] == n for name in names for split, n in zip(splits.NAMES, counts, strict=True)):
         return
-    usable = Counter(row["label"] for row in rows)
-    different = Counter(label for label, _ in {(row["label"], g) for row, g in zip(rows, groups, strict=True)})
-    copies = {name: f" ({n} different ones)" for name, n in different.items() if n < usable[name]}
-    found = ", ".join(f"{name} {usable[name]}{copies.get(name, '')}" for name in class_names)
+    pools = [name for name in splits.NAMES if name in found.splits] or [""]
+    usable = Counter((row["label"], pool) for row, pool in zip(rows, given, strict=True))
+    last = splits.last_splits(given, groups)
+    each = {(row["label"], pool, group) for row, pool, group in zip(rows, given, groups, strict=True)}
+    different = Counter((label, pool) for label, pool, group in each if pool == last[group])
+    there = ", ".join(_found(name, pool, usable, different) for pool in pools for name in names)
     needed = f"{sum(counts)} = {' + '.join(map(str, counts))}"
+    smallest = {pool: min(different[name, pool] for name in names) for pool in pools}
+    advice = _advice(smallest, found.splits, counts)
+    if sum(different.values()) < sum(usable.values()):
+        advice += f". Do pictures only look alike, as X-rays do? near_duplicates={KEEP!r}, --near-duplicates {KEEP}"
     raise ValueError(
-        f"{root}: too few usable pictures: {found}; each class needs {needed} (training + validation + test, near-"
-        f"duplicates together). Add pictures, or {_advice(min(different[n] for n in class_names), counts)}.{reasons}"
+        f"{root}: too few usable pictures: {there}; each class needs {needed} (training + validation + test, near-"
+        f"duplicates together). Add pictures, or {advice}.{reasons}"
     )
 
 
-def _advice(smallest, counts):
-    """Counts in the blog's proportion that the smallest class can fill."""
-    smallest = min(smallest, sum(counts) - 1)
-    held_out = smallest * 2 // 9
-    if not held_out:
+def _found(name, pool, usable, different):
+    copies = f" ({different[name, pool]} different ones)" if different[name, pool] < usable[name, pool] else ""
+    return f"{name} {usable[name, pool]}{copies}{f' in {pool}' if pool else ''}"
+
+
+def _advice(smallest, present, counts):
+    """Counts that the smallest class can fill; what is drawn from one folder in the blog's proportion.
+
+    smallest: {split with a folder, or "": number of different pictures}
+    """
+    fewer = dict(zip(splits.NAMES, counts, strict=True))
+    for pool, there in smallest.items():
+        own, *held_out = splits.filled_from(pool, present)
+        wanted = sum(fewer[name] for name in (own, *held_out))
+        if pool and there >= wanted:
+            continue
+        there = min(there, wanted - (not pool))
+        fewer |= dict.fromkeys(held_out, there * 2 // 9)
+        fewer[own] = there - len(held_out) * (there * 2 // 9)
+    if not all(fewer.values()):
         return "begin the name of a folder that is no class with _"
-    fewer = smallest - 2 * held_out, held_out, held_out
+    fewer = tuple(fewer.values())
     return f"ask for smaller splits: counts={fewer}, on the command line --counts {' '.join(map(str, fewer))}"
 
 
@@ -190,13 +198,16 @@ def _add_credits(root, rows):
     return []
 
 
-def _report(rows, groups, left_out, notes):
+def _report(rows, groups, found, notes):
     several = [np.flatnonzero(groups == group) for group in np.flatnonzero(np.bincount(groups) > 1)]
     duplicates = [tuple(rows[index]["file"] for index in group) for group in several]
-    conflicts = [files for files in duplicates if len({Path(file).parent for file in files}) > 1]
+    conflicts = [files for files in duplicates if len({Path(file).parent.name for file in files}) > 1]
     converted = {row["file"]: row["note"] for row in rows if row["note"]}
     unused = [row["file"] for row in rows if row["split"] == "unused"]
-    return Report(left_out, converted, unused, duplicates, conflicts, notes)
+    if found.splits:
+        drawn = " and ".join(name for name in splits.NAMES if name not in found.splits)
+        notes = [f"already split, taken as it is{f'; {drawn}: drawn from train' if drawn else ''}", *notes]
+    return Report(found.left_out, converted, unused, duplicates, conflicts, notes)
 
 
 def _split(rows, pixels, name, class_names):
@@ -207,8 +218,11 @@ def _split(rows, pixels, name, class_names):
 
 
 def write_manifest(rows, path):
-    """Write manifest rows as CSV (UTF-8); any file name survives, newlines and undecodable bytes too."""
+    """Write manifest rows as CSV (UTF-8); any file name survives, newlines and undecodable bytes too.
+
+    A cell that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as table:
         writer = csv.DictWriter(table, MANIFEST_COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: attributions.to_cell(text) for name, text in row.items()} for row in rows)

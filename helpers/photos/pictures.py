@@ -1,18 +1,35 @@
 """One picture file: its bytes safely to RGB, and a fingerprint that finds its near-identical copies."""
 
+import contextlib
 import io
+import math
+import threading
 from typing import NamedTuple
 
 import imagehash
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 from scipy.sparse import lil_array
 from scipy.sparse.csgraph import connected_components
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # told by the bytes, whatever the file is called
+try:
+    import pillow_heif
+except ImportError:  # optional: HEIC files are then left out with a line that says so
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # told by the bytes, whatever the file is called
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
+LARGE = 16 << 20  # pixels; above it one picture is decoded at a time, and reduced piece by piece
+JPEGS = 4  # times as many pixels as others may declare: JPEGs are decoded at 1/8 of their sides
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # what its first bytes name
+NO_HEIC = "a HEIC picture: install pillow-heif (pip install pillow-heif), or save it as JPEG"
 SMALLEST_SIDE = 16  # pixels; below it there is nothing to recognise
 HASH_DISTANCE = 10  # bits of 64 in which the perceptual hashes of one picture's copies may differ
 CORRELATION = 0.8  # of their thumbnails, which tells copies from pictures with the same hash by chance
+KIND = 20  # pictures; where so many others look alike, that is the kind of picture (X-rays), and no sign of a copy
+NEARER = 3  # times as near as the picture number KIND by nearness has to be what is a copy all the same
 # what turns a picture upright whose EXIF orientation is 2, 3, ... 8
 UPRIGHT = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 
@@ -32,35 +49,51 @@ class Fingerprint(NamedTuple):
     thumbnail: np.ndarray
 
 
-def decode(data, size):
+def decode(data, size, most=None):
     """Bytes to a `Decoded` picture of at least [size, size], where the file is.
 
     Transparency is laid on white, animations give their first frame. The shape stays that of the file (large JPEGs are
-    decoded at 1/2, 1/4 or 1/8). Raises ValueError with the reason for whatever is no usable picture; a picture over
-    Pillow's limit (`PIL.Image.MAX_IMAGE_PIXELS`) is refused before it is decoded.
+    decoded at 1/2, 1/4 or 1/8, others reduced). most: pixels to decode at most, `PIL.Image.MAX_IMAGE_PIXELS` unless
+    told. Raises ValueError with the reason for whatever is no usable picture, too large ones before they are decoded.
     """
     if not data:
         raise ValueError("an empty file")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _open(data) as image:
             own_size = image.size  # decoding may halve it
-            reason = _unusable_size(*own_size)
+            image.draft(None, (2 * size, 2 * size))
+            pixels = max(math.prod(image.size), math.prod(own_size) // 2 if image.info.get("progressive") else 0)
+            reason = _unusable_size(own_size, pixels, image.format, most or Image.MAX_IMAGE_PIXELS)
             if not reason:
-                return Decoded(*_upright_rgb(image, size), own_size)
+                with _one_at_a_time if pixels > LARGE else contextlib.nullcontext():
+                    return Decoded(*_upright_rgb(image, size), own_size)
     except Image.DecompressionBombError as error:
         raise ValueError(f"a decompression bomb, not decoded: {error}") from error
     except UnidentifiedImageError as error:
-        raise ValueError(f"no picture: its bytes are none of {', '.join(FORMATS)}") from error
+        heic = data[4:8] == b"ftyp" and data[8:12] in HEIC and not pillow_heif
+        raise ValueError(NO_HEIC if heic else f"no picture: its bytes are none of {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow raises many kinds on damaged files; each becomes the reason
         raise ValueError(f"damaged: {error}") from error
     raise ValueError(reason)
 
 
-def _unusable_size(width, height):
-    if min(width, height) < SMALLEST_SIDE:
+_one_at_a_time = threading.Lock()
+
+
+def _open(data):
+    """The picture, not decoded yet; JPEGs of any size, since they are decoded small."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.jpeg_factory(io.BytesIO(data))
+    return Image.open(io.BytesIO(data), formats=(*FORMATS, "HEIF") if pillow_heif else FORMATS)
+
+
+def _unusable_size(size, decoded, kind, most):
+    width, height = size
+    if min(size) < SMALLEST_SIDE:
         return f"too small: {width}x{height} pixels; at least {SMALLEST_SIDE} a side are needed"
-    if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
-        return f"a decompression bomb, not decoded: {width}x{height} pixels"
+    declared = most and most * (JPEGS if kind in ("JPEG", "MPO") else 1)
+    if most and (decoded > most or width * height > declared):
+        return f"too large, or a decompression bomb, not decoded: {width}x{height} pixels; save it smaller, as JPEG"
     return ""
 
 
@@ -68,22 +101,46 @@ def _upright_rgb(image, size):
     notes = []
     if getattr(image, "n_frames", 1) > 1:
         notes.append(f"first of {image.n_frames} frames")
-    sixteen_bits = image.format == "PNG" and "16" in str([tile[3] for tile in image.tile])  # its raw mode: "RGB;16B"
-    image.draft(None, (2 * size, 2 * size))
+    raw_modes = str([tile[3] for tile in image.tile]) if image.format in ("PNG", "TIFF") else ""
     image.load()
-    if turn := dict(enumerate(UPRIGHT, 2)).get(image.getexif().get(0x0112)):
+    turn = dict(enumerate(UPRIGHT, 2)).get(image.getexif().get(0x0112))
+    if turn:
         notes.append("turned upright (EXIF)")
-        image = image.transpose(Image.Transpose[turn])  # ImageOps.exif_transpose fails on other damaged tags
-    if sixteen_bits:
+    if ";16" in raw_modes:
         notes.append("16-bit to 8-bit")
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.has_transparency_data:
         notes.append("transparency laid on white")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     elif image.mode != "RGB":
-        notes.append(f"{image.mode} to RGB")
-    return image.convert("RGB"), notes
+        notes.append(f"{'L' if image.mode[0] in 'IF' else image.mode} to RGB")
+    rgb = _reduced(image, size) if math.prod(image.size) > LARGE else _rgb(image, _white(image))
+    return (rgb.transpose(Image.Transpose[turn]) if turn else rgb), notes  # exif_transpose fails on other damaged tags
+
+
+def _white(image):
+    """The number that means white where a picture has one of 16 bits, or a TIFF's integer or fraction, a pixel."""
+    if image.mode.startswith("I;16"):
+        return 65535
+    largest = float(np.nan_to_num(image).max()) if image.mode in "IF" else 0
+    return next((white for white in (1, 255, 65535) if largest <= white), largest)
+
+
+def _rgb(image, white):
+    if image.mode[0] in "IF":
+        numbers = np.nan_to_num(np.asarray(image, np.float32)).clip(0, white)
+        image = Image.fromarray((numbers * (255 / white)).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _reduced(image, size):
+    """A large picture as RGB, reduced by a whole number to [2 size, 2 size] or more; in stripes, to spare memory."""
+    white, factor = _white(image), max(1, min(image.size) // (2 * size))
+    small = Image.new("RGB", [-(-side // factor) for side in image.size])
+    for top in range(0, image.height, 64 * factor):
+        stripe = image.crop((0, top, image.width, min(top + 64 * factor, image.height)))
+        small.paste(_rgb(stripe, white).reduce(factor), (0, top // factor))
+    return small
 
 
 def fingerprint(image):
@@ -93,21 +150,30 @@ def fingerprint(image):
 
 
 def near_duplicates(fingerprints):
-    """Group number [N]: one group holds the pictures connected by near-identity.
+    """Group number [N]: one group holds the pictures connected by near-identity, at most KIND of them.
 
     Near-identical are two pictures whose perceptual hashes differ in at most HASH_DISTANCE bits and whose thumbnails
-    correlate at CORRELATION or more, or are equal: re-encoded, resized, brightened or slightly cropped copies.
+    correlate at CORRELATION or more, or are equal: re-encoded, resized, brightened or slightly cropped copies. Where
+    all pictures look alike (X-rays, one camera and one pose), copies have to be NEARER than the others are. A larger
+    group is none, but for equal thumbnails.
     """
     count = len(fingerprints)
     hashes = np.array([one.hash for one in fingerprints], np.uint64)
     thumbnails = np.array([one.thumbnail for one in fingerprints]).reshape(count, 16 * 16, 3)
-    centred = thumbnails - thumbnails.mean(1, keepdims=True)
-    centred /= np.maximum(np.linalg.norm(centred, axis=(1, 2), keepdims=True), 1.0)  # flat pictures stay 0: like none
-    alike = lil_array((count, count), dtype=bool)
+    centred = (thumbnails - thumbnails.mean(1, keepdims=True)).astype(np.float32).reshape(count, 16 * 16 * 3)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1.0)  # flat pictures stay 0: like none
+    nearest, candidates = np.full(count, np.inf), []
     for first in range(count):
-        close = first + 1 + np.flatnonzero(np.bitwise_count(hashes[first + 1 :] ^ hashes[first]) <= HASH_DISTANCE)
-        if not close.size:
-            continue  # as for most: an empty row costs more than all the rest
-        correlated = (centred[close] * centred[first]).sum((1, 2)) >= CORRELATION
-        alike[first, close] = correlated | (thumbnails[close] == thumbnails[first]).all((1, 2))
-    return connected_components(alike, directed=False)[1]
+        close = np.flatnonzero(np.bitwise_count(hashes ^ hashes[first]) <= HASH_DISTANCE)
+        if len(close) > 1:
+            distances = 1 - centred @ centred[first]
+            nearest[first] = np.partition(distances, KIND)[KIND] if count > KIND else np.inf
+            candidates += [(first, second, distances[second]) for second in close[close > first]]
+    near, equal = lil_array((count, count), dtype=bool), lil_array((count, count), dtype=bool)
+    for first, second, distance in candidates:
+        equal[first, second] = (thumbnails[first] == thumbnails[second]).all()
+        farthest = min(1 - CORRELATION, nearest[first] / NEARER, nearest[second] / NEARER)
+        near[first, second] = equal[first, second] or distance <= farthest
+    groups, same = (connected_components(edges, directed=False)[1] for edges in (near, equal))
+    large = (np.bincount(groups) > KIND)[groups] if count else groups
+    return np.unique(np.where(large, count + same, groups), return_inverse=True)[1]
