@@ -1,19 +1,10 @@
-"""A small training for test_training.py, in a process of its own: devices, workers and kills need one.
+"""A small training for test_training.py, in a process of its own where that is needed: devices, workers and kills."""
 
-    python tests/small_training.py RUN EPOCHS OPTIONS
-
-OPTIONS, in JSON: "devices", and what `train` takes by keyword. TF_CONFIG makes it a worker. Prints the history as one
-JSON line.
-"""
-
+import ctypes
 import json
-import sys
+import os
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from helpers import runtime  # noqa: F401  isort: skip
+import traceback
 
 import keras
 import numpy as np
@@ -32,7 +23,7 @@ def small_network(dropout=0.0, seed=3):
     return keras.Sequential([keras.Input((32, 32, 3)), *row, keras.layers.Dense(10)])
 
 
-def train(run, epochs, strategy=None, dropout=0.0, pause=0.0, variant=None, **options):
+def train(run, epochs, strategy=None, dropout=0.0, pause=0.0, variant=None, batch=BATCH, **options):
     """Train the small network, or that of `gcm.VARIANTS`, as several devices do, too; pause: seconds between epochs."""
     strategy, data = strategy or tf.distribute.get_strategy(), cifar10.drawn(train=11, test=5).first(PICTURES)
     with strategy.scope():
@@ -46,7 +37,7 @@ def train(run, epochs, strategy=None, dropout=0.0, pause=0.0, variant=None, **op
 
     options |= {"from_logits": True, "recipe": {"net": "small"}, "progress": False, "on_epoch": on_epoch, "l2": 0.01}
     options |= {"validation": cifar10.test_batches(*data[2:4]), "learning_rate": training.paper_schedule(6, base=0.05)}
-    batches = cifar10.training_batches(*data[:2], BATCH)
+    batches = cifar10.training_batches(*data[:2], batch)
     return model, optimizer, training.fit(model, optimizer, run, batches, epochs, strategy=strategy, **options)
 
 
@@ -58,18 +49,26 @@ def history_of(run):
         return json.loads(str(stored["about"]))["history"]
 
 
-def main(run, epochs, options):
-    options = json.loads(options)
-    devices = range(options.pop("devices", 1))
-    strategy = training.choose_strategy()
+def main(run, epochs, devices=1, **options):
+    """`train` on several devices of this machine, or as the worker that TF_CONFIG names; prints a line of JSON."""
+    strategy, devices = training.choose_strategy(), range(devices)
     if len(devices) > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration() for _ in devices])
         strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in devices])
-    model, _, history = train(Path(run), int(epochs), strategy, **options)
+    model, _, history = train(run, epochs, strategy, **options)
     checksum = float(sum(np.abs(np.asarray(variable, np.float64)).sum() for variable in model.variables))
-    print(json.dumps({"replicas": strategy.num_replicas_in_sync, "history": history, "checksum": checksum}))
+    print(json.dumps({"replicas": strategy.num_replicas_in_sync, "history": history, "checksum": checksum}), flush=True)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def whole_process(output, config, *arguments, **options):
+    """`main` as a whole process that prints into the file `output`; config: its TF_CONFIG."""
+    os.environ["TF_CONFIG"], failed = config, 0
+    with open(output, "wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        main(*arguments, **options)
+    except Exception:
+        failed = traceback.print_exc() or 1
+    ctypes.pythonapi.Py_Exit(failed)  # takes Python down as in any process; `multiprocessing` would leave that out

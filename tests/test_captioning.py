@@ -11,8 +11,7 @@ from keras import layers
 from helpers import faithfulness
 from helpers.gradcam import GradCAM
 from helpers.guided import Gradient, GuidedBackprop, GuidedGradCAM
-from helpers.language import captioning, sentences
-from helpers.language.encoder import build_vision
+from helpers.language import captioning, encoder, sentences
 from helpers.language.vocabulary import END, START
 from helpers.training import shipped as trained
 
@@ -67,7 +66,7 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(seed):
 def small():
     """(captioner with random weights and batch statistics, pictures [3, 16, 16, 3], tokens of three captions)"""
     keras.utils.set_random_seed(1)
-    vision, rng = build_vision(size=16, units=12, filters=(4, 6, 6, 6, 8)), np.random.default_rng(1)
+    vision, rng = encoder.build_vision(size=16, units=12, filters=(4, 6, 6, 6, 8)), np.random.default_rng(1)
     for layer in vision.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.weights])
@@ -111,9 +110,9 @@ def test_decoding_asks_the_network(small):
 def test_a_caption_scores_the_sum_of_its_words(small):
     captioner, pictures, tokens = small
     scorer, log_probs = captioning.scorer(captioner), word_log_probs(captioner, pictures, tokens)
-    places = [np.eye(captioning.LENGTH, dtype=np.float32)[[at] * 3] for at in range(1, captioning.LENGTH)]
-    single = np.stack([scorer.predict([pictures, tokens, place], verbose=0) for place in places], axis=1)
-    np.testing.assert_allclose(single, log_probs, rtol=1e-5)
+    count, places = captioning.LENGTH - 1, np.eye(captioning.LENGTH, dtype=np.float32)[1:]
+    rows = [np.repeat(pictures, count, axis=0), np.repeat(tokens, count, axis=0), np.tile(places, (3, 1))]
+    np.testing.assert_allclose(scorer.predict(rows, 3 * count, verbose=0).reshape(3, count), log_probs, rtol=1e-5)
     whole = scorer.predict([pictures, tokens, captioning.caption_words(tokens)], verbose=0)
     words = tokens[:, 1:] > END  # neither end nor padding
     np.testing.assert_allclose(whole, np.where(words, log_probs, 0).sum(1), rtol=1e-5)
@@ -132,7 +131,7 @@ def test_explaining_a_caption_adds_up_what_explains_its_words(small):
 def test_scorer_and_picking_the_word_from_the_output_are_the_same(small):
     captioner, pictures, tokens = small
     scored_by, highest = GradCAM(captioning.scorer(captioner), score=captioning.total), []
-    for place in range(2, 7):
+    for place in (2, 4, 6):
         pick = GradCAM(captioner, score=lambda log_probs, at=place: log_probs[:, at - 1, int(tokens[0, at])])
         picked = pick([pictures[:1], tokens[:1, :-1]])
         chosen = np.eye(captioning.LENGTH, dtype=np.float32)[[place]]
@@ -166,12 +165,13 @@ def test_next_words_are_learned_from_the_true_words_before(small):
     assert pictures.shape == (3, 16, 16, 3) and not (before.numpy() == END).any()
 
 
-def test_training_learns_captions_by_heart(tmp_path):
+def test_training_learns_captions_by_heart(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoder, "LEARNING_RATE", 0.01)  # five times the usual, for fewer steps
     keras.utils.set_random_seed(0)
-    captioner = captioning.build_captioner(build_vision(16, 48, (4, 6, 6, 6, 8)))
+    captioner = captioning.build_captioner(encoder.build_vision(16, 48, (4, 6, 6, 6, 8)))
     texts = ["a pizza with basil", "an okonomiyaki on a red plate", "a pizza with cheese and basil in a dark pan"]
-    images = np.stack([np.full((16, 16, 3), shade, np.uint8) for shade in (10, 120, 240)] * 256)
-    history = captioning.train(captioner, tmp_path / "run", images, texts * 256, epochs=8, progress=False)
+    images = np.stack([np.full((16, 16, 3), shade, np.uint8) for shade in (10, 120, 240)] * 128)
+    history = captioning.train(captioner, tmp_path / "run", images, texts * 128, epochs=7, progress=False)
     assert history[0]["accuracy"] < 0.6 and history[-1]["accuracy"] > 0.9
     pictures = images[:3] / np.float32(255)
     assert captioning.write(captioner, pictures) == captioning.write(captioner, pictures, width=3) == texts
