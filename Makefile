@@ -22,8 +22,10 @@ lint: $(VENV)/installed  ## style only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-lab: $(VENV)/installed  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: $(VENV)/installed  ## open the notebooks in JupyterLab: ARGS="--port 9000 --no-browser"
+	UPLOAD_MB=250 $(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+		--ServerApp.tornado_settings="{'websocket_max_message_size': 268435456}" $(ARGS)
 
 train: $(VENV)/installed  ## train a classifier: PHOTOS=<folder of class folders> (without: the drawn kitchen) NETWORK=blog|imagenet EPOCHS=<n>
 	$(BIN)/python scripts/train_classifier.py $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(NETWORK),--network $(NETWORK)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)

@@ -1,12 +1,16 @@
 """What a reader trips over: stored outputs, links, figures, sizes."""
 
+import ast
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from ipykernel.kernelspec import get_kernel_dict
 
 from helpers import paths
 
@@ -45,14 +49,54 @@ def test_cells_are_short_and_the_mode_is_chosen_once(path):
     assert sum("runtime.mode(" in source for source in sources) == 1
 
 
-@pytest.mark.parametrize("path", [page for page in PAGES if page.exists()], ids=lambda path: path.stem)
-def test_links_and_pictures_lead_somewhere(path):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_opening_a_notebook_changes_nothing_in_it(path):
+    """JupyterLab writes the running kernel's names into an opened notebook; then git, and the reader, see a change."""
+    text = path.read_text(encoding="utf-8")
+    notebook, kernel = json.loads(text), get_kernel_dict()
+    wanted = {"display_name": kernel["display_name"], "language": kernel["language"], "name": "python3"}
+    assert notebook["metadata"]["kernelspec"] == wanted
+    assert text == json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"  # as it is saved
+
+
+def relative_links(path):
+    """Where the links and pictures of a page lead, as absolute paths."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         cells = json.loads(text)["cells"]
         text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text) + re.findall(r'src="(?!https?:)([^"]+)"', text)
-    assert not [link for link in links if not (path.parent / link).exists()]
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
+    links += re.findall(r'(?:src|href)="(?!https?:|#|mailto:)([^"#]+)"', text)
+    return [(path.parent / link).resolve() for link in links]
+
+
+@pytest.mark.parametrize("path", [page for page in PAGES if page.exists()], ids=lambda path: path.stem)
+def test_links_and_pictures_lead_somewhere(path):
+    assert not [link for link in relative_links(path) if not link.exists()]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """What `make lab` runs, without running it."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    make = ["make", "-n", "-o", ".venv/installed", "lab", "ARGS=--port 9000 --no-browser"]
+    done = subprocess.run(make, cwd=paths.ROOT, capture_output=True, text=True, check=True)
+    return dict(part.partition("=")[::2] for part in shlex.split(done.stdout.replace("\\\n", " ")))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_jupyterlab_serves_every_link_and_picture(lab, path):
+    served = Path(lab["--ServerApp.root_dir"]).resolve()
+    assert not [link for link in [path, *relative_links(path)] if not link.is_relative_to(served)]
+
+
+def test_make_lab_opens_the_first_notebook_and_takes_large_uploads(lab):
+    opened = lab["--LabApp.default_url"].removeprefix("/lab/tree/")
+    assert Path(lab["--ServerApp.root_dir"], opened) == NOTEBOOKS[0]
+    limit = ast.literal_eval(lab["--ServerApp.tornado_settings"])["websocket_max_message_size"]
+    assert int(lab["UPLOAD_MB"]) >= 100 and limit >= 1.02 * 1e6 * int(lab["UPLOAD_MB"])
+    assert {"--port", "9000", "--no-browser"} <= lab.keys()
 
 
 def test_nothing_is_too_large():

@@ -5,14 +5,15 @@ import io
 import json
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 from PIL import Image
 
 from helpers import classifier, dishes, gcm, guided, imagenet, viewer
 from helpers.photos import builtin
-from helpers.viewer import page, views
+from helpers.viewer import controls, networks, page, saving, scalings, views
 
 BLOG = "kitchen CNN (the blog's)"
 DISH = dishes.render("pizza", seed=1).image
@@ -114,8 +115,95 @@ def test_scalings_by_numbers(blog, tmp_path):
         inputs = viewer.Network(blog.model, size=(2, 2), scaling=scaling).inputs(pixels)
         assert inputs.dtype == np.float32
         np.testing.assert_allclose(inputs[0, 0, 0], numbers, rtol=1e-4, atol=1e-4)
-    model = small_network(before=[layers.Rescaling(1 / 255)])  # one that scales by itself
+
+
+TO_SIGNED = next(name for name in viewer.SCALINGS if name.startswith("[-1"))
+TO_BGR, TO_RGB = (next(name for name in viewer.SCALINGS if name.startswith(start)) for start in ("BGR", "RGB"))
+AUGMENTED = keras.Sequential([layers.RandomFlip(), layers.Rescaling(1 / 255)])
+OWN_LAYERS = {  # what stands before the first convolution: the pixels that the network wants
+    "1/255": ([layers.Rescaling(1 / 255)], viewer.BYTES),
+    "to [-1, 1]": ([layers.Rescaling(1 / 127.5, offset=-1)], viewer.BYTES),
+    "inside a block": ([AUGMENTED], viewer.BYTES),
+    "from [0, 1] up": ([layers.Rescaling(255.0)], viewer.UNIT),
+    "from [0, 1] to [-1, 1]": ([layers.Rescaling(2.0, offset=-1)], viewer.UNIT),
+    "from [-1, 1]": ([layers.Rescaling(127.5, offset=127.5)], TO_SIGNED),
+    "normalised bytes": ([layers.Normalization(mean=[120.0] * 3, variance=[3600.0] * 3)], viewer.BYTES),
+    "normalised units": ([layers.Normalization(mean=[0.45] * 3, variance=[0.05] * 3)], viewer.UNIT),
+    "padding first": ([layers.ZeroPadding2D(), layers.Rescaling(1 / 255)], viewer.BYTES),
+    "behind a convolution": ([layers.Conv2D(3, 1), layers.Rescaling(1 / 255)], viewer.UNIT),
+}
+
+
+@pytest.mark.parametrize("case", OWN_LAYERS)
+def test_the_scaling_is_guessed_from_the_networks_own_layers(tmp_path, case):
+    before, wanted = OWN_LAYERS[case]
+    network = viewer.open_network(saved(small_network(before=before), tmp_path))
+    assert network.scaling == wanted and ("scale by themselves" in network.guessed) == (case[:6] != "behind")
+
+
+def test_the_scaling_is_guessed_from_operators(tmp_path):
+    picture = keras.Input((8, 8, 3))
+    scaled = ops.subtract(ops.true_divide(picture, 127.5), 1.0)  # keras.applications' preprocess_input in a network
+    model = keras.Model(picture, layers.Dense(2)(layers.Flatten()(layers.Conv2D(2, 3)(scaled))), name="mobilenetv2")
     assert viewer.open_network(saved(model, tmp_path)).scaling == viewer.BYTES
+
+
+NAMES = {"mobilenetv2_1.00_224": TO_SIGNED, "MobileNet_0.50": TO_SIGNED, "xception": TO_SIGNED, "resnet50": TO_BGR}
+NAMES |= {"inception_resnet_v2": TO_SIGNED, "resnet101v2": TO_SIGNED, "vgg16": TO_BGR, "densenet121": TO_RGB}
+NAMES |= {"convnext_tiny": viewer.BYTES, "efficientnetv2-b0": viewer.BYTES, "my_network": viewer.UNIT}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_scaling_is_guessed_from_the_name(name, inside):
+    picture = keras.Input((8, 8, 3))
+    maps = layers.Conv2D(2, 3)(picture)
+    if inside:  # a base with a head of one's own
+        maps = keras.Model(picture, maps, name=name)(picture)
+    model = keras.Model(picture, layers.Dense(2)(layers.Flatten()(maps)), name="functional" if inside else name)
+    scaling, why = scalings.guess(model, (8, 8), 3)
+    assert scaling == NAMES[name] and (name in why) == (name != "my_network")
+
+
+def test_a_grey_network_is_not_guessed_to_want_colours():
+    assert scalings.guess(stack(layers.Flatten(), layers.Dense(2), shape=(8, 8, 1)), (8, 8), 1)[0] == viewer.UNIT
+    grey = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(2)], name="vgg16")
+    assert scalings.guess(grey, (8, 8), 1)[0] == viewer.UNIT
+
+
+def by_hand(raw, method="Grad-CAM"):
+    raw = np.array(raw, np.float32)
+    image = np.full((*raw.shape[:2], 3), 100, np.uint8)
+    return views.View(image, raw, np.ones((*raw.shape[:2], 3)), method)
+
+
+def test_opacity_that_follows_the_map_by_numbers():
+    heat = by_hand([[0, 1], [2, 4]])
+    wanted = 100 + 0.8 * np.array([[0, 0.25], [0.5, 1]]) * 155
+    np.testing.assert_array_equal(viewer.overlay(heat, 0.8, follow=True)[..., 0], np.round(wanted))
+    np.testing.assert_array_equal(viewer.overlay(heat, 0.8), np.full((2, 2, 3), 224))
+    np.testing.assert_allclose(views.evidence(by_hand([[-4, 0], [1, 2]], viewer.CONTRIBUTION)), [[1, 0], [0.25, 0.5]])
+    gradient = by_hand([[[1, -1, 0], [0, 0, 0]], [[-4, 0, 0], [0, 2, -2]]], "plain gradient")
+    np.testing.assert_allclose(views.evidence(gradient), [[0.5, 0], [1, 1]], atol=0.01)
+
+
+def test_a_colour_scale_says_what_the_colours_mean():
+    heat, signed = by_hand([[0, 1], [2, 4]]), by_hand([[-4, 0], [1, 2]], viewer.CONTRIBUTION)
+    assert views.scale(heat) == ("inferno", 0, 4) and views.scale(signed) == ("RdBu_r", -4, 4)
+    colour_map, low, high = views.scale(by_hand(np.full((2, 2, 3), -3), "plain gradient"))
+    assert (colour_map, low, high) == ("gray", -3, 3)
+    assert views.scale(by_hand(np.zeros((2, 2)))) == ("inferno", 0, 1)
+
+
+PLACES = {(0, 0): "upper left", (4, 4): "middle centre", (8, 1): "lower left", (2, 8): "upper right"}
+
+
+@pytest.mark.parametrize(("place", "words"), PLACES.items(), ids=PLACES.values())
+def test_where_a_map_is_strongest_in_words(place, words):
+    raw = np.zeros((9, 9))
+    assert views.in_words(by_hand(raw)) == "the map is zero everywhere"
+    raw[place] = 2
+    assert views.in_words(by_hand(raw)) == f"the map is strongest in the {words} of the picture"
 
 
 def test_the_overlay_goes_from_the_picture_to_the_map(blog):
@@ -148,9 +236,10 @@ def test_class_names_lie_beside_the_file(tmp_path):
 
 NO_PICTURES = {b"": "an empty file. Choose another", b"%PDF-1.7": "no picture", b"\x89PNG\r\n\x1a\nbad": "no picture"}
 NO_PICTURES[encoded(picture(200, 200), "jpeg")[:2000]] = r"damaged.*Choose another file"
+NO_PICTURES[b"\0\0\0\x18ftypheic" + bytes(90)] = "HEIC.* export it as JPEG"
 
 
-@pytest.mark.parametrize(("data", "complaint"), NO_PICTURES.items(), ids=["empty", "PDF", "broken", "cut off"])
+@pytest.mark.parametrize(("data", "complaint"), NO_PICTURES.items(), ids=["empty", "PDF", "broken", "cut off", "HEIC"])
 def test_files_that_are_no_pictures(data, complaint):
     with pytest.raises(ValueError, match=complaint):
         viewer.read_picture(data)
@@ -207,6 +296,9 @@ def test_the_page_begins_with_photographs_and_finds_one_of_a_thousand_classes_by
     begun.search.value = ""
     assert begun.explained == imagenet.LABELS.index("daisy") and len(begun.class_index.options) == 1001
     assert begun.figure().axes[0].get_xlabel() == builtin.load("flower").credit
+    begun.class_index.value = last = int(begun.probabilities.argmin())  # a chosen class has its bar
+    assert imagenet.LABELS[last] in begun.bars.value and begun.bars.value.count("bold") == 1
+    assert imagenet.LABELS[last] in " ".join(text.get_text() for axis in begun.figure().axes for text in axis.texts)
 
 
 def test_the_page_shows_what_the_viewer_gives(shown):
@@ -272,11 +364,165 @@ def test_networks_come_by_path_and_what_fails_is_said(shown, tmp_path):
     assert "zero everywhere" in shown.message.value and shown.view is not None
 
 
-def test_a_page_may_begin_with_a_picture_and_a_network(tmp_path):
+def test_the_same_upload_again_is_acted_on(shown):
+    shown.network.value = BLOG
+    for name, data in (("letter.pdf", b"%PDF"), ("lunch.png", encoded(picture(300, 200)))):
+        for _ in range(2):
+            shown.picture.value, shown.message.value = "pizza (drawn)", ""
+            shown.upload.value = upload(name, data)
+            assert shown.upload.value == ()  # so that a browser's same file is another value again
+            assert (shown.picture.value == name) == (name == "lunch.png") != ("no picture" in shown.message.value)
+
+
+def press_enter(field):
+    """What a browser sends where the text is as it was."""
+    field._handle_custom_msg({"event": "submit"}, [])
+
+
+def test_enter_is_acted_on_again(shown, tmp_path):
+    shown.network.value, shown.picture.value = BLOG, "pizza (drawn)"
+    shown.path.value, file = str(tmp_path / "late.png"), str(tmp_path / "late.keras")
+    assert "no picture file" in shown.message.value
+    picture().save(tmp_path / "late.png")
+    press_enter(shown.path)
+    assert (shown.picture.value, shown.path.value, shown.message.value) == ("late.png", "", "")
+    shown.file.value = file
+    assert "no model file" in shown.message.value and shown.file.value == file  # nothing typed is lost
+    saved(small_network(), tmp_path, "late.keras")
+    press_enter(shown.file)
+    assert (shown.network.value, shown.file.value, shown.message.value) == (file, "", "")
+    press_enter(shown.file)
+    assert shown.message.value == ""
+    shown.network.value, shown.search.value = BLOG, "pizza"
+    shown.class_index.value = page.LIKELIEST
+    press_enter(shown.search)
+    assert shown.class_index.value == 1
+    shown.search.value = ""
+
+
+@pytest.mark.parametrize("quoted", ['"{}"', "'{}'", "  {}\t", ' "{}" '])
+def test_paths_are_taken_as_they_are_copied(shown, tmp_path, quoted):
+    file = saved(small_network(), tmp_path, "a network.keras")
+    picture().save(tmp_path / "a picture.png")
+    shown.file.value = quoted.format(file)
+    assert (shown.network.value, shown.message.value) == (file, "")
+    shown.path.value = quoted.format(tmp_path / "a picture.png")
+    assert (shown.picture.value, shown.message.value) == ("a picture.png", "")
+
+
+def test_a_title_never_outlives_its_map(shown, tmp_path, monkeypatch):
+    shown.network.value, shown.method.value = BLOG, "Grad-CAM"
+    assert "Grad-CAM for" in shown.titles[shown.overlay].value
+    vectors = stack(layers.Flatten(), layers.Dense(4))  # nothing in it is a map
+    shown.file.value = saved(vectors, tmp_path, "vectors.keras")
+    assert "Choose the method &#x27;plain gradient&#x27;" in shown.message.value and shown.view is None
+    assert shown.titles[shown.overlay].value == "" and shown.overlay.layout.visibility == "hidden"
+    assert "class" in shown.bars.value and shown.seen.layout.visibility == "visible"  # what holds without a map
+    shown.method.value = "plain gradient"
+    assert "plain gradient for class" in shown.titles[shown.overlay].value and shown.message.value == ""
+    monkeypatch.setattr(views, "probabilities", lambda *_: 1 / 0)
+    shown.picture.value = "okonomiyaki (drawn)"
+    assert "ZeroDivisionError" in shown.message.value and shown.bars.value == ""
+    assert {title.value for title in shown.titles.values()} == {""}
+
+
+def test_busy_until_all_is_drawn(shown):
+    shown.network.value, shown.class_index.value = BLOG, page.LIKELIEST
+    said = []
+    for part in (shown.overlay, shown.bars, shown.titles[shown.overlay]):
+        part.observe(lambda change: said.append(shown.message.value), "value")
+    shown.picture.value, shown.method.value = "both dishes (drawn)", "plain gradient"
+    assert said and set(said) == {page.BUSY} and shown.message.value == ""
+    shown.overlay.unobserve_all()
+
+
+def test_an_interrupt_leaves_the_page_alive(shown, monkeypatch):
+    shown.network.value = BLOG
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(views, "look", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        shown.method.value = "deconvnet"
+    assert shown.message.value == page.INTERRUPTED and shown.titles[shown.overlay].value == ""
+    shown.method.value = "Grad-CAM"
+    assert shown.message.value == "" and shown.view is not None
+
+
+def test_a_guessed_scaling_is_shown_as_a_guess_until_one_is_chosen(shown, tmp_path):
+    shown.file.value = saved(small_network(before=[layers.Rescaling(1 / 255)]), tmp_path)
+    assert shown.scaling.value == viewer.BYTES and "guess, from its first layers" in shown.guess.value
+    shown.scaling.value = viewer.UNIT
+    assert shown.guess.value == ""
+    shown.network.value = BLOG
+    assert shown.guess.value == ""
+
+
+def test_every_control_has_a_label(shown):
+    controls, boxes = [], [shown.box]
+    for box in boxes:
+        boxes += [child for child in box.children if hasattr(child, "children")]
+        controls += [child for child in box.children if hasattr(child, "observe") and hasattr(child, "disabled")]
+    assert len(controls) == 15 and all(control.description for control in controls)
+
+
+def test_two_maps_side_by_side(shown, blog):
+    shown.network.value, shown.picture.value, shown.method.value = BLOG, "both dishes (drawn)", "Grad-CAM"
+    shown.class_index.value = page.LIKELIEST
+    assert shown._panels[2].box.layout.display == "none"
+    shown.compare.value = True
+    pair = Image.fromarray(dishes.two_dishes(seed=116).image)
+    titles = [shown.titles[panel].value for panel in (shown.overlay, shown.second)]
+    assert sorted(titles) == ["<b>Grad-CAM for okonomiyaki</b>", "<b>Grad-CAM for pizza</b>"]  # both classes
+    assert shown._panels[2].box.layout.display is None and shown.bars.value.count("bold") == 2
+    shown.second_method.value, shown.second_class.value = "deconvnet", 1
+    drawn = views.overlay(viewer.look(blog, pair, "deconvnet", 1), shown.strength.value)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown.second.value))), drawn)
+    assert shown.view.method == "Grad-CAM" and len(shown.figure().axes) == 6  # three pictures, two scales, bars
+    shown.follow.value = True
+    drawn = views.overlay(shown.view, shown.strength.value, follow=True)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown.overlay.value))), drawn)
+    shown.follow.value, shown.compare.value = False, False
+    assert shown._panels[2].box.layout.display == "none" and len(shown.figure().axes) == 4
+
+
+def test_a_saved_picture_says_what_it_shows(shown, tmp_path, monkeypatch):
+    monkeypatch.setattr(saving, "FOLDER", tmp_path / "saved")
+    shown.network.value, shown.picture.value = BLOG, "both dishes (drawn)"
+    shown.method.value, shown.class_index.value, shown.strength.value = "Grad-CAM", 0, 0.7
+    before, size = plt.get_fignums(), shown.figure().get_size_inches()
+    plt.close()
+    for name in ("both_dishes_drawn_Grad-CAM_for_okonomiyaki", "both_dishes_drawn_Grad-CAM_for_okonomiyaki_2"):
+        shown.save.click()
+        file = tmp_path / "saved" / f"{name}.png"
+        assert file.name in shown.message.value and "data:image/png;base64," in shown.message.value
+    assert plt.get_fignums() == before
+    with Image.open(file) as stored:
+        assert stored.size == tuple(np.round(200 * size))  # figures have 100 dots an inch
+        words, settings = stored.text, json.loads(stored.text["Comment"])
+    assert words["Title"] == "both dishes (drawn): Grad-CAM for okonomiyaki"
+    assert words["Description"].startswith("Grad-CAM for okonomiyaki: the map is strongest in the")
+    assert settings["Network"] == BLOG and settings["Overlay"] == "70%" and settings["Pixels"] == viewer.UNIT
+    shown._maps = []
+    shown.save.click()
+    assert "shows no explanation" in shown.message.value
+    shown.strength.value = 0.55
+
+
+def test_the_page_says_how_large_an_upload_may_be(monkeypatch):
+    for limit, wanted in ((None, "up to 10 MB"), ("250", "up to 250 MB")):
+        monkeypatch.delenv("UPLOAD_MB", raising=False)
+        if limit:
+            monkeypatch.setenv("UPLOAD_MB", limit)
+        left = controls.Controls(["a picture"], ["a network"]).box.children[0].children[0]
+        assert wanted in str([child.value for child in left.children])
+
+
+def test_a_page_may_begin_with_a_picture_and_a_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "shipped", lambda: [BLOG])
     picture().save(tmp_path / "lunch.png")
     file = saved(small_network(), tmp_path)
     begun = page.Page(str(tmp_path / "lunch.png"), file)
     assert (begun.picture.value, begun.network.value) == ("lunch.png", file)
-    assert "text/plain" in begun._repr_mimebundle_() and len(begun.figure().axes) == 3
+    assert "text/plain" in begun._repr_mimebundle_() and len(begun.figure().axes) == 4
     wrong = page.Page(picture=str(tmp_path / "gone.png"))
     assert "gone.png" in wrong.message.value and wrong.view is not None
+    both = page.Page(str(tmp_path / "gone.png"), str(tmp_path / "gone.keras"))
+    assert "gone.png" in both.message.value and "gone.keras" in both.message.value

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -13,19 +12,10 @@ from helpers import class_map_networks, classifier, dishes, gcm, gradcam, guided
 from helpers.gcm import cifar10
 from helpers.tracing.explainer import Explainer, Found
 from helpers.training import shipped as trained
+from helpers.viewer.scalings import BYTES, SCALINGS, UNIT, guess
 
 SIZE = (224, 224)  # for networks that take pictures of any size
 MODEL_FILES = (".keras", ".h5", ".hdf5")
-UNIT = "[0, 1]"
-BYTES = "0 to 255 (EfficientNet, ConvNeXt)"
-_imagenet = keras.applications.imagenet_utils.preprocess_input
-SCALINGS = {
-    UNIT: lambda pixels: pixels / 255,
-    "[-1, 1] (MobileNetV2, Inception, Xception)": lambda pixels: pixels / 127.5 - 1,
-    BYTES: lambda pixels: pixels,
-    "BGR minus mean (VGG, ResNet)": partial(_imagenet, mode="caffe"),
-    "RGB, mean 0, deviation 1 (DenseNet)": partial(_imagenet, mode="torch"),
-}
 METHODS = {
     "Grad-CAM": gradcam.GradCAM,
     "Guided Grad-CAM": guided.GuidedGradCAM,
@@ -54,7 +44,8 @@ class Probabilities(Explainer):
 class Network:
     """A classifier of pictures: its class names (None: they have numbers), its pictures' (H, W), channels and scaling.
 
-    scaling: one of SCALINGS. Explainers are made when they are first asked for and kept.
+    scaling: one of SCALINGS; guessed: why this one, where nobody said so. Explainers are made when they are first asked
+    for and kept.
     """
 
     model: keras.Model
@@ -62,6 +53,7 @@ class Network:
     size: tuple = SIZE
     channels: int = 3
     scaling: str = UNIT
+    guessed: str = ""
     _explainers: dict = field(default_factory=dict)
 
     @property
@@ -149,12 +141,11 @@ def _first_line(error):
 def _of_file(model, file):
     height, width, channels = _picture_shape(model, file.name)
     network = Network(model, None, (height or SIZE[0], width or SIZE[1]), channels or 3)
-    if any(isinstance(layer, keras.layers.Rescaling) for layer in tracing.layer_paths(model).values()):
-        network.scaling = BYTES
     try:
         classes = network.explainer(Probabilities)(np.zeros((1, *network.size, network.channels), np.float32)).shape[1]
     except Exception as error:  # whatever a foreign network's own code raises
         raise ValueError(f"{file.name} is no classifier of pictures: {_first_line(error)}") from error
+    network.scaling, network.guessed = guess(model, network.size, network.channels)
     network.class_names = _class_names(file.with_suffix(".json"), classes)
     return network
 

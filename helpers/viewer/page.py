@@ -1,39 +1,27 @@
 """The page of notebook 11: a picture, a network, a class and a method to choose, and what comes of it."""
 
 import html
-import io
-from functools import partial
+import itertools
 from pathlib import Path
 
-import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
 
-from helpers import dishes, plots
-from helpers.photos import builtin
-from helpers.viewer import networks, views
+from helpers.viewer import networks, panels, saving, views
+from helpers.viewer.controls import LIKELIEST, NOTE, Controls
+from helpers.viewer.gallery import Gallery
 
-PICTURES = {  # name: how to get it; no network here was trained on these
-    "cat and coffee (photographs)": partial(builtin.side_by_side, "chelsea", "coffee"),
-    **{f"{label or name} (photograph)": partial(builtin.load, name) for name, label in builtin.SHOWS.items()},
-    "both dishes (drawn)": partial(dishes.two_dishes, 116),
-    "okonomiyaki (drawn)": partial(dishes.render, "okonomiyaki", 2018),
-    "pizza (drawn)": partial(dishes.render, "pizza", 2018),
-}
-SHOWN = 264  # pixels; the width of each picture
 MOST_BARS = 5
-LIKELIEST = -1  # in the choice of classes
-BAR = """<div style="margin:8px 0"><div style="display:flex;justify-content:space-between;line-height:1.6">
-<span style="font-weight:{weight}">{name}</span><span>{score:.1%}</span></div>
-<div style="background:#8883;height:8px"><div style="background:{colour};height:8px;width:{score:.1%}"></div></div>
-</div>"""
-ERROR = """<div style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;line-height:1.4">
-{text}</div>"""
+WITHOUT_MAP = "plain gradient"  # the method that asks least of a network
+BUSY = '<div role="status">Working …</div>'
+INTERRUPTED = "Interrupted. Choose again."
+ERROR = """<div role="alert" style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;
+line-height:1.4">{text}</div>"""
 ALL_ZERO = "The map is zero everywhere: this method finds no evidence in the picture for this class."
+GUESS = "A guess, from {}. A wrong choice gives no error, only nonsense."
 
 
-class Page:
+class Page(Controls):
     """`page = Page()`, shown by a notebook as widgets; `page.view` is what it explains (a `views.View`, or None).
 
     picture: the path of a picture to begin with; model: a network as `networks.open_network` takes it. What cannot be
@@ -41,110 +29,84 @@ class Page:
     """
 
     def __init__(self, picture=None, model=None):
-        self._reacting, self.view = False, None
-        self._pictures, self._networks = dict(PICTURES), dict.fromkeys(networks.shipped())
-        self._make_widgets()
-        self.box = self._laid_out()
-        self._image = self._chosen_picture()
+        self._gallery, self._networks = Gallery(), dict.fromkeys(networks.shipped())
+        super().__init__(self._gallery.names, list(self._networks))
+        self._reacting, self._maps, self._scored = False, [], {}
+        self._image, self._credit = self._gallery.open(self.picture.value)
+        self._connect()
         self._react(self._choose_network)
-        if model:
-            self.file.value = str(model)
-        if picture:
-            self._react(self._open_picture, Path(picture))
+        said = []
+        for field, given in ((self.path, picture), (self.file, model)):
+            if given:
+                field.value = str(given)
+                said.append(self.message.value)
+        self.message.value = "".join(said)
 
-    def _make_widgets(self):
-        self.picture = widgets.Dropdown(options=list(self._pictures))
-        self.upload = widgets.FileUpload(accept="image/*", description="Your picture")
-        self.network = widgets.Dropdown(options=list(self._networks))
-        self.file = widgets.Text(placeholder="path of a .keras or .h5 file, then Enter", continuous_update=False)
-        self.scaling = widgets.Dropdown(options=list(networks.SCALINGS))
-        self.search = widgets.Text(placeholder="part of a name, then Enter", continuous_update=False)
-        self.class_index = widgets.Dropdown(options=[("the likeliest", LIKELIEST)])
-        self.method = widgets.Dropdown(options=list(networks.METHODS))
-        self.strength = widgets.FloatSlider(value=0.55, min=0, max=1, step=0.05, readout_format=".0%")
-        self.message = widgets.HTML()
-        self.seen, self.overlay = (widgets.Image(format="png", width=SHOWN) for _ in range(2))
-        self.bars = widgets.HTML(layout={"width": "200px"})
-        self.credit = widgets.HTML(layout={"width": f"{SHOWN}px"})
-        self.titles = {picture: widgets.HTML() for picture in (self.seen, self.overlay)}
-        reactions = {self.picture: self._choose_picture, self.upload: self._choose_upload, self.file: self._choose_file}
-        reactions |= {self.network: self._choose_network, self.scaling: self._choose_scaling}
-        reactions |= {self.search: self._search_class}
-        reactions |= {self.class_index: self._explain, self.method: self._explain, self.strength: self._draw}
-        for control, reaction in reactions.items():
+    def _connect(self):
+        reactions = {self.picture: self._choose_picture, self.upload: self._choose_upload, self.path: self._choose_path}
+        reactions |= {self.network: self._choose_network, self.file: self._choose_file}
+        reactions |= {self.scaling: self._choose_scaling, self.search: self._search_class}
+        asked = self.class_index, self.method, self.compare, self.second_class, self.second_method
+        for control, reaction in (reactions | dict.fromkeys(asked, self._explain)).items():
             control.observe(lambda change, reaction=reaction: self._react(reaction), "value")
+        for field in (self.path, self.file, self.search):  # Enter once more, without a change
+            field.on_msg(lambda field, content, _: field.value and self._react(reactions[field]))
+        for control in (self.strength, self.follow):
+            control.observe(lambda change: self._show_maps(), "value")
+        self.save.on_click(lambda _: self._react(self._save))
 
-    def _laid_out(self):
-        left = _column({"Picture": self.picture, "": self.upload, "Network": self.network, "add a file": self.file})
-        asked = {"Class": self.class_index, "search": self.search, "Method": self.method}
-        asked |= {"Overlay": self.strength, "Pixels": self.scaling}
-        panels = [widgets.VBox([title, picture]) for picture, title in self.titles.items()]
-        panels[0].children += (self.credit,)
-        side_by_side = {"flex_flow": "row wrap", "grid_gap": "6px 24px"}
-        choices = widgets.HBox([left, _column(asked)], layout=side_by_side)
-        results = widgets.HBox([*panels, self.bars], layout=side_by_side)
-        return widgets.VBox([choices, self.message, results], layout={"padding": "12px", "grid_gap": "10px"})
-
-    def _react(self, reaction, *arguments):
+    def _react(self, reaction):
         """React to a choice, but not to those that a reaction makes; why it cannot be done stands in the page."""
         if self._reacting:
             return
-        self._reacting = True
+        self._reacting, self.message.value, said = True, BUSY, INTERRUPTED
         try:
-            reaction(*arguments)
+            said = reaction() or ""
         except Exception as error:  # the page stays alive; expected errors say what to do, others at least their kind
             kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-            self.message.value = ERROR.format(text=html.escape(f"{kind}{error}"))
+            said = ERROR.format(text=html.escape(f"{kind}{error}"))
         finally:
             self._reacting = False
-        self.overlay.layout.visibility = "visible" if self.view else "hidden"
-
-    def _chosen_picture(self):
-        chosen = self._pictures[self.picture.value]
-        if isinstance(chosen, Image.Image):
-            self.credit.value = ""
-            return chosen
-        chosen = chosen()
-        self.credit.value = getattr(chosen, "credit", "")
-        return Image.fromarray(chosen.image)
+            self._show()
+            self.message.value = said
 
     def _choose_picture(self):
-        self._image = self._chosen_picture()
-        self._explain()
+        self._image, self._credit = self._gallery.open(self.picture.value)
+        return self._explain()
 
     def _choose_upload(self):
-        uploaded = self.upload.value[-1]
-        self._add_picture(uploaded["name"], bytes(uploaded["content"]))
+        uploaded, self.upload.value = self.upload.value[-1], ()  # emptied, so that the same file may come again
+        self._gallery.take(uploaded["name"], bytes(uploaded["content"]))
+        return self._choose_own(uploaded["name"])
 
-    def _open_picture(self, path):
-        self._add_picture(path.name, path.expanduser().read_bytes())
+    def _choose_path(self):
+        name, self.path.value = self._gallery.take_file(_unquoted(self.path.value)), ""
+        return self._choose_own(name)
 
-    def _add_picture(self, name, data):
-        try:
-            self._pictures[name] = views.read_picture(data)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-        self.picture.options, self.picture.value = list(self._pictures), name
-        self._choose_picture()
+    def _choose_own(self, name):
+        self.picture.options, self.picture.value = self._gallery.names, name
+        return self._choose_picture()
 
     def _choose_file(self):
-        name = self.file.value.strip()
+        name = _unquoted(self.file.value)
         self._networks[name] = networks.open_network(name)
         self.network.options, self.network.value, self.file.value = list(self._networks), name, ""
-        self._choose_network()
+        return self._choose_network()
 
     def _choose_network(self):
-        name, self.view = self.network.value, None
+        name, self._maps, self._scored = self.network.value, [], {}
         network = self._networks[name] = self._networks[name] or networks.open_network(name)
-        method, self.method.options = self.method.value, list(network.methods)
-        self.method.value = method if method in network.methods else self.method.options[0]
-        self.search.value, self.class_index.value = "", LIKELIEST
+        for control in (self.method, self.second_method):
+            method, control.options = control.value, list(network.methods)
+            control.value = method if method in network.methods else control.options[0]
+        self.search.value, self.class_index.value, self.second_class.options = "", LIKELIEST, []
         self.scaling.value, self.scaling.disabled = network.scaling, name in networks.SHIPPED
-        self._explain()
+        return self._explain()
 
     def _choose_scaling(self):
-        self._networks[self.network.value].scaling = self.scaling.value
-        self._explain()
+        network = self._networks[self.network.value]
+        network.scaling, network.guessed = self.scaling.value, ""
+        return self._explain()
 
     def _search_class(self):
         found, word = self._matching(), self.search.value
@@ -153,7 +115,7 @@ class Page:
             raise ValueError(f"no class of this network is called {word!r}: try part of an English name, such as 'cat'")
         self.class_index.options = [*self.class_index.options[:1], (self._scored[found[0]][0], found[0])]
         self.class_index.value = found[0] if word else LIKELIEST
-        self._explain()
+        return self._explain()
 
     def _matching(self):
         """The indices of the classes whose name holds what is searched for, likeliest first."""
@@ -161,14 +123,33 @@ class Page:
         return [index for index, (name, _) in self._scored.items() if word in name.casefold()]
 
     def _explain(self):
-        network, self.view = self._networks[self.network.value], None
+        network, self._maps, self._scored = self._networks[self.network.value], [], {}
         if network is None:
             return self._choose_network()  # it could not be opened before
-        self.message.value = "…"
         self._score(network)
-        self.view = views.look(network, self._image, self.method.value, self.explained)
-        self.message.value = "" if np.any(self.view.raw) else ALL_ZERO
-        self._draw()
+        for method, index in self._asked():
+            try:
+                view = views.look(network, self._image, method, index)
+            except ValueError as error:
+                other = "another network" if method == WITHOUT_MAP else f"the method {WITHOUT_MAP!r}"
+                raise ValueError(f"{error}. Choose {other}") from error
+            self._maps.append((f"{method} for {self._scored[index][0]}", view))
+        return "" if all(np.any(view.raw) for _, view in self._maps) else ALL_ZERO
+
+    def _score(self, network):
+        """The class probabilities of the picture, likeliest first, which the choices of classes name."""
+        self.probabilities = views.probabilities(network, self._image)
+        order = np.argsort(-self.probabilities, kind="stable").tolist()
+        self._scored = {index: (network.class_name(index), float(self.probabilities[index])) for index in order}
+        named = {index: "{} · {:.1%}".format(*self._scored[index]) for index in order}
+        found, wanted, second = self._matching(), self.class_index.value, self.second_class.value
+        likeliest = f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST
+        self.class_index.options = [likeliest, *((named[index], index) for index in found)]
+        self.class_index.value = wanted
+        if self.compare.value:
+            second = order[1] if second is None else second
+            self.second_class.options = [(named[index], index) for index in dict.fromkeys([*found, second])]
+            self.second_class.value = second
 
     @property
     def explained(self):
@@ -176,32 +157,45 @@ class Page:
         chosen = self.class_index.value
         return int(self.probabilities.argmax()) if chosen == LIKELIEST else chosen
 
-    def _score(self, network):
-        """Show the picture as `network` sees it, and the class probabilities, which the choice of classes names too."""
-        pixels = network.pixels(self._image)
-        self.probabilities = views.probabilities(network, self._image)
-        order = np.argsort(-self.probabilities, kind="stable").tolist()
-        self._scored = {index: (network.class_name(index), float(self.probabilities[index])) for index in order}
-        named = [("{} · {:.1%}".format(*self._scored[index]), index) for index in self._matching()]
-        wanted = self.class_index.value
-        self.class_index.options = [(f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST), *named]
-        self.class_index.value = wanted
-        self.seen.value = _png(np.broadcast_to(pixels, (*network.size, 3)))
-        self.titles[self.seen].value = f"<b>What the network sees</b> ({network.size[0]} × {network.size[1]})"
-        self.bars.value = "<b>Its scores</b>" + "".join(self._bar(index) for index in order[:MOST_BARS])
+    @property
+    def view(self):
+        return self._maps[0][1] if self._maps else None
 
-    def _bar(self, index):
-        name, score = self._scored[index]
-        weight, colour = "bold" if index == self.explained else "normal", plots.CLASS_COLOURS.get(name, "#555555")
-        return BAR.format(name=html.escape(name), score=score, weight=weight, colour=colour)
+    def _asked(self):
+        """What is explained: the (method, class index) of each map."""
+        second = [(self.second_method.value, self.second_class.value)] if self.compare.value else []
+        return [(self.method.value, self.explained), *second]
 
-    def _draw(self):
-        if self.view:
-            self.overlay.value = _png(views.overlay(self.view, self.strength.value))
-            self.titles[self.overlay].value = f"<b>{html.escape(self._title())}</b>"
+    def _bars(self):
+        """The likeliest classes, and those that are explained: [(name, score, whether it is explained)]."""
+        explained = [index for _, index in self._asked()]
+        shown = dict.fromkeys([*itertools.islice(self._scored, MOST_BARS), *explained])
+        return [(*self._scored[index], index in explained) for index in shown]
 
-    def _title(self):
-        return f"{self.method.value} for {self._scored[self.explained][0]}"
+    def _show(self):
+        network, seen = self._networks[self.network.value], self._panels[0]
+        if self._scored:
+            pixels = np.broadcast_to(network.pixels(self._image), (*network.size, 3))
+            seen.show("What the network sees ({} × {})".format(*network.size), pixels, self._credit)
+        else:
+            seen.clear()
+        self.bars.value = panels.bars(self._bars()) if self._scored else ""
+        self.guess.value = NOTE.format(GUESS.format(network.guessed)) if network and network.guessed else ""
+        for box in (self._panels[2].box, self._comparing):
+            box.layout.display = None if self.compare.value else "none"
+        self.bars.layout.order = None if self.compare.value else "1"  # two maps need a row of their own
+        self._show_maps()
+
+    def _overlay(self, view):
+        return views.overlay(view, self.strength.value, self.follow.value)
+
+    def _show_maps(self):
+        for panel, shown in itertools.zip_longest(self._panels[1:], self._maps):
+            if shown:
+                title, view = shown
+                panel.show(title, self._overlay(view), panels.scale_bar(view))
+            else:
+                panel.clear()
 
     def _repr_mimebundle_(self, **kwargs):
         """The widgets, and for readers without a kernel a line of text."""
@@ -210,25 +204,28 @@ class Page:
 
     def figure(self):
         """What the page shows as an ordinary Figure. Raises ValueError where the page explains nothing."""
-        if not self.view:
+        if not self._maps:
             raise ValueError("the page shows no explanation; its message says why")
-        figure, axes = plt.subplots(1, 3, figsize=(plots.WIDTH, 3.2), width_ratios=(1, 1, 0.8))
-        plots.show_image(axes[0], self.view.image, "what the network sees")
-        axes[0].set_xlabel(self.credit.value, fontsize=8)
-        plots.show_image(axes[1], views.overlay(self.view, self.strength.value), self._title())
-        names, scores = zip(*list(self._scored.values())[:MOST_BARS], strict=True)
-        plots.score_bars(axes[2], scores, names, "its scores")
-        return figure
+        shown = [(title, view, self._overlay(view)) for title, view in self._maps]
+        caption = ". ".join(f"{name}: {value}" for name, value in self._settings().items())
+        return panels.sheet(shown, self._bars(), self._credit, caption)
+
+    def _settings(self):
+        """How what is shown was made."""
+        name = self.network.value
+        network = name if name in networks.SHIPPED else Path(name).name
+        follows = ", its opacity follows the map" if self.follow.value else ""
+        settings = {"Picture": self.picture.value, "Network": network, "Pixels": self.scaling.value}
+        settings |= {"Overlay": f"{self.strength.value:.0%}{follows}"}
+        return settings | {"Shown": " and ".join(title for title, _ in self._maps)}
+
+    def _save(self):
+        figure, settings = self.figure(), self._settings()
+        plt.close(figure)  # else the next cell shows it
+        text = ". ".join(f"{title}: {views.in_words(view)}" for title, view in self._maps)
+        return saving.link(saving.save(figure, "{Picture}: {Shown}".format(**settings), text, settings))
 
 
-def _column(controls):
-    """Labelled controls, {label: control}, one below the other."""
-    labels = (widgets.Label(label, layout={"width": "76px"}) for label in controls)
-    return widgets.VBox([widgets.HBox(row) for row in zip(labels, controls.values(), strict=True)])
-
-
-def _png(pixels):
-    """A picture, uint8 [H, W, 3], as the bytes of a PNG file."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return file.getvalue()
+def _unquoted(path):
+    """A path as it may be copied: within quotes, with spaces around."""
+    return path.strip().strip("\"'")

@@ -8,18 +8,22 @@ import numpy as np
 
 from helpers import maps, plots
 from helpers.photos import pictures
+from helpers.plots.pictures import highest
 from helpers.viewer.networks import CONTRIBUTION, Probabilities
 
 LARGEST_SIDE = 480  # pixels to which large files are roughly reduced while they are read
+APPLES = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # from the fifth byte on: HEIC
+THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
 class View(NamedTuple):
-    """One explanation: the picture the network saw, uint8 [H, W, 3]; the raw map, [h, w] or [H, W, C]; and the map in
-    colours, float [H, W, 3] in [0, 1]."""
+    """One explanation: the picture the network saw, uint8 [H, W, 3]; the raw map, [h, w] or [H, W, C]; the map in
+    colours, float [H, W, 3] in [0, 1]; and the method that gave it."""
 
     image: np.ndarray
     raw: np.ndarray
     colours: np.ndarray
+    method: str
 
 
 def probabilities(network, image):
@@ -34,7 +38,7 @@ def look(network, image, method, class_index=None):
     """
     pixels = network.pixels(image)
     raw = network.explainer(network.methods[method])(network.inputs(pixels), class_index)[0]
-    return View(np.broadcast_to(pixels, (*network.size, 3)), raw, _colours(raw, pixels, method))
+    return View(np.broadcast_to(pixels, (*network.size, 3)), raw, _colours(raw, pixels, method), method)
 
 
 def _colours(raw, pixels, method):
@@ -45,10 +49,39 @@ def _colours(raw, pixels, method):
     return matplotlib.colormaps[plots.HEAT](maps.to_unit(maps.resize(raw, pixels.shape[:2])))[..., :3]
 
 
-def overlay(view, strength):
-    """The map laid over its picture, uint8 [H, W, 3]; strength from 0, the picture itself, to 1, the map alone."""
-    mixed = (1 - strength) * view.image + strength * 255 * view.colours
+def scale(view):
+    """(name of the colour map, lowest value, highest value): what the colours of a `View` mean."""
+    if view.raw.ndim == 3:
+        return "gray", -highest(view.raw), highest(view.raw)
+    limit = float(np.abs(view.raw).max()) or 1.0
+    return (plots.SIGNED, -limit, limit) if view.method == CONTRIBUTION else (plots.HEAT, 0.0, limit)
+
+
+def evidence(view):
+    """How strong the map is at each place of the picture, whatever its sign: float [H, W] in [0, 1]."""
+    if view.raw.ndim == 3:
+        strength = np.abs(view.raw).sum(-1)
+        return np.clip(strength / highest(strength), 0, 1)
+    return maps.to_unit(maps.resize(np.abs(view.raw), view.image.shape[:2]))
+
+
+def overlay(view, strength, follow=False):
+    """The map laid over its picture, uint8 [H, W, 3]; strength from 0, the picture itself, to 1, the map alone.
+
+    follow: the opacity follows the map, from 0 where it is zero to `strength` where it is strongest.
+    """
+    opacity = strength * evidence(view)[..., None] if follow else strength
+    mixed = (1 - opacity) * view.image + opacity * 255 * view.colours
     return np.round(mixed).astype(np.uint8)
+
+
+def in_words(view):
+    """Where the map of a `View` is strongest, for readers who do not see it."""
+    if not np.any(view.raw):
+        return "the map is zero everywhere"
+    place = np.unravel_index(evidence(view).argmax(), view.image.shape[:2])
+    row, column = (words[3 * at // side] for words, at, side in zip(THIRDS, place, view.image.shape[:2], strict=True))
+    return f"the map is strongest in the {row} {column} of the picture"
 
 
 def read_picture(data):
@@ -58,4 +91,6 @@ def read_picture(data):
         try:
             return pictures.decode(data, LARGEST_SIDE)[0]
         except ValueError as error:
+            if data[4:11] in APPLES:
+                raise ValueError("a HEIC photo, which cannot be read here: export it as JPEG") from error
             raise ValueError(f"{error}. Choose another file: JPEG, PNG, WebP, GIF or BMP") from error
