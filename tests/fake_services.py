@@ -67,6 +67,7 @@ class FakeServices(Server):
         self.faults, self.requests, self.log = {}, collections.Counter(), []
         self.flickr_pages = lambda found, page, per_page: found[(page - 1) * per_page : page * per_page]
         self.found = lambda word: self.photos
+        self.changed = lambda number, result: result  # what the services tell of photo `number`
         super().__init__(_Answers)
         self.openverse_url = f"{self.url}/v1/images/"
         self.openverse = functools.partial(Openverse, url=self.openverse_url, **QUICK)
@@ -104,8 +105,8 @@ class _Answers(Handler):
     def _openverse(self, params):
         if int(params["page_size"]) > 20:
             return self.send({"detail": "page_size too large for anonymous"}, status=401)
-        if int(params["page"]) > 20:
-            return self.send({"error": "InputError", "detail": "too deep", "fields": ["page"]}, status=400)
+        if int(params["page"]) * int(params["page_size"]) > 240:
+            return self.send({"detail": "pagination depth may not exceed 240 for anonymous requests"}, status=401)
         answer = openverse_answer(self.server.found(params["q"]), params)
         return self.send({**answer, "results": [self._openverse_result(photo_id) for photo_id in answer["results"]]})
 
@@ -117,7 +118,8 @@ class _Answers(Handler):
         result |= {"source": "flickr", "category": "photograph"}
         facts = {"title": f"お好み焼き {number}", "creator": CREATORS[number % len(CREATORS)]}
         facts |= {"width": 420, "height": 360}
-        return result | (dict.fromkeys(facts) if number % 5 == 4 else facts)  # any of these can be null
+        result |= dict.fromkeys(facts) if number % 5 == 4 else facts  # any of these can be null
+        return self.server.changed(number, result)
 
     def _flickr(self, params):
         if f'oauth_consumer_key="{KEY}"' not in self.headers["Authorization"]:
@@ -138,7 +140,7 @@ class _Answers(Handler):
         for size, width, height in (("m", 280, 240), ("z", 420, 360), ("l", 1024, 878)):
             url = f"{self.server.url}/{photo_id}_{size}.jpg"
             photo |= {f"url_{size}": url, f"width_{size}": width, f"height_{size}": str(height)}  # sometimes as text
-        return photo
+        return self.server.changed(number, photo)
 
 
 def fault(act):
@@ -169,15 +171,16 @@ def cut(handler, body, sent):
 
 
 @fault
-def pour(handler, pause):
-    """Send 64 KB after 64 KB, with a pause after each, until the caller goes away."""
+def pour(handler, pause, part=bytes(1 << 16), kind="image/jpeg", **headers):
+    """Send a part of 64 KB or another again and again, with a pause after each, until the caller goes away."""
     handler.send_response(200)
-    handler.send_header("Content-Type", "image/jpeg")
+    for name, value in {"Content-Type": kind, **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
     handler.close_connection = True
     with contextlib.suppress(OSError):
-        while True:
-            handler.wfile.write(bytes(1 << 16))
+        for _ in range(int(30 / pause) if pause else 10**6):
+            handler.wfile.write(part)
             handler.wfile.flush()
             time.sleep(pause)
 

@@ -211,6 +211,119 @@ def test_a_photo_that_never_arrives_is_tried_again_next_time(server, tmp_path, m
     assert collected(tmp_path) == ids(6), "in the order of the search"
 
 
+def varied(body, kind="image/jpeg", code=200):
+    """An answer that is another each time."""
+    numbers = itertools.count()
+    return lambda handler: handler.send(body + str(next(numbers)).encode(), kind, code)
+
+
+CODES = itertools.cycle((404, 410, 400))
+BAD_NETWORKS = {
+    "404": fake.status(404),
+    "400": fake.status(400),
+    "451": fake.status(451),
+    "several": lambda handler: fake.status(next(CODES))(handler),
+    "octets": fake.answer(b"x", "application/octet-stream"),
+    "no picture": varied(b"blocked "),
+    "cut short": varied(fake.jpeg(5)[:5000]),
+    "one picture": fake.answer(fake.jpeg(99)),
+    "one card": fake.answer(fake.encoded(CARD)),
+    "one pixel": fake.answer(fake.encoded(Image.new("RGB", (1, 1)))),
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "kept_before"), [*itertools.product(BAD_NETWORKS, [0]), ("404", 3), ("one picture", 3)]
+)
+def test_on_a_bad_network_nothing_is_refused_for_good(server, tmp_path, network, kept_before):
+    if kept_before:
+        collect(server, tmp_path, kept_before)
+    server.faults = {photo_id: fake.always(BAD_NETWORKS[network]) for photo_id in ids(60)}
+    for _ in range(2):
+        with pytest.raises(services.ServiceError, match=r"6 photos in a row .*\. Mend the network"):
+            collect(server, tmp_path, 12)
+    assert server.requests["openverse"] <= 3 and collected(tmp_path) == ids(kept_before)
+    server.faults = {}
+    report = collect(server, tmp_path, 12)
+    assert report.kept == 12 and not report.left_out and collected(tmp_path) == ids(12)
+
+
+def test_photos_gone_in_a_row_are_left_out_where_others_still_come(server, tmp_path):
+    server.faults = {photo_id: fake.always(fake.status(404)) for photo_id in ids(8, 1004)}
+    report = collect(server, tmp_path, 20)
+    assert report.kept == 20 and set(report.left_out) == set(ids(8, 1004))
+    assert server.requests["photo 1003"] == 2, "the last one kept was asked for again"
+    asked = server.requests.total()
+    assert collect(server, tmp_path, 20).left_out == report.left_out and server.requests.total() == asked
+
+
+def test_a_page_without_photos_is_asked_for_again(server, tmp_path):
+    empty = fake.json_answer({"result_count": 0, "page_count": 0, "page": 2, "results": []})
+    server.faults["openverse"] = iter([None, empty])
+    assert collect(server, tmp_path, 60).kept == 40
+    assert collect(server, tmp_path, 60).kept == 60
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [
+        fake.pour(0.02, b"x"),
+        fake.pour(0.02, b"1\r\nx\r\n", Transfer_Encoding="chunked"),
+        fake.pour(0.02, b"x", Content_Length=99_000),
+    ],
+)
+def test_the_time_limit_holds_for_what_drips(server, tmp_path, monkeypatch, drip):
+    monkeypatch.setattr(client, "LONGEST_DOWNLOAD", 0.3)
+    monkeypatch.setattr(client, "TRIES", 1)
+    server.faults = {"1002": fake.always(drip), "openverse": itertools.chain([None], fake.always(drip))}
+    began = time.monotonic()
+    assert collect(server, tmp_path, 5).left_out == {"1002": "no whole answer (Timeout)"}
+    with pytest.raises(services.ServiceError, match="Openverse: Timeout"):
+        server.openverse().page("x", 1)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("fault", [fake.hang(20), fake.pour(0.05, b"x"), fake.status(429), fake.status(500)])
+def test_ctrl_c_ends_it_at_once_whatever_the_server_does(server, tmp_path, fault):
+    server.faults = {photo_id: fake.always(fault) for photo_id in ids(9, 1002)}
+    before = set(threading.enumerate())
+    timer = threading.Timer(1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt):
+        timer.start()
+        collect(server, tmp_path, 20, backoff=10)
+    timer.join()
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before), "nor does Python wait for them"
+    server.faults, began = {}, time.monotonic()
+    report = collect(server, tmp_path, 20)
+    assert report.kept == 20 and not report.left_out and collected(tmp_path) == ids(20)
+    assert time.monotonic() - began < 5 and not list(tmp_path.rglob("*.collecting"))
+
+
+@pytest.mark.parametrize("asked", ["Fri, 31 Dec 99999 23:59:59 GMT", "9" * 5000, "soon", "-1"])
+def test_a_wait_that_cannot_be_read_is_none(server, asked):
+    server.faults["1000"] = iter([fake.status(503, Retry_After=asked)])
+    began = time.monotonic()
+    assert server.openverse().client.download(f"{server.url}/1000.jpg") == fake.jpeg(0)
+    assert time.monotonic() - began < 2
+
+
+def test_a_picture_server_that_refuses_is_waited_out_by_all(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "FIRST_PAUSE", 20)  # times the backoff: 0.2 s
+    served, ends = itertools.count(), []
+
+    def limited(handler):
+        if next(served) < 12 or (ends and time.monotonic() > ends[0]):
+            return handler._photo(handler.path.strip("/").removesuffix(".jpg"))
+        ends[:] = ends or [time.monotonic() + 1]
+        fake.status(429)(handler)
+
+    server.faults = {photo_id: fake.always(limited) for photo_id in ids(60)}
+    assert collect(server, tmp_path, 30).kept == 30
+    assert collected(tmp_path) == ids(30)
+    refused = server.requests.total() - server.requests["openverse"] - 30
+    assert refused <= 24, "three pauses, and in each no more than all workers once"
+
+
 def test_the_wait_an_answer_asks_for_holds_all_downloads(server, tmp_path):
     server.delay = 0.02
     server.faults["1003"] = iter([fake.status(429, Retry_After="1")])
@@ -425,9 +538,12 @@ def test_odd_ids_never_become_file_names(tmp_path, photo_id):
         collector._fetch(None, tmp_path, "pizza", 1, None, photo)
 
 
-@pytest.mark.parametrize("label", ["../evil", "", ".hidden", "a/b", "a\nb"])
+RESERVED = ["CON", "nul", "com1", "LPT9.txt", "aux .x", "pizza.", "pizza "]
+
+
+@pytest.mark.parametrize("label", ["../evil", "", ".hidden", "a/b", "a\nb", *RESERVED])
 def test_labels_are_folder_names(tmp_path, label):
-    with pytest.raises(ValueError, match="folder name"):
+    with pytest.raises(ValueError, match="Windows knows no folder" if label in RESERVED else "folder name"):
         collecting.collect(None, label, "x", 1, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -516,6 +632,59 @@ def test_manifest_fetches_the_same_set_and_names_what_is_missing_or_changed(serv
         collecting.collect_manifest(manifest, first, asking)
     with pytest.raises(ValueError, match="no manifest"):
         collecting.collect_manifest(first / "attributions.csv", second, asking)
+    manifest.write_text("id,sha256,url,title,creator,licence,licence_url,page_url,source,label\nabc,00,http://x/\n")
+    with pytest.raises(ValueError, match="a photo has no label"):
+        collecting.collect_manifest(manifest, second, asking)
+
+
+def test_no_cell_is_a_formula_and_credits_read_as_they_were(server, tmp_path):
+    creators = {0: "=cmd|' /C calc'!A0", 1: "+1", 2: "-x-", 3: "@SUM(1)", 4: "'=x"}
+    server.changed = lambda number, result: {**result, "creator": creators.get(number), "title": f"={number}"}
+    folder, manifest, again = tmp_path / "a", tmp_path / "manifest.csv", tmp_path / "b"
+    collect(server, folder, 5)
+    assert [row["creator"] for row in attributions(folder)] == [f"'{name}" for name in creators.values()]
+    collecting.write_manifest(folder, manifest)
+    cells = itertools.chain(*csv.reader(manifest.read_text(encoding="utf-8").splitlines()))
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes())  # as a spreadsheet saves it
+    assert collecting.collect_manifest(manifest, again, server.openverse().client)[0].kept == 5
+    assert contents(again) == contents(folder)
+    table = folder / "attributions.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    assert "CC BY 2.0 by =cmd|&#x27; /C calc&#x27;!A0" in contact_sheet.write(folder).read_text(encoding="utf-8")
+    collect(server, folder, 5)
+    assert contents(again).items() <= contents(folder).items()
+
+
+def test_a_photo_whose_credit_was_lost_with_the_power_has_it_again(server, tmp_path):
+    collect(server, tmp_path, 12)
+    before, table = contents(tmp_path), tmp_path / "attributions.csv"
+    (tmp_path / "pizza" / "mine.jpg").write_bytes(b"the reader's own")
+    for cut in (0, 700, 1200):  # bytes of the table that were written
+        table.write_bytes(before["attributions.csv"][:cut])
+        with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as database, database:
+            lost = "fate=NULL, file=NULL, url=NULL, sha256=NULL, hash=NULL, thumbnail=NULL, date=NULL"
+            database.execute(f"UPDATE photos SET {lost} WHERE place > 3")
+        with Catalogue(tmp_path):
+            standing = {(name, hashlib.sha256(data).hexdigest()) for name, data in before.items() if "/" in name}
+            assert {(row["file"], row["sha256"]) for row in attributions(tmp_path)} == standing
+        assert [row["creator"] for row in attributions(tmp_path)][:3] == ["kosabe", "*tomoth", "matsudon,giraffe"]
+    (tmp_path / "exclude.txt").write_text("1010\n")
+    (tmp_path / "pizza" / "mine.jpg").unlink()
+    assert collect(server, tmp_path, 11).kept == 11
+    assert collected(tmp_path) == [*ids(10), "1011"]
+
+
+def test_what_a_photo_needs_for_its_credit_is_on_the_disk_before_it(server, tmp_path):
+    folder, lost = tmp_path / "a", tmp_path / "b"
+    with Catalogue(folder) as catalogue:
+        found = catalogue.page("pizza", "q", 1, lambda: server.openverse().page("x", 1))[0]
+        lost.mkdir()
+        (lost / DATABASE).write_bytes((folder / DATABASE).read_bytes())  # without what waits in the log beside it
+    (lost / "pizza").mkdir()
+    (lost / "pizza" / f"{found[3].id}.jpg").write_bytes(fake.jpeg(3))
+    with Catalogue(lost):
+        assert [(row["file"], row["creator"]) for row in attributions(lost)] == [("pizza/1003.jpg", found[3].creator)]
 
 
 def test_killed_at_random_points_nothing_is_lost_and_nothing_comes_twice(server, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Flickr (through the real flickrapi) and Openverse: questions, paging, odd answers, and the key that shows nowhere."""
 
 import contextlib
+import gzip
 import json
 import logging
 import os
@@ -88,14 +89,14 @@ def duplicates_and_less_than_promised(found, page, size):
     return found[(page - 1) * 200 :][:size] if page <= 3 else []
 
 
-EMPTY = fake.json_answer({"result_count": 900, "page_count": 20, "page": 2, "results": []})
+EMPTY = fake.json_answer({"result_count": 0, "page_count": 0, "page": 2, "results": []})
 
 
 @pytest.mark.parametrize(
     ("question", "odd", "offered", "shown", "asked"),
     [
-        ("openverse", None, 1000, 400, 20),  # the depth Openverse allows
-        *(("openverse", fault, 100, 20, 2) for fault in (EMPTY, fake.status(404), fake.status(400))),
+        ("openverse", None, 1000, 240, 12),  # the depth Openverse allows
+        *(("openverse", fake.status(code), 100, 20, 2) for code in (400, 401, 404)),
         (SEARCH, repeating, 5000, 4000, 16),
         (SEARCH, duplicates_and_less_than_promised, 2000, 650, 4),
     ],
@@ -105,6 +106,73 @@ def test_paging_ends(server, question, odd, offered, shown, asked):
     server.faults["openverse"] = iter([None, odd])
     assert found(server, question) == ids(shown)
     assert server.requests[question] == asked
+
+
+@pytest.mark.parametrize("gap", [[0], [1], [1, 2], [3]])
+@pytest.mark.parametrize("kind", ["empty", "short"])
+def test_an_empty_or_short_page_is_not_the_end(server, gap, kind):
+    server.photos, pages = ids(85), iter(range(9))
+
+    def odd(handler):
+        number = next(pages)
+        shown = handler.server.photos[20 * number :][: 20 if number not in gap else 5 if kind == "short" else 0]
+        results = [handler._openverse_result(photo_id) for photo_id in shown]
+        counts = {"result_count": 85 if shown else 0, "page_count": 5 if len(shown) == 20 else number + bool(shown)}
+        handler.send({**counts, "page": number + 1, "results": results})
+
+    server.faults["openverse"] = fake.always(odd)
+    missing = 15 if kind == "short" else 20
+    assert len(found(server, "openverse")) == 85 - missing * len(gap)
+    assert server.requests["openverse"] == 5
+    source = server.openverse()
+    pages = iter([1, 0, 2])
+    if gap == [1] and kind == "empty":  # a later run begins there, and asks what the first page promises
+        assert source.page("x", 2) == ([], True) and server.requests["openverse"] == 7
+
+
+ODD_RECORDS = {
+    "openverse": [
+        *({"width": odd} for odd in ("512", [], {}, float("nan"), -1, 10**400)),
+        *({"title": odd} for odd in ("a" * 200_000, "\ud800", {"a": 1}, 7)),
+        *({"creator": "\ud800", "license_url": odd, "foreign_landing_url": odd} for odd in ("\udfff", [], None)),
+        *({"url": odd} for odd in ("\ud800", 7, [], {}, "x" * 9000)),
+        *({"id": odd} for odd in ("\ud800", [], {"a": 1}, "../x")),
+        *({"license": odd} for odd in ([], {}, 4)),
+    ],
+    SEARCH: [
+        *({"width_l": odd, "height_m": odd} for odd in (None, "x", [], float("inf"))),
+        *({"owner": odd, "ownername": odd, "title": odd} for odd in ("\ud800", None, [], "a" * 200_000)),
+        *({"url_m": odd, "url_z": odd} for odd in (None, 7, "\ud800")),
+        *({"id": odd} for odd in ("\ud800", None, {})),
+        *({"license": odd} for odd in (None, [], {})),
+    ],
+}
+
+
+@pytest.mark.parametrize(("question", "change"), [(q, change) for q in ODD_RECORDS for change in ODD_RECORDS[q]])
+def test_an_odd_record_costs_at_most_its_own_photo(server, tmp_path, question, change):
+    server.photos = ids(5)
+    server.changed = lambda number, result: {**result, **change} if number == 1 else result
+    source = server.openverse() if question == "openverse" else server.flickr()
+    report = collecting.collect(source, "pizza", "x", 5, tmp_path)
+    assert report.kept >= 4 and report.kept + ("1001" in report.left_out) <= 5
+    report = collecting.collect(source, "pizza", "x", 5, tmp_path)
+    assert report.kept >= 4 and report.fetched == 0
+
+
+@pytest.mark.parametrize("odd", ["null", "7", "[]", '{"id": ' + "9" * 5000 + "}"])
+def test_a_record_that_is_none_costs_no_other(server, odd):
+    server.photos = ids(2)
+    found(server, "openverse")
+    answer = json.dumps({"page_count": 1, "result_count": 3, "results": [7777, server_result(server)]})
+    server.faults["openverse"] = iter([fake.json_answer(answer.replace("7777", odd).encode())])
+    assert found(server, "openverse") == ["1000"]
+
+
+def server_result(server):
+    """A record that Openverse might send."""
+    facts = {"id": "1000", "url": f"{server.url}/1000.jpg", "license": "by", "license_version": "2.0"}
+    return {**facts, "title": "a", "creator": "b", "width": 420, "height": 360}
 
 
 def test_no_photo_comes_twice_by_several_words_or_across_pages(server):
@@ -125,6 +193,7 @@ def test_licences_are_asked_for_once_and_filtered(server):
 
 LATER = "What is collected stays; run the same again later"
 SILENCE = fake.hang(0.3)
+BOMB = fake.json_answer(gzip.compress(b'{"photos": "' + bytes(100 << 20), 1), Content_Encoding="gzip")
 BAD_KEY = fake.fails(100, f"Invalid API Key ({fake.KEY} is unknown)")
 ODD = {
     "openverse": [[], {"page_count": 3}, *({"page_count": 3, "results": odd} for odd in (None, {}, ["x"]))],
@@ -143,6 +212,12 @@ ODD = {
         ("openverse", fake.status(429, Retry_After="4000"), f"asks to wait 4000 s. {LATER}", 1),
         ("openverse", fake.status(503), "Openverse: HTTP 503", 6),
         ("openverse", fake.answer(b"<html>log in</html>", "text/html"), "no JSON", 1),
+        ("openverse", fake.json_answer(b'{"page_count": 1e999, "results": []}'), "another than expected", 1),
+        ("openverse", fake.json_answer(b"[" * 200_000), "another than expected", 1),
+        ("openverse", BOMB, "too large: more than 4 MB", 1),
+        (SEARCH, BOMB, "too large: more than 4 MB", 1),
+        *((SEARCH, fake.fails(code, "not available"), "not available", 6) for code in (0, 106, 201, "105")),
+        (SEARCH, fake.status(401), r"check the key and the secret\. Check FLICKR_API_KEY", 1),
         ("openverse", SILENCE, "look at the network, then run the same again. Without photos", 6),
         (SEARCH, BAD_KEY, r"Invalid API Key \(\*\*\* is unknown\). Check FLICKR_API_KEY", 1),
         (SEARCH, fake.fails(105, "Service currently unavailable"), "Service currently unavailable", 6),

@@ -34,9 +34,10 @@ COMMIT;
 
 
 class Found(NamedTuple):
-    """A downloaded photo, whole and decoded, waiting in `<file>.collecting`."""
+    """A downloaded photo, whole and decoded, waiting in the file `part`."""
 
     file: str  # relative to the folder, with /
+    part: Path
     url: str
     sha256: str
     fingerprint: Fingerprint
@@ -74,13 +75,11 @@ class Catalogue:
 
         Undecided are those neither kept nor refused yet and not excluded. A page that is not stored is asked for by
         `ask()`, (list of `Photo`, whether there is another), and stored, all or nothing; photos known already keep
-        their place. None for the latter: the page was refused, and is not stored.
+        their place. A page without photos is not stored: a later run is to ask again. None: the page was refused.
         """
         rows = self._rows("SELECT more FROM pages WHERE label=? AND query=? AND number=?", label, query, number)
         photos, more = ([], bool(rows[0][0])) if rows else ask()
-        if more is None:
-            return [], None
-        if not rows:
+        if photos:
             self._store(label, query, number, photos, more)
         wanted = "label=? AND query=? AND page=? AND fate IS NULL AND NOT excluded(label, id)"
         rows = self._rows(f"SELECT photo FROM photos WHERE {wanted} ORDER BY place", label, query, number)
@@ -94,6 +93,7 @@ class Catalogue:
                 [(label, photo.id, query, number, json.dumps(dataclasses.asdict(photo))) for photo in photos],
             )
             self._database.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", (label, query, number, more))
+        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")  # on the disk before its photos are: their credits come from here
 
     def queries(self):
         """The searches and manifests that the folder's photos come from."""
@@ -120,10 +120,16 @@ class Catalogue:
             (found.file, found.url, found.sha256, f"{bits:x}", thumbnail.tobytes(), date, label, photo.id),
         )
         line = tables.lines([tables.attribution(found.file, found.sha256, date, photo).values()]).encode()
-        path = self.folder / found.file
         with (self.folder / ATTRIBUTIONS).open("ab", buffering=0) as credits:
             credits.write(line)
-        os.replace(tables.part_of(path), path)
+            os.fsync(credits.fileno())
+        os.replace(found.part, self.folder / found.file)
+
+    def take_back(self, label, photo, reason):
+        """Delete a photo that was kept, and note why; the next run asks for it again."""
+        for (file,) in self._rows("SELECT file FROM photos WHERE label=? AND id=? AND fate='kept'", label, photo.id):
+            (self.folder / file).unlink()
+        self.leave_out(label, photo, reason, final=False)
 
     def leave_out(self, label, photo, reason, final=True):
         """Note why a photo is not kept; not `final`: the next run asks for it again."""
@@ -141,6 +147,9 @@ class Catalogue:
 
     def _reconcile(self):
         """Delete what is excluded, forget what is gone or changed (its file stays), drop what was cut short."""
+        for part in [*self.folder.glob(f"*{tables.PART}"), *self.folder.glob(f"*/*{tables.PART}")]:
+            part.unlink(missing_ok=True)  # a thread of a stopped run may be faster
+        self._adopt()
         rows = self._rows("SELECT place, file, sha256, excluded(label, id) FROM photos WHERE file IS NOT NULL")
         for place, file, sha256, excluded in rows:
             path = self.folder / file
@@ -148,8 +157,6 @@ class Catalogue:
                 path.unlink(missing_ok=True)
             if not path.exists() or paths.checksum(path) != sha256:
                 self._rows("UPDATE photos SET fate=NULL WHERE place=? AND fate='kept'", place)
-        for part in [*self.folder.glob(f"*{tables.PART}"), *self.folder.glob(f"*/*{tables.PART}")]:
-            part.unlink()
         self._publish_tables()
 
     def _publish_tables(self):
@@ -158,9 +165,21 @@ class Catalogue:
         for row in tables.read_attributions(self.folder / ATTRIBUTIONS):  # others', and of photos changed by hand
             if row["file"] not in rows and (self.folder / row["file"]).is_file():
                 rows[row["file"]] = row
+        for file, text in self._rows("SELECT file, photo FROM photos WHERE file IS NOT NULL ORDER BY label, place"):
+            if file not in rows and (self.folder / file).is_file():
+                rows[file] = tables.attribution(file, paths.checksum(self.folder / file), "", _photo(text))
         cells = ([row.get(name) for name in COLUMNS] for row in rows.values())
         tables.write_table(self.folder / ATTRIBUTIONS, COLUMNS, cells)
         tables.write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
+
+    def _adopt(self):
+        """Know again what stands in the folder, but was lost from here with the power."""
+        lost = self._rows("SELECT place, label, id FROM photos WHERE file IS NULL")
+        labels = {label for _, label, _ in lost}
+        there = {label: {path.stem: path for path in (self.folder / label).glob("*.*")} for label in labels}
+        for place, label, photo_id in lost:
+            if path := there[label].get(photo_id):
+                self._rows("UPDATE photos SET file=? WHERE place=?", path.relative_to(self.folder).as_posix(), place)
 
     def _left_out(self):
         why = f"CASE WHEN excluded(label, id) THEN 'named in {EXCLUDE}' ELSE reason END AS why"

@@ -1,7 +1,8 @@
 """A polite and careful web client: asks at a service's own pace, tries again, and refuses what is no public picture."""
 
+import contextlib
+import io
 import ipaddress
-import re
 import threading
 import time
 
@@ -9,17 +10,16 @@ import requests
 import tenacity
 import urllib3
 
-from helpers.collecting.services import LeftOut, ServiceError, Unreachable
+from helpers.collecting.pace import FIRST_PAUSE, LONGEST_WAIT, Pace, asked_wait
+from helpers.collecting.services import ODD, LeftOut, Refused, ServiceError, Unreachable
 
 USER_AGENT = "where-a-network-looks/1.0 (teaching notebooks on Grad-CAM; collects a few hundred photos, once)"
 TRIES = 6
-LONGEST_WAIT = 120  # seconds; a service that asks for more is left alone until the next run
-LARGEST_FILE = 25 << 20  # bytes
-LONGEST_DOWNLOAD = 90  # seconds for one photo, however steadily it drips
+LARGEST_FILE, LARGEST_ANSWER = 25 << 20, 4 << 20  # bytes, of a picture and of a page of search results
+LONGEST_DOWNLOAD = 90  # seconds for one of either, however steadily it drips
 KITCHEN = "Without photos the notebooks use the built-in kitchen."
+TOO_MANY = 429  # HTTP status
 NOT_LET_IN = (401, 403, 407)  # HTTP statuses of a network's login or block page
-_ODD = (AttributeError, KeyError, TypeError, ValueError)  # what reading another answer than expected raises
-_DAY_QUOTA = re.compile("X-RateLimit-Available-.*sustained", re.IGNORECASE)  # Openverse's: "0" when used up
 
 
 class Busy(Exception):
@@ -42,7 +42,7 @@ class Client:
         self.session.headers["User-Agent"] = USER_AGENT
         self.session.max_redirects = 5
         self.session.trust_env = not allow_private  # no proxy stands between us and loopback
-        self.session.hooks["response"] = _raise_for_status  # at once: flickrapi alone would lose Retry-After
+        self.session.hooks["response"] = _first_look  # at once: flickrapi alone would lose Retry-After
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=32)
         if not allow_private:
             pools = adapter.poolmanager.pool_classes_by_scheme.items()
@@ -50,15 +50,9 @@ class Client:
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, adapter)
         self.timeout, self.stopped = timeout, threading.Event()
-        self._call_pace, self._photo_pace = Pace(call_gap), Pace(photo_gap)
-        backoffs = tenacity.wait_exponential(backoff, max=60) + tenacity.wait_random(0, backoff / 4)
-        self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_passes),
-            reraise=True,
-            wait=lambda state: _asked_wait(state.outcome.exception()) or backoffs(state),
-            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_when_event_set(self.stopped),
-            sleep=tenacity.sleep_using_event(self.stopped),
-        )
+        pause = FIRST_PAUSE * min(backoff, 1)
+        self._call_pace, self._photo_pace = Pace(call_gap, pause), Pace(photo_gap, pause)
+        self._backoffs = tenacity.wait_exponential(backoff, max=60) + tenacity.wait_random(0, backoff / 4)
 
     def ask(self, call, name):
         """What `call()` returns: one question to the service `name`.
@@ -67,7 +61,7 @@ class Client:
         """
         try:
             return self._paced(self._call_pace, call)
-        except (requests.RequestException, Busy, LeftOut, *_ODD) as error:
+        except (requests.RequestException, Busy, LeftOut, *ODD) as error:
             reason, status = _explanation(error, name), getattr(getattr(error, "response", None), "status_code", None)
         raise ServiceError(reason, status)  # outside the except block: requests' errors carry the signed request
 
@@ -77,99 +71,105 @@ class Client:
         def call():
             headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
             with self.session.get(url, stream=True, timeout=self.timeout, headers=headers) as response:
-                return _body(response)
+                _check_kind(response)
+                return _body(response, LARGEST_FILE)
 
         try:
             return self._paced(self._photo_pace, call)
         except requests.HTTPError as error:
             status = error.response.status_code
-            kind = Unreachable if _is_busy(status) or status in NOT_LET_IN else LeftOut
+            kind = Unreachable if _is_busy(status) or status in NOT_LET_IN else Refused
             raise kind(f"{'gone' if status in (404, 410) else 'refused'}: HTTP {status}") from None
         except (ValueError, requests.TooManyRedirects) as error:  # requests' errors for bad addresses are ValueErrors
             reason = str(error) if isinstance(error, LeftOut) else f"no usable address ({type(error).__name__})"
-            raise LeftOut(reason) from None
+            raise Refused(reason) from None
         except requests.RequestException as error:
             raise Unreachable(f"no whole answer ({type(error).__name__})") from None
 
+    def stop(self):
+        """Let go of all that is waiting or on its way; what is asked afterwards is asked."""
+        self.stopped.set()
+        self.stopped = threading.Event()
+
     def _paced(self, pace, call):
         """What `call()` returns, each try at its turn; the wait an answer asks for holds everybody at this pace."""
+        stopped = self.stopped  # as it is now: the next run has another
 
         def once():
-            pace.wait(self.stopped)
-            if self.stopped.is_set():  # the wait was cut short
+            asked_at = pace.wait(stopped)
+            if stopped.is_set():  # the wait was cut short
                 raise Unreachable("stopped before it was asked for")
             try:
-                return call()
+                result = call()
             except requests.HTTPError as error:
-                asked = _asked_wait(error) or 0
-                pace.hold(asked if asked <= LONGEST_WAIT else 0)
+                wait = asked_wait(error) or 0
+                if wait:
+                    pace.hold(wait if wait <= LONGEST_WAIT else 0)
+                elif error.response.status_code == TOO_MANY:
+                    pace.refused(asked_at)
                 raise
+            pace.answered()
+            return result
 
-        return self._retrying(once)
-
-
-class Pace:
-    """Lets callers, in any thread, through one by one, at least `gap` seconds apart."""
-
-    def __init__(self, gap):
-        self._gap, self._lock, self._next, self._held = gap, threading.Lock(), 0.0, 0.0
-
-    def wait(self, stopped):
-        """Sleep until it is our turn, or the event `stopped` is set."""
-        with self._lock:  # kept while sleeping: the others queue here
-            while (left := max(self._next, self._held) - time.monotonic()) > 0 and not stopped.wait(left):
-                pass
-            self._next = time.monotonic() + self._gap
-
-    def hold(self, seconds):
-        """Let nobody through for so long."""
-        self._held = max(self._held, time.monotonic() + seconds)
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_passes),
+            reraise=True,
+            wait=lambda state: 0 if _holds(state.outcome.exception()) else self._backoffs(state),
+            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_when_event_set(stopped),
+            sleep=tenacity.sleep_using_event(stopped),
+        )(once)
 
 
-def _body(response):
+def _check_kind(response):
+    """Raise `Unreachable` or `Refused` for an answer that is no picture."""
     kind = response.headers.get("Content-Type", "no content type").split(";")[0].strip().lower()
     if kind == "text/html":
         raise Unreachable("no picture: the answer is text/html (a login or block page of the network?)")
     if not kind.startswith("image/"):
-        raise LeftOut(f"no picture: the answer is {kind}")
+        raise Refused(f"no picture: the answer is {kind}")
     if "photo_unavailable" in response.url:
         raise LeftOut('a "photo unavailable" stand-in')
-    data, ends = bytearray(), time.monotonic() + LONGEST_DOWNLOAD
-    for part in response.iter_content(1 << 16):
-        data += part
-        if len(data) > LARGEST_FILE:
-            raise LeftOut(f"too large: more than {LARGEST_FILE >> 20} MB")
-        if time.monotonic() > ends:
-            raise requests.Timeout
-    return bytes(data)
 
 
-def _raise_for_status(response, **_):
+def _body(response, most):
+    """The whole answer. Raises `Refused` above `most` bytes, requests' errors where it does not come, or drips."""
+    body, ends = io.BytesIO(), time.monotonic() + LONGEST_DOWNLOAD
+    try:
+        while part := response.raw.read1(1 << 16, decode_content=True):
+            body.write(part)
+            if body.tell() > most:
+                raise Refused(f"too large: more than {most >> 20} MB")
+            if time.monotonic() > ends:
+                raise requests.Timeout
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(type(error).__name__) from None
+    return body.getvalue()
+
+
+def _first_look(response, stream, **_):
+    """Raise for refusals; read redirections never, answers in memory with care."""
     if not response.ok:
         response.close()
     response.raise_for_status()
+    if response.is_redirect or not stream:
+        with contextlib.closing(response.raw):
+            response.raw = io.BytesIO(b"" if response.is_redirect else _body(response, LARGEST_ANSWER))
 
 
 def _is_busy(status):
-    return status == 429 or status >= 500
-
-
-def _asked_wait(error):
-    """Seconds the answer asks to wait: from Retry-After; infinite when the day's quota is used up; else None."""
-    headers = error.response.headers if getattr(error, "response", None) is not None else {}
-    if any(value == "0" for name, value in headers.items() if _DAY_QUOTA.fullmatch(name)):
-        return float("inf")
-    try:
-        return urllib3.Retry().parse_retry_after(headers["Retry-After"]) if "Retry-After" in headers else None
-    except urllib3.exceptions.InvalidHeader:
-        return None
+    return status == TOO_MANY or status >= 500
 
 
 def _passes(error):
     """Whether the trouble may pass by itself within minutes."""
     if isinstance(error, requests.HTTPError):
-        return _is_busy(error.response.status_code) and (_asked_wait(error) or 0) <= LONGEST_WAIT
+        return _is_busy(error.response.status_code) and (asked_wait(error) or 0) <= LONGEST_WAIT
     return isinstance(error, _PASSING) and not _no_network(error)
+
+
+def _holds(error):
+    """Whether an answer slows everybody down, so that its own question waits at the pace."""
+    return isinstance(error, requests.HTTPError) and (error.response.status_code == TOO_MANY or bool(asked_wait(error)))
 
 
 def _no_network(error):
@@ -182,7 +182,7 @@ def _no_network(error):
 def _explanation(error, name):
     later = "What is collected stays; run the same again later."
     if isinstance(error, requests.HTTPError):
-        status, wait = error.response.status_code, _asked_wait(error)
+        status, wait = error.response.status_code, asked_wait(error)
         if wait == float("inf"):
             return f"{name}: today's number of questions is used up. {later}"
         return f"{name}: HTTP {status}{f', asks to wait {wait:.0f} s' if wait else ''}. {later}"

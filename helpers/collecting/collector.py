@@ -8,8 +8,10 @@ import functools
 import hashlib
 import itertools
 import re
+import secrets
+import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -18,17 +20,17 @@ from helpers import paths
 from helpers.collecting import curation
 from helpers.collecting.catalogue import Catalogue, Found
 from helpers.collecting.services import LeftOut, Photo, ServiceError, Unreachable
-from helpers.collecting.tables import part_of, write_table
-from helpers.photos import pictures
+from helpers.collecting.tables import PART, write_table
+from helpers.collecting.verdicts import Verdicts
+from helpers.photos import attributions, pictures
 
-BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Openverse shows 400 photos a word
+BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Openverse shows 240 photos a word
     "okonomiyaki": ["お好み焼き", "okonomiyaki", "広島焼き", "モダン焼き", "okonomiyaki hiroshima"],
     "pizza": ["ピザ", "pizza", "ピッツァ", "pizza margherita"],
 }
 SMALLEST = 320  # pixels of a photo's shorter side; the blog's network sees 160
 WORKERS = 6  # downloads at once
-SILENT = 6  # photos in a row that did not come: the network is at fault, not the photos
-AGAIN = "Mend the network and run the same again; what is collected stays."
+RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])([ .].*)?|.*[ .]", re.IGNORECASE)  # names Windows refuses
 CREDIT_FIELDS = ("title", "creator", "licence", "licence_url", "page_url", "source")
 MANIFEST_COLUMNS = ("label", "id", "sha256", "url", *CREDIT_FIELDS)
 
@@ -99,9 +101,11 @@ def collect_manifest(path, folder, client, progress=None):
 def _read_manifest(path):
     """{label: {Photo: sha256}}"""
     with Path(path).open(encoding="utf-8-sig", newline="") as table:
-        rows = list(csv.DictReader(table))
+        rows = attributions.rows(csv.DictReader(table))
     if not rows or not set(MANIFEST_COLUMNS) <= set(rows[0]):
         raise ValueError(f"{path}: no manifest; a CSV file with the columns {', '.join(MANIFEST_COLUMNS)} is wanted")
+    if not all(row["label"] for row in rows):
+        raise ValueError(f"{path}: a photo has no label; write its class's name into the column 'label'")
     labels = {}
     for row in rows:
         facts = {field: row[field] or "" for field in ("id", *CREDIT_FIELDS)}
@@ -114,6 +118,10 @@ def _read_manifest(path):
 def _open(folder, label):
     if not re.fullmatch(r"\w[\w .-]*", label):
         raise ValueError(f"label {label!r}: a folder name of letters, digits, spaces, . _ - is wanted")
+    if RESERVED.fullmatch(label):
+        raise ValueError(
+            f"label {label!r}: Windows knows no folder of this name; choose another, as {label.strip(' .')}_1"
+        )
     with warnings.catch_warnings(), Catalogue(folder) as catalogue:
         warnings.simplefilter("ignore")  # Pillow's on odd metadata
         yield catalogue
@@ -136,40 +144,66 @@ def _fetch(client, folder, label, smallest, sums, photo):
     url = photo.url(smallest)
     data = client.download(url)
     sha256 = hashlib.sha256(data).hexdigest()
-    if sums and sums[photo.id] != sha256:
-        raise LeftOut("changed: its bytes are not those the manifest names")
-    suffix, decoded = curation.decode(data, smallest)
-    if not sums:
-        curation.judge(decoded, smallest)
-    found = Found(f"{label}/{photo.id}{suffix}", url, sha256, pictures.fingerprint(decoded.image))
+    try:
+        if sums and sums[photo.id] != sha256:
+            raise LeftOut("changed: its bytes are not those the manifest names")
+        with _DECODING:
+            suffix, decoded = curation.decode(data, smallest)
+            if not sums:
+                curation.judge(decoded, smallest)
+            fingerprint = pictures.fingerprint(decoded.image)
+    except LeftOut as error:
+        error.sha256 = sha256 if type(error) is LeftOut else None
+        raise
     (folder / label).mkdir(exist_ok=True)
-    part = part_of(folder / found.file)
+    file = f"{label}/{photo.id}{suffix}"
+    part = folder / f"{file}.{secrets.token_hex(4)}{PART}"  # nobody else's: a stopped run may still have one
     part.write_bytes(data)
     paths.sync(part)
-    return found
+    return Found(file, part, url, sha256, fingerprint)
+
+
+_DECODING = threading.Lock()  # one picture at a time, for memory's sake
+
+
+def _start(slots, stopped, work, photo):
+    """`work(photo)` as a `Future`, in a thread that nobody waits for once `stopped` is set."""
+    future = Future()
+
+    def run():
+        with slots:
+            try:
+                if stopped.is_set():
+                    raise Unreachable("stopped before it was asked for")
+                found = work(photo)
+                if stopped.is_set():
+                    found.part.unlink(missing_ok=True)
+                future.set_result(found)
+            except BaseException as error:
+                future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _gather(catalogue, client, label, count, candidates, progress, smallest=SMALLEST, sums=None):
     """Download side by side, decide one by one in order, until `count` are kept or there are no more."""
     before = kept = catalogue.kept(label)
-    fingerprints = None if sums else catalogue.fingerprints()
-    unanswered, threads = 0, ThreadPoolExecutor(WORKERS)
-    fetch = functools.partial(threads.submit, _fetch, client, catalogue.folder, label, smallest, sums)
-    downloads = _downloads(candidates, fetch, most=lambda: min(4 * WORKERS, count - kept))
+    fingerprints, verdicts = None if sums else catalogue.fingerprints(), Verdicts(catalogue, client, label)
+    fetch = functools.partial(_fetch, client, catalogue.folder, label, smallest, sums)
+    start = functools.partial(_start, threading.Semaphore(WORKERS), client.stopped, fetch)
+    downloads = _downloads(candidates, start, most=lambda: min(4 * WORKERS, count - kept))
     bar = tqdm(total=count, initial=kept, desc=label, unit="photo", disable=None if progress is None else not progress)
     try:
         while kept < count and (download := next(downloads, None)):
             photo, future = download
-            trouble = _decide(catalogue, label, photo, future, fingerprints)
+            trouble, sha256 = _decide(catalogue, label, photo, future, fingerprints)
             kept += trouble is None
             bar.update(trouble is None)
-            unanswered = unanswered + 1 if isinstance(trouble, Unreachable) else 0
-            if unanswered == SILENT:
-                raise ServiceError(f"{SILENT} photos in a row did not arrive; the last: {trouble}. {AGAIN}")
+            verdicts.add(photo, trouble, sha256)
+        verdicts.finish()
     finally:
-        client.stopped.set()
-        threads.shutdown(cancel_futures=True)
-        client.stopped.clear()
+        client.stop()
         bar.close()
     return Report(label, count, kept, kept - before, catalogue.reasons(label))
 
@@ -191,15 +225,15 @@ def _downloads(candidates, submit, most):
 
 
 def _decide(catalogue, label, photo, future, fingerprints):
-    """Keep a downloaded photo; else note, and return, the `LeftOut` or `Unreachable` with the reason."""
+    """Keep a downloaded photo, or find why not: (the `LeftOut` or `Unreachable`, the checksum of what came) or None."""
     try:
         found = future.result()
-        if fingerprints is not None:  # a manifest's photos were judged when they were first collected
-            if twin := curation.twin(found.fingerprint, fingerprints):
-                part_of(catalogue.folder / found.file).unlink()
-                raise LeftOut(f"near-duplicate: of {twin}")
-            fingerprints[found.file] = found.fingerprint
     except (LeftOut, Unreachable) as error:
-        catalogue.leave_out(label, photo, str(error), final=isinstance(error, LeftOut))
-        return error
+        return error, getattr(error, "sha256", None)
+    if fingerprints is not None:  # a manifest's photos were judged when they were first collected
+        if twin := curation.twin(found.fingerprint, fingerprints):
+            found.part.unlink()
+            return LeftOut(f"near-duplicate: of {twin}"), found.sha256
+        fingerprints[found.file] = found.fingerprint
     catalogue.keep(label, photo, found)
+    return None, found.sha256

@@ -3,26 +3,29 @@
 import numpy as np
 from PIL import Image
 
-from helpers.collecting.services import LeftOut
+from helpers.collecting.services import LeftOut, Oversized, Refused
 from helpers.photos import pictures
 
 SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}  # by a file's first bytes
 FLAT_SHARE = 0.75  # of the pixels in one colour: a drawing, a text or a "photo unavailable" card
+MOST_PIXELS = 8 << 20  # to decode; a JPEG may have 4 times as many, being decoded small
 FRAME_SHARE = 0.25  # of the rows or columns in one even colour: a frame, or the grey of a file cut short
 
 
 def decode(data, smallest):
     """(file name suffix, `pictures.Decoded` of at least [smallest, smallest] where the file is) of a photo's bytes.
 
-    Raises `LeftOut` for what is no picture, damaged or a decompression bomb.
+    Raises `Refused` for what is no picture or damaged, `Oversized` for a decompression bomb.
     """
     suffix = next((suffix for start, suffix in SUFFIXES.items() if data.startswith(start)), None)
     if not suffix:
-        raise LeftOut("no JPEG, PNG or WebP picture")
+        raise Refused("no JPEG, PNG or WebP picture")
     try:
-        return suffix, pictures.decode(data, smallest)
+        return suffix, pictures.decode(data, smallest, min(MOST_PIXELS, Image.MAX_IMAGE_PIXELS or MOST_PIXELS))
+    except pictures.TooLarge as error:
+        raise Oversized(str(error)) from None
     except ValueError as error:
-        raise LeftOut(str(error)) from None
+        raise Refused(str(error)) from None
 
 
 def judge(decoded, smallest):

@@ -9,7 +9,17 @@ import flickrapi
 
 from helpers import paths
 from helpers.collecting.client import Busy, Client
-from helpers.collecting.services import LICENCES, Photo, Service, ServiceError, licence_code, licence_name, one_line
+from helpers.collecting.services import (
+    LICENCES,
+    Photo,
+    Service,
+    ServiceError,
+    licence_code,
+    licence_name,
+    one_line,
+    read_records,
+    size,
+)
 
 PAGE_SIZE = 250
 DEEPEST = 4000  # no search shows more different photos; later pages repeat
@@ -17,11 +27,12 @@ SIZES = "mzcl"  # Flickr's letters for 500, 640, 800 and 1024 pixels on the long
 EXTRAS = ",".join(["license", "owner_name", *(f"url_{size}" for size in SIZES)])
 SETTINGS = {"media": "photos", "content_type": 1, "sort": "relevance", "safe_search": 1}
 SETTINGS |= {"per_page": PAGE_SIZE, "extras": EXTRAS}
-BUSY_CODES = (10, 105, 106)  # search or service "currently unavailable"
+BUSY_CODES = ("0", "10", "105", "106", "201")  # search or service "currently not available"
 NO_KEY = (
     "Flickr needs an API key (new ones go to Flickr Pro members): set FLICKR_API_KEY and FLICKR_API_SECRET in "
     "the environment or in the project's .env file; or use Openverse, which needs none."
 )
+BAD_SECRET = "Flickr: HTTP 401, the signature does not fit: check the key and the secret"
 BAD_KEY = "Check FLICKR_API_KEY and FLICKR_API_SECRET, in the environment or in .env."
 
 for _chatty in ("flickrapi", "oauthlib", "requests_oauthlib"):  # at DEBUG these write the key
@@ -70,10 +81,7 @@ class Flickr(Service):
 
         def read(answer):
             results, pages = answer["photos"]["photo"], int(answer["photos"]["pages"])
-            if not isinstance(results, list):
-                raise TypeError
-            numbered = [(str(found.get("license")), found) for found in results]
-            photos = [_photo(found, licences[licence]) for licence, found in numbered if licence in licences]
+            photos = read_records(results, lambda found: _photo(found, licences.get(str(found.get("license")))))
             return photos, bool(results) and number < min(pages, DEEPEST // PAGE_SIZE)
 
         return self._call("photos.search", read, text=word, license=",".join(licences), page=number, **SETTINGS)
@@ -83,11 +91,14 @@ class Flickr(Service):
             try:
                 return read(self._api.do_flickr_call(f"flickr.{method}", **params))
             except flickrapi.FlickrError as error:
-                failure = Busy if error.code in BUSY_CODES else ServiceError
+                failure = Busy if str(error.code) in BUSY_CODES else ServiceError
                 reason = _without_keys(f"Flickr says: {error}. {BAD_KEY if error.code == 100 else ''}".strip())
             raise failure(reason)  # outside the except block: nothing of the signed request hangs on
 
-        return self.client.ask(call, self.name)
+        try:
+            return self.client.ask(call, self.name)
+        except ServiceError as error:
+            raise ServiceError(f"{BAD_SECRET}. {BAD_KEY}", 401) if error.status == 401 else error from None
 
 
 class _Api(flickrapi.FlickrAPI):
@@ -107,10 +118,14 @@ def _without_keys(text):
 
 
 def _photo(found, licence_url):
+    """A `Photo`, or None where its licence is not wanted."""
+    if not licence_url:
+        return None
     licence = licence_name(*licence_code(licence_url))
-    title, creator = one_line(found.get("title")), one_line(found.get("ownername")) or one_line(found.get("owner"))
-    page_url = f"https://www.flickr.com/photos/{found.get('owner')}/{found['id']}"
-    given = [size for size in SIZES if f"url_{size}" in found]
-    sizes = tuple((int(found[f"width_{one}"]), int(found[f"height_{one}"]), found[f"url_{one}"]) for one in given)
+    title, owner = one_line(found.get("title")), one_line(found.get("owner"))
+    creator, number = one_line(found.get("ownername")) or owner, one_line(found["id"])
+    page_url = f"https://www.flickr.com/photos/{owner}/{number}"
+    given = [one for one in SIZES if found.get(f"url_{one}")]
+    sizes = tuple(size(found.get(f"width_{one}"), found.get(f"height_{one}"), found[f"url_{one}"]) for one in given)
     attribution = f'"{title}" by {creator} ({page_url}), {licence} ({licence_url})'
-    return Photo(str(found["id"]), title, creator, licence, licence_url, page_url, "flickr", sizes, attribution)
+    return Photo(number, title, creator, licence, licence_url, page_url, "flickr", sizes, attribution)

@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from PIL import Image, ImageDraw
 
 from helpers import dishes
-from helpers.collecting.openverse import Openverse
+from helpers.collecting.openverse import DEEPEST_PAGE, Openverse
 
-LABELS = {"okonomiyaki": "okonomiyaki", "お好み焼き": "okonomiyaki", "pizza": "pizza", "ピザ": "pizza"}
+LABELS = {"お好み焼き": ("okonomiyaki", 0), "okonomiyaki": ("okonomiyaki", 240)}  # a word's label, and its first photo
+LABELS |= {"ピザ": ("pizza", 0), "pizza": ("pizza", 240)}
 SIZE = 160  # pixels a side
 OFFERED = 600  # photos a word finds
 LICENCES = ("by 2.0 licenses", "by-sa 2.0 licenses", "by 4.0 licenses", "cc0 1.0 publicdomain")
@@ -73,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 def openverse_answer(results, params):
     """Openverse's answer for one page of `results`, a list of dicts; params: the question, as a dict of text."""
     page, size = int(params.get("page", 1)), int(params.get("page_size", 20))
-    counts = {"result_count": len(results), "page_count": min(-(-len(results) // size), 20)}
+    counts = {"result_count": len(results), "page_count": min(-(-len(results) // size), DEEPEST_PAGE)}
     return {**counts, "page_size": size, "page": page, "results": results[(page - 1) * size : page * size]}
 
 
@@ -85,8 +86,8 @@ class _Kitchen(Handler):
             self.send(_jpeg(label, int(number)), "image/jpeg")
         else:
             params = dict(urllib.parse.parse_qsl(query))
-            label = LABELS.get(params.get("q", "").lower())
-            results = [self._result(label, number) for number in range(OFFERED)] if label else []
+            label, first = LABELS.get(params.get("q", "").lower(), ("", OFFERED))
+            results = [self._result(label, number) for number in range(first, OFFERED)]
             wanted = [one for one in results if one["license"] in params["license"].split(",")]
             self.send(openverse_answer(wanted, params))
 

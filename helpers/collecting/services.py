@@ -1,10 +1,13 @@
 """What the photo services share: a `Photo`, its licence, and how a search is read page by page."""
 
+import contextlib
 import dataclasses
 import re
 
 from helpers.photos.attributions import credit
 
+ODD = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)  # what odd answers raise
+LONGEST_TEXT, LONGEST_URL = 500, 2000  # letters
 LICENCES = ("by", "by-sa", "cc0", "pdm")  # free to use and to adapt, and a heat map over a photo is an adaptation
 
 
@@ -20,7 +23,17 @@ class ServiceError(RuntimeError):
 
 
 class LeftOut(ValueError):
-    """This photo cannot be used; the message is the reason."""
+    """This photo cannot be used; the message is the reason. sha256: of the picture, where one came."""
+
+    sha256 = None
+
+
+class Oversized(LeftOut):
+    """A picture of too many pixels, which no network puts in another's place."""
+
+
+class Refused(LeftOut):
+    """What came is no picture: where that happens to all photos, the network is at fault and not this photo."""
 
 
 class Unreachable(OSError):
@@ -70,8 +83,41 @@ def licence_name(code, version):
 
 
 def one_line(text):
-    """Text from a service without control characters, line breaks and doubled spaces; "" for None."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text or "")).split())
+    """Text from a service without control characters, line breaks and doubled spaces, cut short; "" for None."""
+    text = str(text or "")[: 4 * LONGEST_TEXT]
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_TEXT]
+
+
+def size(width, height, url):
+    """(width, height, url) as in `Photo.sizes`: pixels may be told as text or not at all. ValueError for no address."""
+    if not isinstance(url, str) or not url.isprintable() or not 0 < len(url) <= LONGEST_URL:
+        raise ValueError("no address")
+    return _pixels(width), _pixels(height), url
+
+
+def _pixels(number):
+    with contextlib.suppress(*ODD):
+        return int(number) if 0 < int(number) < 1e6 else None
+
+
+def read_records(records, read):
+    """The `Photo`s that `read(record)` makes of a page's records; it gives None for those that are not wanted.
+
+    An odd record costs that photo only. Raises TypeError where all are odd, or where this is no list.
+    """
+    if not isinstance(records, list):
+        raise TypeError("no list")
+    photos, odd = [], 0
+    for record in records:
+        try:
+            photo = read(record)
+        except ODD:
+            odd += 1
+        else:
+            photos += [photo] if photo else []
+    if records and odd == len(records):
+        raise TypeError("no record can be read")
+    return photos
 
 
 class Service:
@@ -80,6 +126,7 @@ class Service:
     query(word): text that names this search; two searches with the same text find the same photos;
     page(word, number): page `number` (from 1) of the photos found by `word`: (list of `Photo`, whether there is another
     page). None for the latter: the page was refused and the search ends here, but a later run is to ask again.
+    A page without photos need not be the last.
     """
 
     def search(self, words):

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from helpers import paths
-from helpers.photos.attributions import COLUMNS
+from helpers.photos.attributions import COLUMNS, rows, to_cell
 
 PART = ".collecting"  # ends the names of files that are not whole yet
 
@@ -18,19 +18,19 @@ def part_of(file):
     return Path(f"{file}{PART}")
 
 
-def write_table(path, header, rows):
+def write_table(path, header, table):
     """Write a CSV file (UTF-8) that appears at once and whole, and only if it would change."""
-    data = lines(itertools.chain([header], rows)).encode()
+    data = lines(itertools.chain([header], table)).encode()
     if path.exists() and path.read_bytes() == data:
         return
     with paths.whole(path, part_of(path)) as part:
         part.write_bytes(data)
 
 
-def lines(rows):
-    """Rows as the text of a CSV file."""
+def lines(table):
+    """Rows of cells as the text of a CSV file."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(map(to_cell, row) for row in table)
     return text.getvalue()
 
 
@@ -48,7 +48,7 @@ def read_attributions(path):
         table = csv.DictReader(io.StringIO(text, newline=""))
         if text.strip() and "file" not in (table.fieldnames or ()):
             raise ValueError("its first line names no column 'file'")
-        return [row for row in table if row["file"]]
+        return [row for row in rows(table) if row["file"]]
     except (ValueError, csv.Error) as error:
         raise ValueError(
             f'{path}: no table in UTF-8 with commas ({error}); save it as one ("CSV UTF-8"), or '

@@ -42,6 +42,14 @@ class Decoded(NamedTuple):
     size: tuple
 
 
+class TooSmall(ValueError):
+    """A picture with too few pixels to show anything."""
+
+
+class TooLarge(ValueError):
+    """A picture that is not decoded, for its declared size alone."""
+
+
 class Fingerprint(NamedTuple):
     """What near-identical copies have in common: a 64-bit perceptual hash and a thumbnail uint8 [16, 16, 3]."""
 
@@ -63,18 +71,18 @@ def decode(data, size, most=None):
             own_size = image.size  # decoding may halve it
             image.draft(None, (2 * size, 2 * size))
             pixels = max(math.prod(image.size), math.prod(own_size) // 2 if image.info.get("progressive") else 0)
-            reason = _unusable_size(own_size, pixels, image.format, most or Image.MAX_IMAGE_PIXELS)
-            if not reason:
-                with _one_at_a_time if pixels > LARGE else contextlib.nullcontext():
-                    return Decoded(*_upright_rgb(image, size), own_size)
+            _check_size(own_size, pixels, image.format, most or Image.MAX_IMAGE_PIXELS)
+            with _one_at_a_time if pixels > LARGE else contextlib.nullcontext():
+                return Decoded(*_upright_rgb(image, size), own_size)
+    except (TooSmall, TooLarge):
+        raise
     except Image.DecompressionBombError as error:
-        raise ValueError(f"a decompression bomb, not decoded: {error}") from error
+        raise TooLarge(f"a decompression bomb, not decoded: {error}") from error
     except UnidentifiedImageError as error:
         heic = data[4:8] == b"ftyp" and data[8:12] in HEIC and not pillow_heif
         raise ValueError(NO_HEIC if heic else f"no picture: its bytes are none of {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow raises many kinds on damaged files; each becomes the reason
         raise ValueError(f"damaged: {error}") from error
-    raise ValueError(reason)
 
 
 _one_at_a_time = threading.Lock()
@@ -87,14 +95,14 @@ def _open(data):
     return Image.open(io.BytesIO(data), formats=(*FORMATS, "HEIF") if pillow_heif else FORMATS)
 
 
-def _unusable_size(size, decoded, kind, most):
+def _check_size(size, decoded, kind, most):
     width, height = size
     if min(size) < SMALLEST_SIDE:
-        return f"too small: {width}x{height} pixels; at least {SMALLEST_SIDE} a side are needed"
+        raise TooSmall(f"too small: {width}x{height} pixels; at least {SMALLEST_SIDE} a side are needed")
     declared = most and most * (JPEGS if kind in ("JPEG", "MPO") else 1)
     if most and (decoded > most or width * height > declared):
-        return f"too large, or a decompression bomb, not decoded: {width}x{height} pixels; save it smaller, as JPEG"
-    return ""
+        advice = "not decoded; save it smaller, as JPEG"
+        raise TooLarge(f"too large, or a decompression bomb: {width}x{height} pixels, {advice}")
 
 
 def _upright_rgb(image, size):

@@ -1,0 +1,67 @@
+"""Which refusals are for good: those after which other pictures came, so that the network was not at fault."""
+
+import hashlib
+
+from helpers.collecting.services import LeftOut, Refused, ServiceError, Unreachable
+
+SILENT = 6  # photos in a row that did not come, or one same picture for all: the network is at fault, not the photos
+AGAIN = "Mend the network and run the same again; what is collected stays."
+
+
+class Verdicts:
+    """The verdicts on the photos of `label`, in the order in which they are decided; refused ones wait in a row.
+
+    catalogue: a `Catalogue`; client: a `Client`, which fetches a kept photo again where a row has become long.
+    """
+
+    def __init__(self, catalogue, client, label):
+        self._catalogue, self._client, self._label = catalogue, client, label
+        self._row, self._came = [], None  # [(photo, trouble)]; the checksum of what came for each, None for nothing
+
+    def add(self, photo, trouble, sha256):
+        """Note a decision: the `LeftOut` or `Unreachable`, None for a kept photo; sha256: of the picture that came.
+
+        Raises `ServiceError` after SILENT photos without a picture of their own, unless a kept photo still comes.
+        """
+        asked = sha256 or isinstance(trouble, (Refused, Unreachable))
+        if trouble:
+            self._catalogue.leave_out(self._label, photo, str(trouble), final=not asked)
+        if not asked:
+            return
+        if sha256 != self._came:
+            self.settle()
+        self._came = sha256
+        self._row.append((photo, trouble))
+        if len(self._row) < SILENT:
+            return
+        if not self._network_works():
+            for one, its_trouble in self._row:
+                if not its_trouble:
+                    self._catalogue.take_back(self._label, one, "came for other photos, too")
+            what = "did not arrive" if sha256 is None else "came as one and the same picture"
+            raise ServiceError(f"{SILENT} photos in a row {what}; the last: {trouble}. {AGAIN}")
+        self.settle()
+
+    def settle(self):
+        """What waits in the row was refused for good."""
+        for photo, trouble in self._row:
+            if isinstance(trouble, LeftOut):
+                self._catalogue.leave_out(self._label, photo, str(trouble))
+        self._row = []
+
+    def finish(self):
+        """The search has ended: pictures that came were judged by what they show; the rest is asked for again."""
+        if self._came:
+            self.settle()
+
+    def _network_works(self):
+        """Whether a photo that was kept before still comes; after mere silence nobody asks."""
+        row = {photo.id for photo, _ in self._row}
+        kept = [(sha256, url) for _, sha256, _, photo, url in self._catalogue.records() if photo.id not in row]
+        if not kept or any(isinstance(trouble, Unreachable) for _, trouble in self._row):
+            return False
+        sha256, url = kept[-1]
+        try:
+            return hashlib.sha256(self._client.download(url)).hexdigest() == sha256
+        except (LeftOut, Unreachable):
+            return False
