@@ -1,5 +1,7 @@
 """Looking into models: the right layer, the last feature map and the logit are found in every kind of model."""
 
+import collections
+
 import keras
 import networks
 import numpy as np
@@ -172,11 +174,20 @@ def test_models_layers_and_scores_that_cannot_be_explained(make, complaint):
         make()(PICTURES)
 
 
+Fields = collections.namedtuple("Fields", "first second")
+
+
+class TwoFields(networks.Subclassed):
+    def call(self, inputs):
+        return Fields(*super().call(inputs))
+
+
 HEADS = {  # how the outputs are given, and the names of the first and the second
     "list": (networks.two_headed, ("species", "age")),
     "dict": (lambda: networks.two_headed(lambda species, age: {"a": species, "b": age}), ("a", "b")),
     "nested": (lambda: networks.two_headed(lambda species, age: [[species], {"b": age}]), (0, "1/b")),
     "subclassed": (networks.TwoHeaded, ("species", "age")),
+    "fields": (lambda: TwoFields(networks.two_headed()), ("first", "second")),
     "nameless": (lambda: networks.Subclassed(networks.two_headed()), (0, 1)),
 }
 ALL = [GradCAM, CAM, Gradient, GuidedBackprop, Deconvnet, GuidedGradCAM]

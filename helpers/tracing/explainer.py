@@ -90,13 +90,12 @@ class Explainer:
         """The model's `Trace`, with the one of its outputs that is explained."""
         traced = trace(self.model, inputs, replacements)
         outputs = named(traced.outputs, getattr(self.model, "output_names", ()))
-        if self.output is not None:
-            return traced._replace(outputs=chosen(outputs, self.output, "output"))
-        if self.score is None and len(outputs) > 1:
-            raise ValueError(
-                f"model: it has several outputs; choose one, output=, by name or number: {listed(outputs)}"
-            )
-        return traced
+        if self.output is None and self.score is not None:
+            return traced
+        if self.output is None and len(outputs) > 1:
+            message = "model: it has several outputs; choose one, output=, by name or number"
+            raise ValueError(f"{message}: {listed(outputs)}")
+        return traced._replace(outputs=chosen(outputs, self.output or 0, "output"))
 
     def _seen(self, inputs):
         """{name: symbolic input} of what is explained: the chosen input, else all pictures."""
