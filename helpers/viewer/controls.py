@@ -31,6 +31,7 @@ class Controls:
         self.path = typed(description="or its path", placeholder="path of a picture, then Enter")
         self.network = choice(description="Network", options=network_names)
         self.file = typed(description="or a file", placeholder="path of a .keras or .h5 file, then Enter")
+        self.head = choice(description="Head")
         self.scaling = choice(description="Pixels", options=list(networks.SCALINGS))
         self.guess = widgets.HTML()
         self.class_index = choice(description="Class", options=[("the likeliest", LIKELIEST)])
@@ -57,7 +58,17 @@ class Controls:
 
     def _laid_out(self):
         limit = widgets.HTML(NOTE.format(UPLOADS.format(os.environ.get("UPLOAD_MB", 10))))
-        left = [self.picture, self.upload, limit, self.path, self.network, self.file, self.scaling, self.guess]
+        left = [
+            self.picture,
+            self.upload,
+            limit,
+            self.path,
+            self.network,
+            self.file,
+            self.head,
+            self.scaling,
+            self.guess,
+        ]
         self._comparing = widgets.VBox([self.second_class, self.second_method])
         right = [self.class_index, self.search, self.method, self.compare, self._comparing, self.strength, self.follow]
         side_by_side = {"flex_flow": "row wrap", "grid_gap": "6px 20px"}

@@ -24,12 +24,13 @@ GUESS = "A guess, from {}. A wrong choice gives no error, only nonsense."
 class Page(Controls):
     """`page = Page()`, shown by a notebook as widgets; `page.view` is what it explains (a `views.View`, or None).
 
-    picture: the path of a picture to begin with; model: a network as `networks.open_network` takes it. What cannot be
-    read or explained is said in the page.
+    picture: the path of a picture to begin with; model, custom_objects: a network as `networks.open_network` takes it.
+    What cannot be read or explained is said in the page.
     """
 
-    def __init__(self, picture=None, model=None):
+    def __init__(self, picture=None, model=None, custom_objects=None):
         self._gallery, self._networks = Gallery(), dict.fromkeys(networks.shipped())
+        self._custom_objects = custom_objects
         super().__init__(self._gallery.names, list(self._networks))
         self._reacting, self._maps, self._scored = False, [], {}
         self._image, self._credit = self._gallery.open(self.picture.value)
@@ -44,7 +45,7 @@ class Page(Controls):
 
     def _connect(self):
         reactions = {self.picture: self._choose_picture, self.upload: self._choose_upload, self.path: self._choose_path}
-        reactions |= {self.network: self._choose_network, self.file: self._choose_file}
+        reactions |= {self.network: self._choose_network, self.file: self._choose_file, self.head: self._choose_head}
         reactions |= {self.scaling: self._choose_scaling, self.search: self._search_class}
         asked = self.class_index, self.method, self.compare, self.second_class, self.second_method
         for control, reaction in (reactions | dict.fromkeys(asked, self._explain)).items():
@@ -89,7 +90,7 @@ class Page(Controls):
 
     def _choose_file(self):
         name = _unquoted(self.file.value)
-        self._networks[name] = networks.open_network(name)
+        self._networks[name] = networks.open_network(name, self._custom_objects)
         self.network.options, self.network.value, self.file.value = list(self._networks), name, ""
         return self._choose_network()
 
@@ -99,9 +100,15 @@ class Page(Controls):
         for control in (self.method, self.second_method):
             method, control.options = control.value, list(network.methods)
             control.value = method if method in network.methods else control.options[0]
+        self.head.options = list(network.heads) if len(network.heads) > 1 else []
+        self.head.value = network.head if self.head.options else None
         self.search.value, self.class_index.value, self.second_class.options = "", LIKELIEST, []
         self.scaling.value, self.scaling.disabled = network.scaling, name in networks.SHIPPED
         return self._explain()
+
+    def _choose_head(self):
+        self._networks[self.network.value].choose_head(self.head.value)
+        return self._choose_network()
 
     def _choose_scaling(self):
         network = self._networks[self.network.value]
@@ -181,8 +188,9 @@ class Page(Controls):
             seen.clear()
         self.bars.value = panels.bars(self._bars()) if self._scored else ""
         self.guess.value = NOTE.format(GUESS.format(network.guessed)) if network and network.guessed else ""
-        for box in (self._panels[2].box, self._comparing):
-            box.layout.display = None if self.compare.value else "none"
+        shown = {self._panels[2].box: self.compare.value, self._comparing: self.compare.value}
+        for box, is_shown in (shown | {self.head: bool(self.head.options)}).items():
+            box.layout.display = None if is_shown else "none"
         self.bars.layout.order = None if self.compare.value else "1"  # two maps need a row of their own
         self._show_maps()
 
@@ -214,6 +222,7 @@ class Page(Controls):
         """How what is shown was made."""
         name = self.network.value
         network = name if name in networks.SHIPPED else Path(name).name
+        network += f", head {self.head.value}" if self.head.options else ""
         follows = ", its opacity follows the map" if self.follow.value else ""
         settings = {"Picture": self.picture.value, "Network": network, "Pixels": self.scaling.value}
         settings |= {"Overlay": f"{self.strength.value:.0%}{follows}"}
