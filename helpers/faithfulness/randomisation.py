@@ -1,4 +1,4 @@
-"""Does a map change when the network forgets? Sanity checks (Adebayo et al. 2018)."""
+"""Does a map change when the network forgets, and stay when the picture hardly changes?"""
 
 import numpy as np
 import tensorflow as tf
@@ -54,6 +54,26 @@ def label_randomisation(explain, explain_shuffled, images, classes):
     Source: Adebayo et al. 2018, section 4.
     """
     return spearman(*(saliency(explain_all(one, images, classes)) for one in (explain, explain_shuffled)))
+
+
+def sensitivity(explain, images, classes, radius=0.02, samples=10, seed=0):
+    """How far each map moves when the picture hardly does: float64 [B], >= 0, 0 for a map that stays as it is.
+
+    The largest distance between the saliency of the picture and of `samples` copies with uniform noise in ±radius,
+    over the length of the picture's own (Euclidean both); NaN for a map of zeros. images in [0, 1]. classes: int or
+    [B] ints (predicted ones might change with the noise: ValueError for None).
+    Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", definition 2.1 (max-sensitivity).
+    """
+    if classes is None:
+        raise ValueError("classes: an int or one for each picture is wanted, e.g. those predicted before")
+    images, rng = np.asarray(images, np.float32), np.random.default_rng(seed)
+    original, distances = saliency(explain_all(explain, images, classes)), []
+    for _ in range(samples):
+        noise = rng.uniform(-radius, radius, images.shape).astype(np.float32)
+        moved = saliency(explain_all(explain, images + noise, classes)) - original
+        distances.append(np.linalg.norm(moved, axis=(1, 2)))
+    lengths = np.linalg.norm(original, axis=(1, 2))
+    return np.divide(np.max(distances, axis=0), lengths, out=np.full(len(lengths), np.nan), where=lengths > 0)
 
 
 def _top_down(model, images, layers):

@@ -55,7 +55,7 @@ class Explainer:
         its logit. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
         Raises ValueError for pictures that are none, uint8, not finite or without batch axis, and classes out of range.
         """
-        inputs = keras.tree.map_structure(_as_input, images)
+        inputs = keras.tree.map_structure(as_input, images)
         batch = _batch_size(keras.tree.flatten(inputs))
         specs = keras.tree.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), inputs)
         with TRACING:
@@ -127,7 +127,8 @@ def _is_picture(leaf):
     return leaf.shape.rank == 4 and leaf.dtype.is_floating
 
 
-def _as_input(leaf):
+def as_input(leaf):
+    """One of a model's inputs as the explainers take it: a float32 or int32 tensor. ValueError for uint8 pictures."""
     tensor = tf.convert_to_tensor(leaf)
     if tensor.dtype.is_floating:
         return tf.cast(tensor, tf.float32)
