@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from helpers import tracing
 from helpers.gradcam import grad_cam
-from helpers.tracing.explainer import Explainer, Found, picture
+from helpers.tracing.explainer import Explainer, Found
 from helpers.tracing.relus import SwappedReLUs
 
 
@@ -22,12 +22,14 @@ class Gradient(Explainer):
     """`explain = Gradient(model)`, then `explain(images, classes)`: d score / d picture, float32 [B, H, W, C], signed.
 
     score: for models that are no classifiers, f(outputs) -> [B]. A model may have further inputs (words, a question);
-    the gradient is the one on its picture. Source: Simonyan et al. 2014.
+    the gradient is the one on its picture; without a picture on its signal [B, T, C], in that shape. output, input:
+    which of several outputs and pictures, by name or number, as in
+    `Gradient(model, output="species", input="left")([left, right], 3)`. Source: Simonyan et al. 2014.
     """
 
     def _maps(self, inputs, classes):
         _, score, num_classes = self._traced_score(inputs, classes)
-        return Found(tracing.gradient(score, picture(inputs)), num_classes)
+        return Found(tracing.gradient(score, self._picture(inputs)), num_classes)
 
 
 class _Swapped(Explainer):
@@ -35,14 +37,15 @@ class _Swapped(Explainer):
 
     rule = None
 
-    def __init__(self, model, score=None, relus_in=None):
-        super().__init__(model, score)
+    def __init__(self, model, score=None, relus_in=None, *, output=None, input=None):
+        super().__init__(model, score, output, input)
         self.relus_in = model if relus_in is None else tracing.find_layer(model, relus_in)
 
     def _maps(self, inputs, classes):
         relus = SwappedReLUs(self.relus_in)
         traced, score, num_classes = self._traced_score(inputs, classes, relus.replacements)
-        return self._found(relus.gradient(traced, score, picture(inputs), type(self).rule), num_classes, traced, score)
+        gradient = relus.gradient(traced, score, self._picture(inputs), type(self).rule)
+        return self._found(gradient, num_classes, traced, score)
 
     def _found(self, gradient, num_classes, traced, score):
         return Found(gradient, num_classes)
@@ -52,7 +55,7 @@ class Deconvnet(_Swapped):
     """`explain = Deconvnet(model)`, then `explain(images, classes)`: float32 [B, H, W, C], signed.
 
     Every ReLU, the dense ones included, passes the gradient where it is positive. relus_in: only the ReLUs of this
-    layer or sub-model (itself, its name, or "outer/inner"); default: all. score: as for `Gradient`.
+    layer or sub-model (itself, its name, or "outer/inner"); default: all. score, output, input: as for `Gradient`.
     Raises ValueError if no ReLU lies between picture and score, or one that is a bare function and cannot be swapped
     (one spelled out as maximum(x, 0) is not recognised and keeps its own gradient).
     Source: Zeiler and Fergus 2014.
@@ -65,7 +68,8 @@ class GuidedBackprop(_Swapped):
     """`explain = GuidedBackprop(model)`, then `explain(images, classes)`: float32 [B, H, W, C], signed.
 
     Every ReLU, the dense ones included, passes the gradient where both it and the ReLU's input are positive.
-    relus_in, score, errors: as for `Deconvnet`. Source: Springenberg et al. 2015. Derived in notebook 04.
+    relus_in, score, output, input, errors: as for `Deconvnet`. Source: Springenberg et al. 2015. Derived in
+    notebook 04.
     """
 
     rule = guided_rule
@@ -75,14 +79,26 @@ class GuidedGradCAM(GuidedBackprop):
     """`explain = GuidedGradCAM(model)`, then `explain(images, classes)`: float32 [B, H, W, C], signed.
 
     Guided backpropagation times the Grad-CAM map, which is up-sampled bilinearly (half-pixel centres) and not
-    normalised. One forward pass serves both. layer, score: as for `GradCAM`; relus_in, errors: as for `Deconvnet`.
+    normalised. One forward pass serves both. relus_in, errors: as for `Deconvnet`; all else: as for `GradCAM`, as in
+    `GuidedGradCAM(siamese, input="left")([left, right])` and `GuidedGradCAM(vit, tokens=(14, 14))(images)`.
     Source: Selvaraju et al. 2017, section 3.2; blog, section 2. Derived in notebook 04.
     """
 
-    def __init__(self, model, layer=None, score=None, relus_in=None):
-        super().__init__(model, score, relus_in)
-        self.layer = None if layer is None else tracing.find_layer(model, layer)
+    def __init__(
+        self, model, layer=None, score=None, relus_in=None, *, output=None, input=None, call=None, tokens=None
+    ):
+        super().__init__(model, score, relus_in, output=output, input=input)
+        self.place = tracing.place(model, layer, call, tokens)
 
     def _found(self, gradient, num_classes, traced, score):
-        maps, path = grad_cam(traced, score, self.layer)
-        return Found(gradient * tf.image.resize(maps[..., None], tf.shape(gradient)[1:3]), num_classes, path)
+        maps, path = grad_cam(traced, score, self.place, self._seen(traced.inputs))
+        return Found(gradient * _up_sampled(maps, gradient), num_classes, path)
+
+
+def _up_sampled(maps, gradient):
+    """Maps [B, h, w] or [B, t] with as many places as the gradient [B, H, W, C] or [B, T, C], and an axis for C."""
+    places, shape = maps.shape.rank - 1, tf.shape(gradient)
+    pictures = maps[..., None] if places == 2 else maps[..., None, None]  # a signal is a picture one column wide
+    sizes = shape[1:3] if places == 2 else [shape[1], 1]
+    one_channel = tf.ones([gradient.shape.rank - 1 - places], tf.int32)
+    return tf.reshape(tf.image.resize(pictures, sizes), tf.concat([shape[: places + 1], one_channel], 0))

@@ -145,3 +145,73 @@ def make(kind):
         powers = [(weight.shape, 2 if "variance" in weight.path else 1) for weight in layer_of[name].weights]
         layer_of[name].set_weights([rng.normal(0.1, 0.4, shape) ** power for shape, power in powers])
     return model
+
+
+def two_headed(structured=lambda species, age: [species, age]):
+    """Three species and, by a single unit, young or old; the outputs as `structured` gives them."""
+    inputs = keras.Input((12, 12, 3))
+    features = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="eye")(inputs))
+    species = layers.Dense(3, activation="softmax", name="species")(features)
+    age = layers.Dense(1, activation="sigmoid", name="age")(features)
+    return keras.Model(inputs, structured(species, age))
+
+
+class TwoHeaded(keras.Model):
+    """A subclassed model around a functional one, with the outputs in a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = two_headed()
+
+    def call(self, inputs):
+        species, age = self.inner(inputs)
+        return {"species": species, "age": age}
+
+
+def siamese(structured=lambda left, right: [left, right]):
+    """One encoder for two pictures; what is scored is how they differ."""
+    left, right = keras.Input((12, 12, 3), name="left"), keras.Input((12, 12, 3), name="right")
+    encoder = layers.Conv2D(4, 3, activation="relu", name="encoder")
+    behind = [encoder, layers.GlobalAveragePooling2D(), layers.Dense(5, name="dense")]
+    difference = layers.Subtract()([chained(side, behind) for side in (left, right)])
+    return keras.Model(structured(left, right), layers.Dense(2, name="scores")(difference))
+
+
+class Block(layers.Layer):
+    """A Transformer's block, as in keras.io's Vision Transformer; attention as a layer, or spelled out."""
+
+    def __init__(self, width, by_hand, name):
+        super().__init__(name=name)
+        self.before, self.behind = layers.LayerNormalization(name="before"), layers.LayerNormalization(name="behind")
+        self.inside = [layers.Dense(2 * width, activation="gelu", name="wider"), layers.Dense(width, name="back")]
+        self.attention = layers.Dense(3 * width, name="qkv") if by_hand else layers.MultiHeadAttention(2, 4, name="mha")
+        self.by_hand = by_hand
+
+    def attended(self, tokens):
+        if not self.by_hand:
+            return self.attention(tokens, tokens)
+        query, key, value = ops.split(self.attention(tokens), 3, axis=-1)
+        return ops.softmax(query @ ops.transpose(key, (0, 2, 1))) @ value
+
+    def rest(self, tokens, normed):
+        tokens = tokens + self.attended(normed)
+        return tokens + chained(self.behind(tokens), self.inside)
+
+    def call(self, tokens):
+        return self.rest(tokens, self.before(tokens))
+
+
+class ClassToken(layers.Layer):
+    def build(self, shape):
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="random_normal")
+
+    def call(self, tokens):
+        return ops.concatenate([ops.broadcast_to(self.token, (ops.shape(tokens)[0], 1, tokens.shape[-1])), tokens], 1)
+
+
+def vision_transformer(read, class_token=True, by_hand=False):
+    """Pictures 12 x 12 as 3 rows of 4 tokens, two blocks; `read`: what of the tokens [B, T, 8] goes to the classes."""
+    patches = [layers.Conv2D(8, (4, 3), (4, 3), name="patches"), layers.Reshape((12, 8))]
+    blocks = [Block(8, by_hand, "first"), Block(8, by_hand, "second"), layers.LayerNormalization(name="last")]
+    tokens = [ClassToken()] if class_token else []
+    return functional(*patches, *tokens, *blocks, layers.Lambda(read), layers.Dense(CLASSES, name="scores"))

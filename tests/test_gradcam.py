@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from helpers.gcm import GCM
 from helpers.gradcam import CAM, ClassMaps, GradCAM, resize, to_unit
-from helpers.guided import Gradient
+from helpers.guided import Gradient, GuidedBackprop, GuidedGradCAM
 
 PICTURES = networks.images()
 
@@ -178,3 +178,109 @@ def test_networks_without_any_evidence_have_zeros(bias):
     maps = GradCAM(dead)(PICTURES, 0)  # class 0 is minus the sum of what is never negative
     assert_array_equal(maps, 0)
     assert_array_equal(to_unit(resize(maps, (12, 12))), 0)
+
+
+def columns(*, signals):
+    """The same network for signals [B, T, 3] and for pictures [B, T, 1, 3] that are one column wide."""
+    convolution, pool, mean = layers.Conv2D, layers.MaxPooling2D, layers.GlobalAveragePooling2D
+    size, shape = (lambda length: (length, 1)), (None, 1, 3)
+    if signals:
+        convolution, pool, mean = layers.Conv1D, layers.MaxPooling1D, layers.GlobalAveragePooling1D
+        size, shape = (lambda length: length), (None, 3)
+    hidden = [convolution(4, size(3), activation="relu"), pool(size(2)), convolution(5, size(3))]
+    return networks.stack(*hidden, layers.ReLU(name="last"), mean(), layers.Dense(2), shape=shape)
+
+
+@pytest.mark.parametrize("explainer", [GradCAM, Gradient, GuidedBackprop, GuidedGradCAM])
+def test_a_signal_is_explained_as_a_picture_one_column_wide(explainer):
+    signal, picture = columns(signals=True), columns(signals=False)
+    for weight, other in zip(signal.weights, picture.weights, strict=True):
+        other.assign(ops.reshape(weight, other.shape))
+    pictures = np.random.default_rng(0).normal(size=(3, 20, 1, 3)).astype(np.float32)
+    explain = explainer(signal)
+    for classes in (1, None):
+        wanted = np.squeeze(explainer(picture)(pictures, classes), axis=2)
+        assert_allclose(explain(pictures[:, :, 0], classes), wanted, rtol=1e-4, atol=1e-7)
+    assert wanted.shape == ((3, 7) if explainer is GradCAM else (3, 20, 3)) and np.abs(wanted).max() > 0
+    assert explain(pictures[:, :16, 0]).shape == ((3, 5) if explainer is GradCAM else (3, 16, 3))
+
+
+def test_words_and_rows_of_numbers_have_maps_too():
+    """[B, T]: a text's numbers of words have no gradient, a raw recording's values have."""
+    behind = [layers.Conv1D(4, 3, activation="relu", name="conv"), layers.GlobalAveragePooling1D(), layers.Dense(2)]
+    words = keras.Input((9,), dtype="int32")
+    text = keras.Model(words, networks.chained(words, [layers.Embedding(20, 3), *behind]))
+    numbers = np.arange(18).reshape(2, 9)
+    assert GradCAM(text)(numbers, 1).shape == (2, 7)
+    with pytest.raises(ValueError, match="images: int32 has no gradient; use GradCAM"):
+        Gradient(text)(numbers, 1)
+    recording = networks.stack(layers.Reshape((3, 3)), *behind, shape=(9,))
+    values = np.random.default_rng(0).normal(size=(2, 9)).astype(np.float32)
+    assert GradCAM(recording)(values, 1).shape == (2, 1) and Gradient(recording)(values, 1).shape == (2, 9)
+
+
+def test_tokens_are_a_picture_row_by_row():
+    """A network on tokens and the same network on their picture, 2 rows of 3; a token before them is left out."""
+    picture = networks.stack(layers.Dense(4, "relu"), layers.GlobalAveragePooling2D(), layers.Dense(2), shape=(2, 3, 5))
+    rows = [layers.Reshape((6, 5)), layers.Dense(4, "relu", name="last"), layers.GlobalAveragePooling1D()]
+    tokens = networks.stack(*rows, layers.Dense(2), shape=(2, 3, 5))
+    leading = [
+        networks.ClassToken(),
+        layers.Dense(4, "relu", name="last"),
+        layers.Lambda(lambda t: ops.mean(t[:, 1:], 1)),
+    ]
+    with_class = networks.stack(layers.Reshape((6, 5)), *leading, layers.Dense(2), shape=(2, 3, 5))
+    pictures = np.random.default_rng(0).normal(size=(3, 2, 3, 5)).astype(np.float32)
+    weights = picture.get_weights()
+    tokens.set_weights(weights)
+    with_class.set_weights([with_class.get_weights()[0], *weights])
+    for explainer, network in ((GradCAM, tokens), (GuidedGradCAM, tokens), (GradCAM, with_class)):
+        wanted = explainer(picture)(pictures, 1)
+        assert_allclose(explainer(network, tokens=(2, 3))(pictures, 1), wanted, rtol=1e-4, atol=1e-7)
+    assert GradCAM(tokens, "last", tokens=np.array([3, 2]))(pictures).shape == (3, 3, 2)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_vision_transformer_that_reads_its_class_token(by_hand):
+    """Behind its last attention the other tokens have no gradient; the map is the last one before it."""
+    network = networks.vision_transformer(lambda tokens: tokens[:, 0], by_hand=by_hand)
+    second, (last, read, scores) = network.get_layer("second"), network.layers[-3:]
+    before = keras.Model(network.input, second.input)(PICTURES)
+    normed = second.before(before)
+    with tf.GradientTape() as tape:
+        tape.watch(normed)
+        score = scores(read(last(second.rest(before, normed))))[:, 2]
+    weights = tf.reduce_mean(tape.gradient(score, normed)[:, 1:], axis=1)
+    wanted = np.maximum(np.einsum("btk,bk->bt", normed[:, 1:], weights), 0).reshape(3, 3, 4)
+    assert_allclose(GradCAM(network, "second/before", tokens=(3, 4))(PICTURES, 2), wanted, rtol=1e-3, atol=1e-6)
+    explain = GradCAM(network, tokens=(3, 4))
+    assert_allclose(explain(PICTURES, 2), wanted, rtol=1e-3, atol=1e-6)
+    for layer in ("last", "second"):
+        with pytest.raises(
+            ValueError, match=f"'{layer}' is not on the path to the score with more than its class token"
+        ):
+            GradCAM(network, layer, tokens=(3, 4))(PICTURES)
+
+
+@pytest.mark.parametrize("class_token", [False, True])
+def test_vision_transformer_that_averages_its_tokens(class_token):
+    network = networks.vision_transformer(lambda tokens: ops.mean(tokens, axis=1), class_token)
+    last = keras.Model(network.input, network.get_layer("last").output)(PICTURES).numpy()[:, int(class_token) :]
+    kernel = network.get_layer("scores").kernel.numpy()[:, 1] / (12 + class_token)
+    wanted = np.maximum(last @ kernel, 0).reshape(3, 3, 4)
+    explain = GradCAM(network, tokens=(3, 4))
+    assert_allclose(explain(PICTURES, 1), wanted, rtol=1e-4, atol=1e-7)
+    assert explain.layer_path == "last"
+
+
+def test_tokens_and_layers_that_do_not_fit_say_what_does():
+    network = networks.vision_transformer(lambda tokens: ops.mean(tokens, axis=1))
+    with pytest.raises(
+        ValueError, match=r"map of tokens \[B, 15 or 16, K\]; its rows of tokens have the lengths \[12, 13\]"
+    ):
+        GradCAM(network, tokens=(3, 5))(PICTURES)
+    with pytest.raises(ValueError, match=r"'last' gives \['B', 13, 8\], .* tokens=\(rows, columns\)"):
+        GradCAM(network, "last")(PICTURES)
+    for wrong in (12, (12,), (3, 0), (3.0, 4.0), "34"):
+        with pytest.raises(ValueError, match=r"tokens: .*; \(rows, columns\) is wanted"):
+            GradCAM(network, tokens=wrong)

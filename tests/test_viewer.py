@@ -3,7 +3,11 @@
 import datetime
 import io
 import json
+import re
+import zipfile
+from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -170,6 +174,112 @@ def test_files_that_are_no_networks(tmp_path, monkeypatch, name, complaint):
         (tmp_path / name).write_bytes(b"words")
     with pytest.raises(FileNotFoundError if name in NOTHING_THERE else ValueError, match=complaint):
         viewer.open_network(name)
+
+
+class Own(layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+
+
+@keras.saving.register_keras_serializable("kitchen")
+class Registered(Own):
+    pass
+
+
+def edited(file, change, version=None):
+    """Change the configuration in a model's file, and the version of Keras that it names."""
+    if file.suffix == ".h5":
+        with h5py.File(file, "r+") as content:
+            content.attrs["model_config"] = change(content.attrs["model_config"])
+            content.attrs["keras_version"] = version or content.attrs["keras_version"]
+        return
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["config.json"] = change(parts["config.json"].decode()).encode()
+    if version:
+        parts["metadata.json"] = json.dumps({"keras_version": version}).encode()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("kind", [".keras", ".h5"])
+@pytest.mark.parametrize("own", [Own, Registered])
+def test_a_file_with_own_layers_names_their_class_and_takes_it(tmp_path, kind, own):
+    """What the message says to give is what helps, under the name by which the file knows the class."""
+    file = saved(small_network(before=[own()]), tmp_path, f"own{kind}")
+    keras.saving.get_custom_objects().pop("kitchen>Registered", None)  # as in another program
+    with pytest.raises(ValueError, match=rf"{own.__name__}'.*custom_objects=\{{\"([\w>]+)\": \.\.\.\}}") as refused:
+        viewer.open_network(file)
+    name = re.search(r'custom_objects=\{"(.*?)"', str(refused.value))[1]
+    assert len(viewer.open_network(file, custom_objects={name: own}).model.layers) == 4
+    assert "config" not in str(refused.value).partition("Give it")[0]
+
+
+@pytest.mark.parametrize("kind", [".keras", ".h5"])
+def test_a_file_of_another_keras_says_so_and_names_the_keyword(tmp_path, kind):
+    model = small_network(before=[layers.DepthwiseConv2D(3, depth_multiplier=7)])
+    for version, advice in (("2.9.0", "open it with tf_keras"), ("99.1.0", "update it"), (None, "")):
+        file = saved(model, tmp_path, f"old{kind}")
+        edited(
+            Path(file),
+            lambda text: text.replace('"depth_multiplier": 7', '"depth_multiplier": 7, "groups": 1'),
+            version,
+        )
+        with pytest.raises(
+            ValueError, match=r"cannot be read as a Keras model: .*DepthwiseConv2D: .*'groups'"
+        ) as refused:
+            viewer.open_network(file)
+        assert advice in str(refused.value) and (version is None) == ("was made with Keras" not in str(refused.value))
+        assert (version or "") in str(refused.value) and len(str(refused.value)) < 500
+
+
+class Failing(layers.Layer):
+    def call(self, inputs):
+        if inputs.shape[-1] == 3 and keras.ops.is_tensor(inputs) and inputs.shape[0] == 1:
+            raise RuntimeError("the lens cap is on")
+        return inputs
+
+
+def test_why_a_foreign_layer_fails_is_said(tmp_path):
+    file = saved(small_network(before=[Failing()]), tmp_path)
+    with pytest.raises(ValueError, match=r"model.keras is no classifier of pictures: the lens cap is on"):
+        viewer.open_network(file, {"Failing": Failing})
+    lambda_layer = saved(small_network(before=[layers.Lambda(lambda values: values * 2)]), tmp_path)
+    with pytest.raises(ValueError, match=r"enable_unsafe_deserialization"):
+        viewer.open_network(lambda_layer)
+
+
+def test_a_network_with_several_outputs_shows_one_head_at_a_time(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    maps = layers.Conv2D(4, 3, activation="relu")(inputs)
+    features = layers.GlobalAveragePooling2D()(maps)
+    age = layers.Dense(1, activation="sigmoid", name="a")(features)
+    heads = {"species": layers.Dense(3, name="s")(features), "map": maps, "age": age}
+    model, image = keras.Model(inputs, heads), picture(8, 8)
+    file = saved(model, tmp_path)
+    network = viewer.open_network(file)
+    assert (list(network.heads), network.head, network.class_names) == (["age", "species"], "age", None)
+    (tmp_path / "model.json").write_text(
+        '{"class_names": {"species": ["cat", "dog", "bird"], "age": ["young", "old"]}}'
+    )
+    network, outputs = viewer.open_network(file), model(np.asarray(image, np.float32)[None] / 255)
+    for head, method in (("age", guided.GuidedGradCAM), ("species", guided.Gradient), ("age", guided.Gradient)):
+        network.choose_head(head)
+        assert network.class_name(1) == {"age": "old", "species": "dog"}[head]
+        found = viewer.probabilities(network, image)
+        wanted = (
+            keras.ops.softmax(outputs["species"][0])
+            if head == "species"
+            else [1 - outputs["age"][0, 0], outputs["age"][0, 0]]
+        )
+        np.testing.assert_allclose(found, wanted, rtol=1e-4)
+        name = next(name for name, kind in viewer.METHODS.items() if kind is method)
+        direct = method(model, output=head)(np.asarray(image, np.float32)[None] / 255, 1)[0]
+        np.testing.assert_allclose(viewer.look(network, image, name, 1).raw, direct, rtol=1e-4, atol=1e-7)
+    (tmp_path / "model.json").write_text('{"class_names": ["cat", "dog", "bird"]}')
+    with pytest.raises(ValueError, match="2 class_names are wanted for its output 'age'"):
+        viewer.open_network(file)
 
 
 def two_inputs():

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers.tracing.choices import chosen, listed, named
+from helpers.tracing.inputs import check_shapes, pictures
 from helpers.tracing.outputs import logits
 from helpers.tracing.recording import TRACING, layer_paths, trace
 
@@ -24,18 +26,20 @@ class Explainer:
     """`explain(images, classes=None)` for a Keras model; a method says in `_maps` what it computes.
 
     model: any Keras model; it is not changed. score: None for a classifier, else f(outputs) -> [B], what to explain.
+    output: which of several outputs is the classifier, or goes to `score`; its name (in a dict its key, else its
+    layer's name) or its number, from 0. input: likewise which of several pictures is explained.
     `traces` counts the graphs made so far: one for each shape of picture, whatever the batch, classes and weights are.
-    Raises TypeError for what is no Keras model, ValueError for a channels_first one.
+    Raises TypeError for what is no Keras 3 model, ValueError for a channels_first one.
     """
 
-    def __init__(self, model, score=None):
+    def __init__(self, model, score=None, output=None, input=None):
         if not isinstance(model, keras.Layer):
-            raise TypeError(f"model: {type(model).__name__}; a Keras model is wanted")
+            raise TypeError(f"model: {_kind(model)}; a Keras model is wanted")
         for layer in [model, *layer_paths(model).values()]:
             if getattr(layer, "data_format", None) == "channels_first":
                 advice = "the explainers read feature maps as [B, h, w, K]: build the network channels_last"
                 raise ValueError(f"model: {layer.name!r} is channels_first; {advice}")
-        self.model, self.score = model, score
+        self.model, self.score, self.output, self.input = model, score, output, input
         self._graphs = {}  # for each shape of picture: (the compiled explanation, what was found when it was traced)
 
     @property
@@ -50,13 +54,15 @@ class Explainer:
     def __call__(self, images, classes=None):
         """Explain a batch.
 
-        images: float32 [B, H, W, C], or the model's own list, tuple or dict of inputs. classes: int, [B] ints, or None
-        for the predicted class of each picture; a network with a single unit has two, 0 with minus its logit and 1 with
-        its logit. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
-        Raises ValueError for pictures that are none, uint8, not finite or without batch axis, and classes out of range.
+        images: float32 [B, H, W, C], signals [B, T, C], or the model's own list, tuple or dict of inputs. classes: int,
+        [B] ints, or None for the predicted class of each picture; a network with a single unit has two, 0 with minus
+        its logit and 1 with its logit. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says; for
+        signals [B, t] or [B, T, C].
+        Raises ValueError for pictures that are none, uint8, not finite or without batch axis, for classes out of range,
+        and where one of several outputs or pictures has to be chosen.
         """
-        inputs = keras.tree.map_structure(as_input, images)
-        batch = _batch_size(keras.tree.flatten(inputs))
+        inputs = keras.tree.map_structure(_as_input, images)
+        batch = _batch_size(keras.tree.flatten(inputs), self.model)
         specs = keras.tree.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), inputs)
         with TRACING:
             if repr(specs) not in self._graphs:
@@ -80,9 +86,40 @@ class Explainer:
         """`Found`, with symbolic maps of symbolic inputs; classes: int32 [B], -1 for the predicted class."""
         raise NotImplementedError
 
+    def _trace(self, inputs, replacements=()):
+        """The model's `Trace`, with the one of its outputs that is explained."""
+        traced = trace(self.model, inputs, replacements)
+        outputs = named(traced.outputs, getattr(self.model, "output_names", ()))
+        if self.output is not None:
+            return traced._replace(outputs=chosen(outputs, self.output, "output"))
+        if self.score is None and len(outputs) > 1:
+            raise ValueError(
+                f"model: it has several outputs; choose one, output=, by name or number: {listed(outputs)}"
+            )
+        return traced
+
+    def _seen(self, inputs):
+        """{name: symbolic input} of what is explained: the chosen input, else all pictures."""
+        inputs = named(inputs, [tensor.name for tensor in getattr(self.model, "inputs", ())])
+        if self.input is None:
+            return pictures(inputs)
+        found = chosen(inputs, self.input, "input")
+        return {name: tensor for name, tensor in inputs.items() if tensor is found}
+
+    def _picture(self, inputs):
+        """The one (symbolic) picture whose gradient is wanted. Raises ValueError for several."""
+        seen = self._seen(inputs)
+        if len(seen) > 1:
+            names = ", ".join(map(repr, seen))
+            raise ValueError(f"images: {len(seen)} inputs are pictures [B, H, W, C]; choose one, input=: {names}")
+        (picture,) = seen.values()
+        if not picture.dtype.is_floating:
+            raise ValueError(f"images: {picture.dtype.name} has no gradient; use GradCAM")
+        return picture
+
     def _traced_score(self, inputs, classes, replacements=()):
         """A `Trace`; what is explained, float32 [B]; among how many classes (None: it is the explainer's own score)."""
-        traced = trace(self.model, inputs, replacements)
+        traced = self._trace(inputs, replacements)
         if self.score is None:
             scores = logits(traced.outputs)
             return traced, tf.gather(scores, wanted(scores, classes), axis=1, batch_dims=1), scores.shape[-1]
@@ -100,6 +137,14 @@ class Explainer:
         return tf.constant(class_vector(classes, batch, num_classes), tf.int32)
 
 
+def _kind(model):
+    """What it is that is no model of Keras 3, in words."""
+    modules = [ancestor.__module__ for ancestor in type(model).__mro__]
+    old = any(module.startswith(("tf_keras", "tensorflow.python.keras", "tensorflow_hub")) for module in modules)
+    advice = ", which is Keras 2 (tf_keras): build the network with Keras 3 and give it the weights"
+    return f"{type(model).__module__}.{type(model).__name__}{advice}" if old else type(model).__name__
+
+
 def wanted(class_scores, classes):
     """`classes` int32 [B] where they are not -1, elsewhere those with the highest of `class_scores` [B, N]."""
     return tf.where(classes == _PREDICTED, tf.argmax(class_scores, axis=-1, output_type=tf.int32), classes)
@@ -115,20 +160,7 @@ def class_vector(classes, batch, num_classes, known="this model's are"):
     return np.broadcast_to(chosen, [batch])
 
 
-def picture(inputs):
-    """The one picture input, float [B, H, W, C], among the model's (symbolic) inputs. Raises ValueError for several."""
-    pictures = [leaf for leaf in keras.tree.flatten(inputs) if _is_picture(leaf)]
-    if len(pictures) != 1:
-        raise ValueError(f"images: {len(pictures)} inputs are pictures [B, H, W, C]; one is wanted")
-    return pictures[0]
-
-
-def _is_picture(leaf):
-    return leaf.shape.rank == 4 and leaf.dtype.is_floating
-
-
-def as_input(leaf):
-    """One of a model's inputs as the explainers take it: a float32 or int32 tensor. ValueError for uint8 pictures."""
+def _as_input(leaf):
     tensor = tf.convert_to_tensor(leaf)
     if tensor.dtype.is_floating:
         return tf.cast(tensor, tf.float32)
@@ -138,12 +170,9 @@ def as_input(leaf):
     return tf.cast(tensor, tf.int32) if tensor.dtype.is_integer else tensor
 
 
-def _batch_size(flat):
+def _batch_size(flat, model):
     """The number of pictures. ValueError for inputs that cannot be explained."""
-    if not any(_is_picture(leaf) for leaf in flat):
-        given = ", ".join(dict.fromkeys(str(leaf.shape) for leaf in flat))
-        advice = "for one picture give image[None], for a list of them numpy.stack(images)"
-        raise ValueError(f"images: shape {given}; float32 [B, H, W, C] is wanted; {advice}")
+    check_shapes(flat, model)
     sizes = {leaf.shape[0] if leaf.shape.rank else None for leaf in flat}
     if 0 in sizes:
         raise ValueError("images: an empty batch; at least one picture is wanted")

@@ -133,6 +133,17 @@ def ancestors(tensor, without=()):
     return found
 
 
+def descendants(tensors):
+    """All graph operations that the symbolic `tensors` go into, their own ones too."""
+    found, waiting = set(), [tensor.op for tensor in tensors]
+    while waiting:
+        operation = waiting.pop()
+        if operation not in found:
+            found.add(operation)
+            waiting.extend(consumer for output in operation.outputs for consumer in output.consumers())
+    return found
+
+
 def gradient(score, tensor):
     """d score / d tensor, float32, in the shape of `tensor`; score: [B]. Differentiates only what lies between them.
 

@@ -1,6 +1,5 @@
 """Any Keras classifier, as the page of notebook 11 asks it: its pictures, classes, scaling and methods."""
 
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,9 @@ from helpers import class_map_networks, classifier, dishes, gcm, gradcam, guided
 from helpers.gcm import cifar10
 from helpers.tracing.explainer import Explainer, Found
 from helpers.training import shipped as trained
+from helpers.viewer import files
 
 SIZE = (224, 224)  # for networks that take pictures of any size
-MODEL_FILES = (".keras", ".h5", ".hdf5")
 UNIT = "[0, 1]"
 BYTES = "0 to 255 (EfficientNet, ConvNeXt)"
 _imagenet = keras.applications.imagenet_utils.preprocess_input
@@ -46,7 +45,7 @@ class Probabilities(Explainer):
     """`explain(images)` -> class probabilities float32 [B, N], whatever the model's last activation is."""
 
     def _maps(self, inputs, classes):
-        found = tracing.probabilities(tracing.trace(self.model, inputs).outputs)
+        found = tracing.probabilities(self._trace(inputs).outputs)
         return Found(found, found.shape[-1])
 
 
@@ -54,7 +53,8 @@ class Probabilities(Explainer):
 class Network:
     """A classifier of pictures: its class names (None: they have numbers), its pictures' (H, W), channels and scaling.
 
-    scaling: one of SCALINGS. Explainers are made when they are first asked for and kept.
+    scaling: one of SCALINGS. heads: where the model has several outputs, those that are classifiers, and their class
+    names; head: the chosen one. Explainers are made when they are first asked for and kept.
     """
 
     model: keras.Model
@@ -62,6 +62,8 @@ class Network:
     size: tuple = SIZE
     channels: int = 3
     scaling: str = UNIT
+    heads: dict = field(default_factory=dict)
+    head: str | int | None = None
     _explainers: dict = field(default_factory=dict)
 
     @property
@@ -70,10 +72,15 @@ class Network:
         return {CONTRIBUTION: gcm.ContributionMaps, **METHODS} if isinstance(self.model, gcm.GCM) else METHODS
 
     def explainer(self, kind):
-        """The explainer of that class for this network."""
-        if kind not in self._explainers:
-            self._explainers[kind] = kind(self.model)
-        return self._explainers[kind]
+        """The explainer of that class for this network, and for its chosen head."""
+        if (kind, self.head) not in self._explainers:
+            options = {} if self.head is None else {"output": self.head}
+            self._explainers[kind, self.head] = kind(self.model, **options)
+        return self._explainers[kind, self.head]
+
+    def choose_head(self, name):
+        """Explain that one of `heads` from now on."""
+        self.head, self.class_names = name, self.heads[name]
 
     def pixels(self, image):
         """A picture as this network sees it, uint8 [H, W, channels]: its centre, cut to the network's proportions."""
@@ -96,22 +103,19 @@ def shipped():
     return [name for name, (weights, _) in SHIPPED.items() if trained.weights_file(weights).exists()]
 
 
-def open_network(name):
+def open_network(name, custom_objects=None):
     """The `Network` of that name: one of `shipped()`, "runs/<name>", or the path of a Keras model file.
 
-    A file's classes are called as <file>.json beside it says under "class_names"; without one they have numbers.
+    A file's classes are called as <file>.json beside it says under "class_names", for several outputs {output: names};
+    without one they have numbers. custom_objects: for layers and functions of your own in a file, as in
+    `open_network("mine.keras", custom_objects={"MyLayer": MyLayer})`.
     Raises ValueError and FileNotFoundError that say what to do.
     """
     if name in SHIPPED:
         return SHIPPED[name][1]()
-    if Path(name).parts[:1] == (paths.RUNS.name,) and Path(name).suffix not in MODEL_FILES:
+    if Path(name).parts[:1] == (paths.RUNS.name,) and Path(name).suffix not in files.MODEL_FILES:
         return _of_training(name)
-    file = _model_file(name)
-    try:
-        model = keras.models.load_model(file, compile=False)
-    except Exception as error:  # Keras raises many kinds on foreign and damaged files; each becomes the reason
-        raise ValueError(f"{file.name} cannot be read as a Keras model: {_first_line(error)}") from error
-    return _of_file(model, file)
+    return _of_file(*files.load(name, custom_objects))
 
 
 def _imagenet_network():
@@ -127,36 +131,27 @@ def _gcm(room, name, class_names, size):
     return Network(room.load_trained(name), list(class_names), (size, size))
 
 
-def _model_file(name):
-    """The file meant by `name`, relative to the working directory or to the project."""
-    file = paths.given(name)
-    if not name or not file.exists():
-        raise FileNotFoundError(f"no model file {name!r}: give the path of a .keras or .h5 file")
-    if file.name.endswith(".weights.h5"):
-        advice = 'save the whole one, model.save("name.keras"), or name a training of this project, runs/<name>'
-        raise ValueError(f"{file.name} holds weights without their network: {advice}")
-    if file.is_dir() or file.suffix.lower() not in MODEL_FILES:
-        kind = "a folder" if file.is_dir() else "no .keras or .h5 file"
-        raise ValueError(f'{file.name} is {kind}: save the network with model.save("name.keras") and give that file')
-    return file
-
-
-def _first_line(error):
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return lines[0][:300]
-
-
 def _of_file(model, file):
     height, width, channels = _picture_shape(model, file.name)
     network = Network(model, None, (height or SIZE[0], width or SIZE[1]), channels or 3)
     if any(isinstance(layer, keras.layers.Rescaling) for layer in tracing.layer_paths(model).values()):
         network.scaling = BYTES
     try:
-        classes = network.explainer(Probabilities)(np.zeros((1, *network.size, network.channels), np.float32)).shape[1]
+        classes = _classes(model, np.zeros((1, *network.size, network.channels), np.float32))
     except Exception as error:  # whatever a foreign network's own code raises
-        raise ValueError(f"{file.name} is no classifier of pictures: {_first_line(error)}") from error
-    network.class_names = _class_names(file.with_suffix(".json"), classes)
+        raise ValueError(f"{file.name} is no classifier of pictures: {files.cause(error)}") from error
+    network.heads = files.class_names(file.with_suffix(".json"), classes)
+    network.choose_head(next(iter(network.heads)))
     return network
+
+
+def _classes(model, pictures):
+    """How many classes each head of a model has: {head: number}; the head of a model with one output is None."""
+    outputs = tracing.named(model(pictures, training=False), getattr(model, "output_names", ()))
+    heads = [name for name, output in outputs.items() if output.shape.rank == 2] if len(outputs) > 1 else [None]
+    if not heads:
+        raise ValueError(f"none of its outputs is [B, N]: {tracing.listed(outputs)}")
+    return {head: Probabilities(model, output=head)(pictures).shape[1] for head in heads}
 
 
 def _picture_shape(model, name):
@@ -169,15 +164,3 @@ def _picture_shape(model, name):
         wanted = "one input [B, H, W, 3] (colour) or [B, H, W, 1] (grey) is wanted"
         raise ValueError(f"{name} takes {shape}, no pictures: {wanted}")
     return shape[1:]
-
-
-def _class_names(file, classes):
-    if not file.exists():
-        return None
-    try:
-        names = json.loads(file.read_text(encoding="utf-8"))["class_names"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{file.name} beside the model: {{"class_names": [...]}} is wanted ({error!r})') from error
-    if not isinstance(names, list) or len(names) != classes:
-        raise ValueError(f"{file.name} beside the model: {classes} class_names are wanted, one for each class")
-    return [str(name) for name in names]
