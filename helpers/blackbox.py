@@ -1,26 +1,25 @@
 """Explanations without a gradient: change the picture, ask the network again (occlusion, RISE, Score-CAM)."""
 
 import numpy as np
-import tensorflow as tf
 from tqdm.auto import tqdm
 
-from helpers import tracing
 from helpers.gradcam import GradCAM
 from helpers.maps import resize
-from helpers.tracing.explainer import Found
-from helpers.tracing.scores import Probabilities, Scores, pixels_of, with_pixels
+from helpers.tracing.scores import Probabilities, Scores
 
 
 class _BlackBox:
     """`explain(images, classes=None)`; a method says in `_map` what one picture's map is made of."""
 
-    def __init__(self, model, score=None, batch_size=32):
-        self.model, self.score, self.batch_size = model, score, batch_size
-        self.scores = Scores(model, score)
+    asked = Scores
+
+    def __init__(self, model, score=None, batch_size=32, **choice):
+        self.batch_size = batch_size
+        self.scores = (Scores if score else self.asked)(model, score, **choice)
 
     def __call__(self, images, classes=None):
         """Explain a batch: float32 [B, H, W]. images, classes, errors: as for `GradCAM`."""
-        scores, pixels = self.scores(images, classes), pixels_of(images)
+        scores, pixels = self.scores(images, classes), self.scores.pixels(images)
         seen = self._seen(images, pixels)
         chosen = np.broadcast_to(scores.argmax(axis=-1) if classes is None else classes, len(scores))
         maps = [
@@ -31,7 +30,7 @@ class _BlackBox:
 
     def _asking(self, images, number, class_index):
         """The function: changed copies [n, H, W, C] of that picture -> their scores for the class, [n]."""
-        return lambda copies: self.scores(with_pixels(images, copies, number))[:, class_index]
+        return lambda copies: self.scores(self.scores.with_pixels(images, copies, number))[:, class_index]
 
     def _seen(self, images, pixels):
         """What the method looks at in each picture: [B, ...]."""
@@ -53,12 +52,12 @@ class Occlusion(_BlackBox):
     size: of the window, in pixels, int or (rows, columns); default: an eighth of the shorter side. stride: the way to
     the next window, likewise; default: half of it. fill: the value that covers, a number or one for each channel;
     default: the picture's mean colour. Cost: one forward pass a window and picture (225 with the defaults).
-    score, errors: as for `GradCAM`; batch_size: how many copies at a time.
+    score, output, input, errors: as for `GradCAM`; batch_size: how many copies at a time.
     Source: Zeiler and Fergus 2014, section 4.2; the mean over windows as in Captum.
     """
 
-    def __init__(self, model, size=None, stride=None, fill=None, score=None, batch_size=32):
-        super().__init__(model, score, batch_size)
+    def __init__(self, model, size=None, stride=None, fill=None, score=None, batch_size=32, **choice):
+        super().__init__(model, score, batch_size, **choice)
         self.size, self.stride, self.fill = size, stride, fill
 
     def _map(self, pixels, seen, score, ask):
@@ -88,10 +87,11 @@ class RISE(_BlackBox):
     `Occlusion`. Source: Petsiuk et al. 2018, "RISE", equation (6); 7 cells, kept with 0.5, 4,000 masks or more there.
     """
 
-    def __init__(self, model, masks=4000, cells=7, keep=0.5, seed=0, score=None, batch_size=32):
-        super().__init__(model, score, batch_size)
+    asked = Probabilities
+
+    def __init__(self, model, masks=4000, cells=7, keep=0.5, seed=0, score=None, batch_size=32, **choice):
+        super().__init__(model, score, batch_size, **choice)
         self.masks, self.cells, self.keep, self.seed = masks, cells, keep, seed
-        self.scores = self.scores if score else Probabilities(model)
 
     def _map(self, pixels, seen, score, ask):
         rng, total = np.random.default_rng(self.seed), 0.0
@@ -117,9 +117,9 @@ class ScoreCAM(_BlackBox):
     `Occlusion`. Source: Wang et al. 2020, "Score-CAM", algorithm 1 (its baseline's score drops out of the softmax).
     """
 
-    def __init__(self, model, layer=None, score=None, batch_size=32):
-        super().__init__(model, score, batch_size)
-        self.features = _FeatureMaps(model, layer, score)
+    def __init__(self, model, layer=None, score=None, batch_size=32, **choice):
+        super().__init__(model, score, batch_size, **choice)
+        self.features = _FeatureMaps(model, layer, score, **choice)
 
     def _seen(self, images, pixels):
         return self.features(images)
@@ -135,10 +135,7 @@ class ScoreCAM(_BlackBox):
 class _FeatureMaps(GradCAM):
     """`explain(images)` -> the feature map that Grad-CAM weights, float32 [B, h, w, K]."""
 
-    def _maps(self, inputs, classes):
-        traced, score, num_classes = self._traced_score(inputs, classes)
-        path, feature_map = tracing.feature_map(traced, score, self.layer)
-        return Found(tf.cast(feature_map, tf.float32), num_classes, path)
+    combine = staticmethod(lambda feature_map, gradient: feature_map)
 
 
 def _unit(channels, size):

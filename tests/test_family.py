@@ -1,5 +1,7 @@
 """The rest of the family against values by hand or published: gradient x input, integrals, noise, black boxes."""
 
+from unittest import mock
+
 import keras
 import networks
 import numpy as np
@@ -10,13 +12,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from helpers.blackbox import RISE, Occlusion, ScoreCAM
-from helpers.gradcam import GradCAM
+from helpers.gradcam import CAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from helpers.guided import Gradient
 from helpers.integrated import GradientTimesInput, IntegratedGradients, Smooth
 from helpers.maps import resize
 from helpers.tracing.scores import Probabilities, Scores
 
+CAMS = [GradCAMPlusPlus, XGradCAM, HiResCAM, LayerCAM]
 FAMILY = {
+    **{kind: {} for kind in CAMS},
     GradientTimesInput: {},
     IntegratedGradients: {"steps": 3},
     Occlusion: {"size": 4},
@@ -41,6 +45,36 @@ def linear(weights):
     network = networks.stack(layers.Flatten(), layers.Dense(2, use_bias=False), shape=(*weights.shape, 1))
     network.set_weights([np.stack([weights.ravel(), 0 * weights.ravel()], axis=1)])
     return network
+
+
+HIRES = [[0, 4], [25, 25]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "wanted"),
+    [
+        (HiResCAM, "relu1", HIRES),  # adds up to the score, 54
+        (LayerCAM, "relu1", [[0, 4], [31, 40]]),
+        (GradCAMPlusPlus, "relu1", [[0, 16 / 77], [3314 / 1771, 4835 / 1771]]),
+        (XGradCAM, "conv1", [[-26.357, -10.414], [37.414, 53.357]]),
+        (XGradCAM, "relu1", HIRES),
+    ],
+)
+def test_class_activation_maps_by_hand(kind, layer, wanted, hand):
+    explain = kind(hand, layer=layer)
+    assert_allclose(explain(networks.HAND_PICTURE, 0)[0], wanted, rtol=5e-5)
+    assert explain.layer_path == layer
+
+
+def test_behind_global_average_pooling_they_are_cam():
+    """All gradients of a channel are equal there; a map's mean is the logit without its bias, for CAM."""
+    network = networks.stack(
+        layers.Conv2D(4, 3, activation="relu", name="last"), layers.GlobalAveragePooling2D(), layers.Dense(3)
+    )
+    cam = CAM(network)(PICTURES, [0, 1, 2]) / 100  # a gradient is the dense weight over the number of places
+    for kind in (XGradCAM, HiResCAM):
+        assert_allclose(kind(network)(PICTURES, [0, 1, 2]), cam, rtol=1e-4, atol=1e-7)
+    assert_allclose(GradCAM(network)(PICTURES, [0, 1, 2]), np.maximum(cam, 0), rtol=1e-4, atol=1e-7)
 
 
 def test_gradient_times_input_by_hand(hand):
@@ -92,15 +126,10 @@ def test_smoothgrad_tends_to_the_gradient_times_the_open_windows_probability(han
 
 
 def test_smooth_keeps_the_class_of_the_picture_without_noise(model):
-    asked = []
-    Smooth(lambda images, classes: asked.append(classes) or images, samples=2)(PICTURES, [2, 0, 1])
-    assert_array_equal(asked, [[2, 0, 1]] * 2)
     predicted = model.predict(PICTURES, verbose=0).argmax(axis=-1)
     given = {"samples": 3, "noise": 2.0}
     found, told = (Smooth(GradCAM(model), **given)(PICTURES, classes) for classes in (None, predicted))
     assert_array_equal(found, told)
-    with pytest.raises(ValueError, match="classes: an int or one for each picture"):
-        Smooth(lambda images, classes: images)(PICTURES)
 
 
 def test_occlusion_by_hand(hand):
@@ -193,7 +222,8 @@ def test_as_many_passes_as_needed_by_definition(kind, options, count, model):
     """And one for the picture itself, for Score-CAM one more for its feature map."""
     explain, seen = kind(model, batch_size=8, **options), []
     scores = explain.scores
-    explain.scores = lambda images, classes=None: seen.append(len(images)) or scores(images, classes)
+    counted = mock.Mock(wraps=scores, side_effect=lambda images, *_: seen.append(len(images)) or mock.DEFAULT)
+    explain.scores = counted
     explain(PICTURES[:1], 0)
     assert sum(seen) == count + 1 and max(seen) <= 8
 

@@ -61,7 +61,7 @@ class Explainer:
         Raises ValueError for pictures that are none, uint8, not finite or without batch axis, for classes out of range,
         and where one of several outputs or pictures has to be chosen.
         """
-        inputs = keras.tree.map_structure(_as_input, images)
+        inputs = keras.tree.map_structure(as_input, images)
         batch = _batch_size(keras.tree.flatten(inputs), self.model)
         specs = keras.tree.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), inputs)
         with TRACING:
@@ -160,7 +160,8 @@ def class_vector(classes, batch, num_classes, known="this model's are"):
     return np.broadcast_to(chosen, [batch])
 
 
-def _as_input(leaf):
+def as_input(leaf):
+    """One of a model's inputs as the explainers take it, float32 or int32. Raises ValueError for uint8 pictures."""
     tensor = tf.convert_to_tensor(leaf)
     if tensor.dtype.is_floating:
         return tf.cast(tensor, tf.float32)

@@ -1,44 +1,42 @@
-"""What the explainers explain, as numbers, and asking for it again with a changed picture."""
+"""What the explainers explain, as numbers, and the model's inputs with another picture in them."""
 
 import keras
 import tensorflow as tf
 
-from helpers.tracing.explainer import Explainer, Found, as_input, picture
+from helpers.tracing.explainer import Explainer, Found, as_input
 from helpers.tracing.outputs import logits, probabilities
 
 
 class Scores(Explainer):
     """`scores = Scores(model)`, then `scores(images)`: the logits, float32 [B, N]; of an own score [B, 1].
 
-    score: as for `GradCAM`.
+    score, output, input: as for `GradCAM`.
     """
 
     def _maps(self, inputs, classes):
         traced, score, num_classes = self._traced_score(inputs, classes)
         return Found(score[:, None] if self.score else logits(traced.outputs), num_classes)
 
+    def pixels(self, images):
+        """The picture among the model's inputs, float32 [B, H, W, C]. Raises ValueError as the explainers do."""
+        return self._picture(keras.tree.map_structure(as_input, images)).numpy()
 
-class Probabilities(Explainer):
-    """`explain(images)` -> class probabilities float32 [B, N], whatever the model's last activation is."""
+    def with_pixels(self, images, pixels, number=None):
+        """The model's inputs with other pictures [n, H, W, C]; number: of whose further inputs each gets a copy."""
+        inputs = keras.tree.map_structure(as_input, images)
+        own = self._picture(inputs)
+
+        def replaced(leaf):
+            if leaf is own:
+                return pixels
+            return leaf if number is None else tf.repeat(leaf[number : number + 1], len(pixels), axis=0)
+
+        return keras.tree.map_structure(replaced, inputs)
+
+
+class Probabilities(Scores):
+    """`probabilities(images)`: the class probabilities, float32 [B, N], whatever the model's last activation is."""
 
     def _maps(self, inputs, classes):
         traced, _, num_classes = self._traced_score(inputs, classes)
         return Found(probabilities(traced.outputs), num_classes)
-
-
-def pixels_of(images):
-    """The picture among a model's inputs as float32 [B, H, W, C]. Raises ValueError as the explainers do."""
-    return picture(keras.tree.map_structure(as_input, images)).numpy()
-
-
-def with_pixels(images, pixels, number=None):
-    """A model's inputs with other pictures [n, H, W, C]; number: of whose further inputs each gets a copy."""
-    inputs = keras.tree.map_structure(as_input, images)
-    own = picture(inputs)
-
-    def replaced(leaf):
-        if leaf is own:
-            return pixels
-        return leaf if number is None else tf.repeat(leaf[number : number + 1], len(pixels), axis=0)
-
-    return keras.tree.map_structure(replaced, inputs)
