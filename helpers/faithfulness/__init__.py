@@ -1,7 +1,7 @@
 """Which explanation to believe: scores for any explainer, each from its definition. Derived in notebook 10.
 
-An explainer is any callable `explain(images, classes)` that gives maps [B, h, w] or [B, H, W, C]; no method is known
-here by name. One rule turns every map into a `saliency` before it is scored, and no score depends on the map's scale.
+An explainer is any callable `explain(images, classes)` that gives maps [B, h, w] or [B, H, W, C]. Every map becomes a
+`saliency` before it is scored; no score depends on its scale.
 """
 
 from helpers.faithfulness.imputation import road_curve
