@@ -1,8 +1,4 @@
-"""Which explanation to believe: scores for any explainer, each from its definition. Derived in notebook 10.
-
-An explainer is any callable `explain(images, classes)` that gives maps [B, h, w] or [B, H, W, C]. Every map becomes a
-`saliency` before it is scored; no score depends on its scale.
-"""
+"""Scores for any `explain(images, classes)`, each from its definition, blind to the maps' scale; see notebook 10."""
 
 from helpers.faithfulness.imputation import road_curve
 from helpers.faithfulness.localisation import (
