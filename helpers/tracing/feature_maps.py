@@ -1,13 +1,21 @@
 """Which feature map of a recorded model an explanation weights."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from helpers.tracing.outputs import before_activation, shapes, source
-from helpers.tracing.recording import ancestors, shortened
+from helpers.tracing.recording import ancestors, layer_paths, shortened
 
-MAP_ENDING_OPS = ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Add", "AddV2")  # functions after the last layer's map
-POOLING_OPS = ("Mean", "Max", "AvgPool", "MaxPool")
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput")
+PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum")
+POOLINGS = ("Mean", "Max", "Min", "Sum", "Prod", "AvgPool", "MaxPool", "MaxPoolV2")
+REARRANGING_OPS = {  # operators that make no map of their own, as the layers of REARRANGING
+    *PRODUCTS, *POOLINGS, "SquaredDifference", "Identity", "Cast", "StopGradient", "Reshape", "Transpose", "Squeeze",
+    "ExpandDims", "Pad", "PadV2", "MirrorPad", "Slice", "StridedSlice", "Split", "SplitV", "GatherV2", "Tile",
+    "BroadcastTo", "Roll", "ReverseV2", "DepthToSpace", "SpaceToDepth", "SpaceToBatchND", "BatchToSpaceND",
+    "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea", "ScaleAndTranslate",
+}  # fmt: skip
 ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)  # inside: queries, keys, values
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
 POOLED = "defined for networks that end in GlobalAveragePooling2D"
@@ -20,22 +28,28 @@ NEEDED = {  # without and with a dense layer behind the average
 def feature_map(traced, score, layer=None):
     """The path and the symbolic output [B, h, w, K] of `layer`; default: the last feature map after its ReLU.
 
-    Pooling, padding, cropping, reshaping and preprocessing layers make no feature map of their own, nor do the layers
-    inside an attention layer. A layer called more than once counts with its last call. score: the symbolic [B] that
-    the map has to lead to. Raises ValueError if there is no such map.
+    The default has several places, lies over the picture and is not the model's own output. An operator between layers
+    (x * gate, ops.silu) makes one like a layer; its path is TensorFlow's name for it. Pooling, padding, cropping,
+    reshaping and preprocessing make none of their own, nor does what happens inside a layer without inner layers or an
+    attention layer. A layer called more than once counts with its last call. score: the symbolic [B] that the map has
+    to lead to. Raises ValueError if there is no such map.
     """
     before_score = ancestors(score)
     maps = [call for call in traced.calls if call.path and _rank(call.output) == 4 and call.output.op in before_score]
     if layer is not None:
         return _chosen(traced, layer, maps)
-    rearranged = {id(call.output) for call in traced.calls if _rearranges(call)}
-    in_attention = tuple(f"{call.path}/" for call in _calls(traced, ATTENTION))
-    maps = [call for call in maps if id(call.output) not in rearranged and not call.path.startswith(in_attention)]
-    maps = [call for call in maps if not _behind_pooling(call.output, traced)]
-    if not maps:
-        raise ValueError("model: no layer on the path to the score gives a 4-D feature map [B, h, w, K]")
-    first = next(call for call in maps if call.output is maps[-1].output)  # a sub-model gives its last layer's map
-    return first.path, _finished(first.output, before_score)
+    operations, the_model = score.graph.get_operations(), traced.calls[-1]
+    whole = [call for call in traced.calls if call.path and _is_whole(call.layer)]
+    inside = {operations[index]: call for call in whole for index in call.operations}
+    skipped = _output_itself(traced)
+    for operation in (operations[index] for index in reversed(the_model.operations)):
+        if operation in before_score and operation not in skipped:
+            for tensor in operation.outputs:
+                if _makes_map(tensor, inside.get(operation)) and _lies_over_the_picture(tensor, inside):
+                    named = (call.path for call in maps if call.output is tensor)  # a sub-model gives its last layer's
+                    return next(named, operation.name), tensor
+    wanted = "no layer on the path to the score gives a 4-D feature map [B, h, w, K] of several places over the picture"
+    raise ValueError(f"model: {wanted} that is not the output; name a layer that suits: {_candidates(maps)}")
 
 
 def pooled_feature_map(traced, before_dense):
@@ -47,11 +61,28 @@ def pooled_feature_map(traced, before_dense):
     end = before_activation(keras.tree.flatten(traced.outputs)[0])
     last = [call for call in _calls(traced, keras.layers.Dense) if before_activation(call.output) is end]
     inputs, dense = (last[-1].inputs, last[-1].layer) if last else (end, None)
-    pooling = _calls(traced, keras.layers.GlobalAveragePooling2D)
-    pooled = [call.inputs for call in pooling if source(call.output) is source(inputs)]
-    if not pooled or (dense is not None) != before_dense:
+    average = source(inputs).op
+    if not _averages_places(average) or (dense is not None) != before_dense:
         raise ValueError(f"model: {NEEDED[before_dense]}")
-    return pooled[-1], dense
+    if before_dense:
+        _check_linear(dense, end)
+    return average.inputs[0], dense
+
+
+def _check_linear(dense, logits):
+    """ValueError unless `logits` are averages times the weights of `dense` plus its bias, as CAM reads them."""
+    if dense.quantization_mode:
+        found = f"the weights of its dense layer {dense.name!r} are quantised ({dense.quantization_mode})"
+        raise ValueError(f"model: {found}, and CAM reads them; use CAM before `quantize`, or GradCAM")
+    if logits.op.type not in ("BiasAdd", "AddV2", "MatMul"):
+        found = f"its dense layer {dense.name!r} has an activation, after which the maps' averages are not the scores"
+        raise ValueError(f"model: {found}; use GradCAM")
+
+
+def _averages_places(operation):
+    if operation.type != "Mean" or operation.inputs[0].shape.rank != 4:
+        return False
+    return {axis % 4 for axis in np.ravel(tf.get_static_value(operation.inputs[1]))} == {1, 2}
 
 
 def _calls(traced, kind):
@@ -75,27 +106,59 @@ def _rearranges(call):
     return call.output is not call.inputs and any(module.startswith(REARRANGING) for module in modules)
 
 
-def _behind_pooling(tensor, traced):
-    """Whether a tensor [B, 1, 1, K] sees the picture only through a pooling to one place, as in a squeezed head."""
-    if tensor.shape[1:3] != [1, 1]:
+def _is_whole(layer):
+    """Whether what happens inside a layer is its own matter, not a row of layers and operators."""
+    return isinstance(layer, ATTENTION) or not (layer_paths(layer) or isinstance(layer, keras.layers.Lambda))
+
+
+def _makes_map(tensor, call):
+    """Whether an operation, in a layer's `call` or (None) between layers, gives a map of several places."""
+    if tensor.shape.rank != 4 or not tensor.dtype.is_floating or tensor.shape[1:3] == [1, 1]:
         return False
-    pooling = {operation for operation in ancestors(tensor) if operation.type in POOLING_OPS}
-    to_one_place = {operation for operation in pooling if operation.outputs[0].shape[1:3] == [1, 1]}
-    return not ancestors(tensor, without=to_one_place) & {leaf.op for leaf in keras.tree.flatten(traced.inputs)}
+    if call is not None:
+        return call.output is tensor and not _rearranges(call)
+    return tensor.op.type not in REARRANGING_OPS and all(map(_is_learned, tensor.op.inputs))
 
 
-def _finished(tensor, before_score):
-    """`tensor` after the ReLU and the residual sum that are functions in a subclassed `call`, not layers."""
-    for operation in tensor.consumers():
-        if operation.type in MAP_ENDING_OPS and operation in before_score and operation.outputs[0].shape.rank == 4:
-            return _finished(_outside(operation.outputs[0]), before_score)
-    return tensor
+def _is_learned(operand):
+    """Whether weights or numbers went into an operand, not the picture alone: no scaled picture, no product with it."""
+    types = {operation.type for operation in ancestors(operand)}
+    return "ReadVariableOp" in types or "Placeholder" not in types
 
 
-def _outside(tensor):
-    """Where the result of a swapped ReLU goes on: it leaves its function, as the first, through an IdentityN."""
-    leaving = (operation for operation in tensor.consumers() if operation.type == "IdentityN")
-    return next((operation.outputs[0] for operation in leaving if operation.inputs[0] is tensor), tensor)
+def _output_itself(traced):
+    """The operations between the last convolution, product or pooling and the model's outputs, that one included."""
+    outputs = {output.op: output for output in keras.tree.flatten(traced.outputs)}
+    behind = {operation: ancestors(output) - {operation} for operation, output in outputs.items()}
+    last = [output for operation, output in outputs.items() if not any(operation in other for other in behind.values())]
+    until = (*CONVOLUTIONS, *PRODUCTS, *POOLINGS, "Shape")
+    return set().union(*(ancestors(output, until) for output in last))
+
+
+def _lies_over_the_picture(tensor, inside):
+    """Whether `tensor` [B, h, w, K] has the places of a convolution or the picture: no attention matrix, no windows."""
+    waiting, seen = [tensor], set()
+    while waiting:
+        tensor = waiting.pop()
+        made_by, call = tensor.op, inside.get(tensor.op)
+        if tensor.shape.rank != 4 or made_by in seen or made_by.type == "Transpose":
+            continue
+        seen.add(made_by)
+        if made_by.type in (*CONVOLUTIONS, "Placeholder") or _makes_grid(made_by):
+            return True
+        if call is not None:  # a normalisation, or a dense layer for each place
+            waiting.extend(leaf for leaf in keras.tree.flatten(call.inputs) if tf.is_symbolic_tensor(leaf))
+        if made_by.type not in (*PRODUCTS, "Reshape"):
+            waiting.extend(made_by.inputs)
+    return False
+
+
+def _makes_grid(operation):
+    """Whether an operation lays tokens [B, h * w, K] out as [B, h, w, K]."""
+    if operation.type != "Reshape" or operation.inputs[0].shape.rank != 3:
+        return False
+    (_, tokens, channels), (_, height, width, kept) = operation.inputs[0].shape, operation.outputs[0].shape
+    return channels == kept and None not in (height, width) and tokens == height * width and min(height, width) > 1
 
 
 def _rank(value):
