@@ -45,7 +45,7 @@ class Probabilities(Explainer):
     """`explain(images)` -> class probabilities float32 [B, N], whatever the model's last activation is."""
 
     def _maps(self, inputs, classes):
-        found = tracing.probabilities(self._trace(inputs).outputs)
+        found = tracing.probabilities(self._trace(inputs).outputs, self._examples)
         return Found(found, found.shape[-1])
 
 
