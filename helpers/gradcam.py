@@ -128,7 +128,7 @@ class CAM(Explainer):
         traced = self._trace(inputs)
         feature_map, dense = tracing.pooled_feature_map(traced, before_dense=True)
         kernel = tracing.both_classes(tf.cast(dense.kernel, tf.float32))  # [K, N]
-        logits = tracing.logits(traced.outputs)
+        logits = tracing.logits(traced.outputs, self._examples)
         weights = tf.gather(tf.transpose(kernel), wanted(logits, classes))
         return Found(tf.einsum("bhwk,bk->bhw", tf.cast(feature_map, tf.float32), weights), logits.shape[-1])
 
@@ -148,5 +148,5 @@ class ClassMaps(Explainer):
         traced = self._trace(inputs)
         feature_map, _ = tracing.pooled_feature_map(traced, before_dense=False)
         maps = tracing.both_classes(tf.cast(feature_map, tf.float32))
-        logits = tracing.logits(traced.outputs)
+        logits = tracing.logits(traced.outputs, self._examples)
         return Found(tf.gather(maps, wanted(logits, classes), axis=-1, batch_dims=1), logits.shape[-1])

@@ -181,6 +181,10 @@ class Own(layers.Layer):
         return inputs * 2
 
 
+def doubled(inputs):
+    return inputs * 2
+
+
 @keras.saving.register_keras_serializable("kitchen")
 class Registered(Own):
     pass
@@ -204,10 +208,11 @@ def edited(file, change, version=None):
 
 
 @pytest.mark.parametrize("kind", [".keras", ".h5"])
-@pytest.mark.parametrize("own", [Own, Registered])
+@pytest.mark.parametrize("own", [Own, Registered, doubled])
 def test_a_file_with_own_layers_names_their_class_and_takes_it(tmp_path, kind, own):
     """What the message says to give is what helps, under the name by which the file knows the class."""
-    file = saved(small_network(before=[own()]), tmp_path, f"own{kind}")
+    layer = layers.Conv2D(3, 1, activation=own) if own is doubled else own()
+    file = saved(small_network(before=[layer]), tmp_path, f"own{kind}")
     keras.saving.get_custom_objects().pop("kitchen>Registered", None)  # as in another program
     with pytest.raises(ValueError, match=rf"{own.__name__}'.*custom_objects=\{{\"([\w>]+)\": \.\.\.\}}") as refused:
         viewer.open_network(file)

@@ -9,9 +9,10 @@ from helpers.tracing.outputs import shapes
 def named(structure, layer_names=()):
     """{name: tensor} of a structure of inputs or outputs, in Keras' order (a dict's by its sorted keys).
 
-    A name is the tensor's key in a dict, "outer/inner" in a nested one, else its layer's, if `layer_names` has one for
-    each; its number where that is no name of its own.
+    A name is the tensor's key in a dict, "outer/inner" in a nested one, or its field in a named tuple, else its
+    layer's, if `layer_names` has one for each; its number where that is no name of its own.
     """
+    layer_names = getattr(structure, "_fields", layer_names)
     leaves = [(path, leaf) for path, leaf in keras.tree.flatten_with_path(structure) if leaf is not None]
     names = list(layer_names) if len(layer_names) == len(leaves) else [None] * len(leaves)
     for number, (path, _) in enumerate(leaves):

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from helpers.tracing.explainer import Explainer, Found, as_input
+from helpers.tracing.explainer import Explainer, Found
+from helpers.tracing.inputs import as_inputs
 from helpers.tracing.outputs import logits, probabilities
 
 
@@ -15,15 +16,15 @@ class Scores(Explainer):
 
     def _maps(self, inputs, classes):
         traced, score, num_classes = self._traced_score(inputs, classes)
-        return Found(score[:, None] if self.score else logits(traced.outputs), num_classes)
+        return Found(score[:, None] if self.score else logits(traced.outputs, self._examples), num_classes)
 
     def pixels(self, images):
         """The picture among the model's inputs, float32 [B, H, W, C]. Raises ValueError as the explainers do."""
-        return self._picture(keras.tree.map_structure(as_input, images)).numpy()
+        return self._picture(as_inputs(self.model, images)).numpy()
 
     def with_pixels(self, images, pixels, number=None):
         """The model's inputs with other pictures [n, H, W, C]; number: of whose further inputs each gets a copy."""
-        inputs = keras.tree.map_structure(as_input, images)
+        inputs = as_inputs(self.model, images)
         own = self._picture(inputs)
 
         def replaced(leaf):
@@ -38,5 +39,5 @@ class Probabilities(Scores):
     """`probabilities(images)`: the class probabilities, float32 [B, N], whatever the model's last activation is."""
 
     def _maps(self, inputs, classes):
-        traced, _, num_classes = self._traced_score(inputs, classes)
-        return Found(probabilities(traced.outputs), num_classes)
+        found = probabilities(self._trace(inputs).outputs, self._examples)
+        return Found(found, found.shape[-1])

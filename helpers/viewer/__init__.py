@@ -1,5 +1,15 @@
 """Any picture, any network: what the page of notebook 11 shows, and the page."""
 
-from helpers.viewer.networks import BYTES, CONTRIBUTION, METHODS, SCALINGS, UNIT, Network, open_network, shipped
+from helpers.viewer.networks import (
+    BYTES,
+    CONTRIBUTION,
+    METHODS,
+    SCALINGS,
+    UNIT,
+    Network,
+    Probabilities,
+    open_network,
+    shipped,
+)
 from helpers.viewer.page import Page
 from helpers.viewer.views import View, look, overlay, probabilities, read_picture

@@ -82,8 +82,10 @@ def _advice(text, file):
     advice = ""
     if unknown := UNKNOWN.search(text):
         registered = re.findall(r"'registered_name': '([^']+)'", text[unknown.end() :])
-        name = registered[-1] if registered else unknown[1]
+        name = registered[-1] if registered and "function" not in unknown[0] else unknown[1]
         advice = f'. Give it: open_network("{file.name}", custom_objects={{"{name}": ...}})'
+    elif "No model config" in text:
+        advice = '. It holds weights without their network: save the whole one, model.save("name.keras")'
     version = _made_with(file)
     this = f"It was made with Keras {version}, and this is Keras {keras.__version__}"
     if version and _release(version) < [3]:
