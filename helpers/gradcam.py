@@ -32,22 +32,84 @@ class GradCAM(Explainer):
 
     def _maps(self, inputs, classes):
         traced, score, num_classes = self._traced_score(inputs, classes)
-        maps, path = grad_cam(traced, score, self.place, self._seen(inputs))
-        return Found(maps, num_classes, path)
+        path, feature_map, gradient = map_and_gradient(traced, score, self.place, self._seen(inputs))
+        return Found(self.combine(feature_map, gradient), num_classes, path)
+
+    @staticmethod
+    def combine(feature_map, gradient):
+        """Both equations: maps [B, h, w] of a feature map and the score's gradient on it, [B, h, w, K] each."""
+        weights = tf.reduce_mean(gradient, axis=_places(gradient))  # equation (1): [B, K]
+        return tf.nn.relu(_weighted_sum(feature_map, weights))  # equation (2)
 
 
-def grad_cam(traced, score, place, seen):
-    """Both equations: symbolic maps [B, h, w], >= 0, of a symbolic score [B], and the weighted layer's path.
+def map_and_gradient(traced, score, place, seen):
+    """The weighted layer's path, its symbolic feature map and the gradient on it, float32 [B, h, w, K] both.
 
-    place, seen: as for `tracing.feature_map`. A map [B, T, K] gives [B, T], or with tokens [B, rows, columns].
+    score: symbolic [B]; place, seen: as for `tracing.feature_map`. A map [B, T, K] stays one, but for tokens.
     """
     path, feature_map = tracing.feature_map(traced, score, place, seen)
-    gradient, values = tracing.gradient(score, feature_map), tf.cast(feature_map, tf.float32)
-    if place.tokens:
-        gradient, values = (tracing.in_places(tensor, place.tokens) for tensor in (gradient, values))
-    weights = tf.reduce_mean(gradient, axis=range(1, gradient.shape.rank - 1))  # equation (1): [B, K]
-    maps = tf.einsum("b...k,bk->b...", values, weights)  # equation (2): [B, h, w]
-    return tf.nn.relu(maps), path
+    both = tf.cast(feature_map, tf.float32), tracing.gradient(score, feature_map)
+    return path, *(tracing.in_places(tensor, place.tokens) if place.tokens else tensor for tensor in both)
+
+
+class GradCAMPlusPlus(GradCAM):
+    """`explain = GradCAMPlusPlus(model)`: as `GradCAM`, but a channel's weight is that of its places that matter.
+
+    All derivatives are those of exp(score). Made for several objects of the class in one picture.
+    Source: Chattopadhay et al. 2018, "Grad-CAM++", equations (5), (6) and (19).
+    """
+
+    @staticmethod
+    def combine(feature_map, gradient):
+        summed = tf.reduce_sum(feature_map, axis=_places(gradient), keepdims=True)
+        share = tf.math.divide_no_nan(gradient**2, 2 * gradient**2 + summed * gradient**3)
+        return tf.nn.relu(_weighted_sum(feature_map, tf.reduce_sum(share * tf.nn.relu(gradient), _places(gradient))))
+
+
+class XGradCAM(GradCAM):
+    """`explain = XGradCAM(model)`: as `GradCAM`, float32 [B, h, w], but signed; gradients count as their places do.
+
+    A channel's weight is the mean gradient weighted with the channel. Where the score is the sum of feature map times
+    gradient, a map adds up to it. Source: Fu et al. 2020, "Axiom-based Grad-CAM", equation (8).
+    """
+
+    @staticmethod
+    def combine(feature_map, gradient):
+        sums = (tf.reduce_sum(values, axis=_places(gradient)) for values in (gradient * feature_map, feature_map))
+        return _weighted_sum(feature_map, tf.math.divide_no_nan(*sums))
+
+
+class HiResCAM(GradCAM):
+    """`explain = HiResCAM(model)`: as `GradCAM`, float32 [B, h, w], but signed, and without the mean over places.
+
+    Each place is weighted by its own gradient; behind the map only linear layers: it adds up to the logit but for the
+    bias. Source: Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM", equation (5).
+    """
+
+    @staticmethod
+    def combine(feature_map, gradient):
+        return tf.reduce_sum(feature_map * gradient, axis=-1)
+
+
+class LayerCAM(GradCAM):
+    """`explain = LayerCAM(model)`: as `GradCAM`, but each place is weighted by its own gradient where it is positive.
+
+    Made for the finer maps of earlier layers. Source: Jiang et al. 2021, "LayerCAM", equations (3) and (4).
+    """
+
+    @staticmethod
+    def combine(feature_map, gradient):
+        return tf.nn.relu(tf.reduce_sum(feature_map * tf.nn.relu(gradient), axis=-1))
+
+
+def _places(tensor):
+    """The axes of a map [B, h, w, K] or [B, T, K] along which its places lie."""
+    return range(1, tensor.shape.rank - 1)
+
+
+def _weighted_sum(feature_map, weights):
+    """Maps [B, h, w] of a feature map [B, h, w, K] and its channels' weights [B, K]."""
+    return tf.einsum("b...k,bk->b...", feature_map, weights)
 
 
 class CAM(Explainer):
@@ -66,7 +128,7 @@ class CAM(Explainer):
         traced = self._trace(inputs)
         feature_map, dense = tracing.pooled_feature_map(traced, before_dense=True)
         kernel = tracing.both_classes(tf.cast(dense.kernel, tf.float32))  # [K, N]
-        logits = tracing.logits(traced.outputs)
+        logits = tracing.logits(traced.outputs, self._examples)
         weights = tf.gather(tf.transpose(kernel), wanted(logits, classes))
         return Found(tf.einsum("bhwk,bk->bhw", tf.cast(feature_map, tf.float32), weights), logits.shape[-1])
 
@@ -86,5 +148,5 @@ class ClassMaps(Explainer):
         traced = self._trace(inputs)
         feature_map, _ = tracing.pooled_feature_map(traced, before_dense=False)
         maps = tracing.both_classes(tf.cast(feature_map, tf.float32))
-        logits = tracing.logits(traced.outputs)
+        logits = tracing.logits(traced.outputs, self._examples)
         return Found(tf.gather(maps, wanted(logits, classes), axis=-1, batch_dims=1), logits.shape[-1])

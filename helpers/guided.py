@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from helpers import tracing
-from helpers.gradcam import grad_cam
+from helpers.gradcam import GradCAM, map_and_gradient
 from helpers.tracing.explainer import Explainer, Found
 from helpers.tracing.relus import SwappedReLUs
 
@@ -91,8 +91,8 @@ class GuidedGradCAM(GuidedBackprop):
         self.place = tracing.place(model, layer, call, tokens)
 
     def _found(self, gradient, num_classes, traced, score):
-        maps, path = grad_cam(traced, score, self.place, self._seen(traced.inputs))
-        return Found(gradient * _up_sampled(maps, gradient), num_classes, path)
+        path, *both = map_and_gradient(traced, score, self.place, self._seen(traced.inputs))
+        return Found(gradient * _up_sampled(GradCAM.combine(*both), gradient), num_classes, path)
 
 
 def _up_sampled(maps, gradient):

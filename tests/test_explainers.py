@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import threading
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +129,91 @@ def test_low_precision_networks_give_float32(policy, model):
     assert maps.dtype == found.dtype == np.float32 and np.isfinite(found).all()
     assert_allclose(maps, wanted, atol=0.05 * wanted.max())
     assert np.corrcoef(found.ravel(), gradients.ravel())[0, 1] > 0.97
+
+
+def scored(factor, policy):
+    """One dense layer on ReLUs, its score times `factor`: the gradient with respect to the maps is factor / 16."""
+    options = {"dtype": policy, "use_bias": False}
+    dense = layers.Dense(1, kernel_initializer=keras.initializers.Constant(1 / 16), **options)
+    network = networks.stack(layers.ReLU(dtype=policy), layers.Flatten(dtype=policy), dense, shape=(4, 4, 1))
+    return GradCAM(network, score=lambda outputs: factor(tf.cast(outputs[:, 0], tf.float32)))
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 2e4, 1e6, 1e8])
+@pytest.mark.parametrize("policy", ["float16", "mixed_float16"])
+def test_float16_gradients_neither_overflow_nor_underflow(factor, policy):
+    """Each picture by its own scale: beside one of weight 1 the other has weight `factor`."""
+    maps = scored(lambda scores: scores * tf.constant([1.0, factor]), policy)(np.ones((2, 4, 4, 1)))
+    assert_allclose(maps, np.broadcast_to(np.reshape([1, factor], (2, 1, 1)) / 16, (2, 4, 4)), rtol=2e-3)
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+@pytest.mark.parametrize("policy", ["float16", "float32", "bfloat16"])
+def test_a_gradient_that_is_no_number_is_an_error_and_no_empty_map(factor, policy):
+    explain = scored(lambda scores: scores * tf.constant([1.0, factor, 1.0]), policy)
+    with pytest.raises(ValueError, match="its explanation of images 1 is NaN or infinite; check its weights"):
+        explain(np.ones((3, 4, 4, 1)))
+
+
+def exchange_head(network):
+    network.pop()
+    network.add(layers.Dense(5))
+    return network(PICTURES)
+
+
+CHANGES = {
+    "another head": exchange_head,
+    "another activation": lambda network: setattr(network.layers[0], "activation", keras.activations.tanh),
+    "quantised": lambda network: network.layers[-1].quantize("int8"),
+    "adapted anew": lambda network: network.layers[1].adapt(networks.images(4, 10, 4) * 3),
+    "another size of pooling": lambda network: setattr(network.layers[2], "pool_size", (1, 1)),
+    "a layer's own switch": lambda network: setattr(network.layers[3], "factor", 3.0),
+}
+
+
+class Switched(layers.Layer):
+    factor = None
+
+    def call(self, inputs):
+        self.seen = inputs  # as authors keep an attention matrix to look at; it is no change of the network
+        return inputs**2 if self.factor is None else inputs * self.factor
+
+
+def changing():
+    keras.utils.set_random_seed(2)  # with it every class has a map
+    adapted = layers.Normalization()
+    adapted.adapt(networks.images(4, 10, 4))
+    maps = [layers.Conv2D(4, 3, activation="sigmoid"), adapted, layers.MaxPooling2D(2), Switched()]
+    return networks.stack(*maps, layers.Flatten(), layers.Dense(3))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_model_gives_the_new_models_maps(change):
+    network = changing()
+    explain, gradient = GradCAM(network, network.layers[0]), Gradient(network)
+    before = explain(PICTURES, [0, 1, 2]), gradient(PICTURES, [0, 1, 2])
+    CHANGES[change](network)
+    for explainer, old in zip((explain, gradient), before, strict=True):
+        now = explainer(PICTURES, [0, 1, 2])
+        fresh = GradCAM(network, network.layers[0]) if explainer is explain else Gradient(network)
+        assert_allclose(now, fresh(PICTURES, [0, 1, 2]), rtol=1e-5, atol=1e-8)
+        assert np.abs(now - old).max() > 1e-3 * old.max() > 0 and explainer.traces == 1
+    if change == "another head":
+        assert explain(PICTURES, 4).shape == (3, 10, 10)
+
+
+def test_use_and_training_of_a_model_are_no_change():
+    network, calls = changing(), []
+    network.layers[3].factor = 2.0
+    explain = GradCAM(network, score=lambda outputs: calls.append(1) or outputs[:, 0])
+    explain(PICTURES)
+    network.compile("sgd", "mse")
+    network.fit(PICTURES, np.zeros((3, 3)), validation_data=(PICTURES, np.zeros((3, 3))), verbose=0)
+    network.predict(PICTURES, verbose=0)
+    network.evaluate(PICTURES, np.zeros((3, 3)), verbose=0)
+    network.layers[0].trainable = False
+    explain(PICTURES)
+    assert (len(calls), explain.traces) == (1, 1)
 
 
 def test_one_trace_a_shape_whatever_batch_classes_and_weights_are():
@@ -336,6 +422,73 @@ def test_a_trace_waits_for_another_one():
         GradCAM(model, score=slow)(PICTURES)
     others.result()
     assert vars(layer).get("call") is own and not tf.config.functions_run_eagerly()
+
+
+class Meanwhile(layers.Layer):
+    """While an explainer traces it, another thread uses the same model and is waited for."""
+
+    work = None
+
+    def call(self, inputs):
+        work, self.work = self.work, None
+        if work is not None:
+            with ThreadPoolExecutor(1) as other:
+                self.found = other.submit(work).result()
+        return inputs
+
+
+@pytest.mark.parametrize("use", ["predict_on_batch", "__call__", "train_on_batch", "first predict_on_batch"])
+@pytest.mark.parametrize("explainer", [GradCAM, GuidedBackprop])
+def test_others_may_use_a_model_while_it_is_traced(use, explainer):
+    meanwhile = Meanwhile()
+    network = networks.stack(networks.Decorated(meanwhile), *networks.body(), *networks.head())
+    network.compile("sgd", "mse")
+    wanted, targets = explainer(network)(PICTURES, 1), np.zeros((3, 3))
+    if use == "predict_on_batch":
+        network.predict_on_batch(PICTURES)
+    values = network(PICTURES).numpy()
+    arguments = [PICTURES, targets] if use == "train_on_batch" else [PICTURES]
+    meanwhile.work = functools.partial(getattr(network, use.split()[-1]), *arguments)
+    maps = explainer(network)(PICTURES, 1)
+    if use == "train_on_batch":
+        assert np.isfinite(meanwhile.found).all()
+    else:
+        assert_allclose(meanwhile.found, values, rtol=1e-5)
+        assert_allclose(maps, wanted, rtol=1e-5, atol=1e-8)
+
+
+def test_fifty_first_explanations_while_another_thread_predicts():
+    network = networks.stack(layers.Conv2D(2, 3, activation="relu"), layers.Flatten(), layers.Dense(2))
+    wanted, answers, done = GradCAM(network)(PICTURES, 1), network.predict_on_batch(PICTURES), threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        serving = other.submit(
+            lambda: [network.predict_on_batch(PICTURES) for _ in iter(lambda: done.wait(1e-3), True)]
+        )
+        try:
+            for _ in range(50):
+                assert_allclose(GradCAM(network)(PICTURES, 1), wanted, rtol=1e-5, atol=1e-8)
+        finally:
+            done.set()
+    assert_allclose(serving.result(), np.broadcast_to(answers, (len(serving.result()), *answers.shape)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_pictures_of_the_models_own_dtype_are_taken_as_they_are(dtype):
+    chain = [layers.Rescaling(1 / 255), *networks.body(), *networks.head()]
+    inputs = keras.Input((12, 12, 3), dtype=dtype)
+    network, pixels = (
+        keras.Model(inputs, networks.chained(inputs, chain)),
+        np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3)),
+    )
+    explain = GradCAM(network)
+    maps, wanted = explain(pixels.astype(dtype), 1), GradCAM(networks.stack(*chain))(pixels.astype(np.float32), 1)
+    assert_allclose(maps, wanted, rtol=1e-5, atol=1e-8)
+    assert_array_equal(explain(pixels.astype(np.float32), 1), maps)
+    with pytest.raises(ValueError, match=f"float32 with other values than the {dtype} that the model takes"):
+        explain((pixels / 255).astype(np.float32), 1)
+    for explainer in (Gradient, GuidedBackprop, GuidedGradCAM):
+        with pytest.raises(ValueError, match=f"takes {dtype}, and there is no gradient with respect to whole numbers"):
+            explainer(network)(pixels.astype(dtype), 1)
 
 
 def test_threads_may_explain_one_model_at_the_same_time():

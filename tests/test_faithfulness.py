@@ -318,6 +318,35 @@ def test_randomisation_of_a_subclassed_model_follows_execution_or_the_layers_ask
     assert all((values < 1).all() for values in alike.values())
 
 
+def test_randomisation_makes_an_adapted_normalisation_forget_too(rng):
+    adapted, images = layers.Normalization(name="adapted"), pictures(rng, 2, 12) * [1, 30, 200]
+    adapted.adapt(images)
+    start = keras.Sequential([adapted, layers.Conv2D(4, 3, activation="tanh", name="conv")], name="start")
+    model = keras.Sequential(
+        [keras.Input((12, 12, 3)), start, layers.GlobalAveragePooling2D(), layers.Dense(2, name="top")]
+    )
+    gradient, before = Gradient(model), model(images).numpy()
+    original = gradient(images, 1)
+    with unchanged(model):
+        alike = faithfulness.model_randomisation(model, gradient, images, 1)
+    assert list(alike) == ["top", "start/conv", "start/adapted"]
+    assert not np.allclose(alike["start/adapted"], alike["start/conv"])
+    assert_allclose(model(images), before)
+    assert_allclose(gradient(images, 1), original, rtol=1e-5)
+
+
+@pytest.mark.parametrize("structured", [list, lambda both: dict(zip(("picture", "table"), both, strict=True))])
+def test_randomisation_takes_a_models_own_structure_of_inputs(rng, structured):
+    picture, table = keras.Input((12, 12, 3), name="picture"), keras.Input((4,), name="table")
+    seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="conv")(picture))
+    top = layers.Dense(2, name="top")(layers.Concatenate()([seen, table]))
+    model = keras.Model(structured([picture, table]), top)
+    images = structured([pictures(rng, 2, 12), rng.random((2, 4), np.float32)])
+    with unchanged(model):
+        alike = faithfulness.model_randomisation(model, Gradient(model), images, [1, 0])
+    assert list(alike) == ["top", "conv"] and all(values.shape == (2,) for values in alike.values())
+
+
 def test_label_randomisation_compares_two_explainers(rng):
     images = rng.uniform(size=(3, 6, 6, 3))
     alike = faithfulness.label_randomisation(lambda some, classes: some, lambda some, classes: -(some**2), images, None)

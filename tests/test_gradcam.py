@@ -207,16 +207,19 @@ def test_a_signal_is_explained_as_a_picture_one_column_wide(explainer):
 
 def test_words_and_rows_of_numbers_have_maps_too():
     """[B, T]: a text's numbers of words have no gradient, a raw recording's values have."""
-    behind = [layers.Conv1D(4, 3, activation="relu", name="conv"), layers.GlobalAveragePooling1D(), layers.Dense(2)]
+
+    def behind():
+        return [layers.Conv1D(4, 3, activation="relu"), layers.GlobalAveragePooling1D(), layers.Dense(2)]
+
     words = keras.Input((9,), dtype="int32")
-    text = keras.Model(words, networks.chained(words, [layers.Embedding(20, 3), *behind]))
+    text = keras.Model(words, networks.chained(words, [layers.Embedding(20, 3), *behind()]))
     numbers = np.arange(18).reshape(2, 9)
     assert GradCAM(text)(numbers, 1).shape == (2, 7)
-    with pytest.raises(ValueError, match="images: int32 has no gradient; use GradCAM"):
+    with pytest.raises(ValueError, match=r"takes int32, and there is no gradient .* use GradCAM"):
         Gradient(text)(numbers, 1)
-    recording = networks.stack(layers.Reshape((3, 3)), *behind, shape=(9,))
+    recording = networks.stack(layers.Reshape((9, 1)), *behind(), shape=(9,))
     values = np.random.default_rng(0).normal(size=(2, 9)).astype(np.float32)
-    assert GradCAM(recording)(values, 1).shape == (2, 1) and Gradient(recording)(values, 1).shape == (2, 9)
+    assert GradCAM(recording)(values, 1).shape == (2, 7) and Gradient(recording)(values, 1).shape == (2, 9)
 
 
 def test_tokens_are_a_picture_row_by_row():
@@ -275,9 +278,7 @@ def test_vision_transformer_that_averages_its_tokens(class_token):
 
 def test_tokens_and_layers_that_do_not_fit_say_what_does():
     network = networks.vision_transformer(lambda tokens: ops.mean(tokens, axis=1))
-    with pytest.raises(
-        ValueError, match=r"map of tokens \[B, 15 or 16, K\]; its rows of tokens have the lengths \[12, 13\]"
-    ):
+    with pytest.raises(ValueError, match=r"map of tokens \[B, 15 or 16, K\] \(.* lengths \[12, 13\]\)"):
         GradCAM(network, tokens=(3, 5))(PICTURES)
     with pytest.raises(ValueError, match=r"'last' gives \['B', 13, 8\], .* tokens=\(rows, columns\)"):
         GradCAM(network, "last")(PICTURES)

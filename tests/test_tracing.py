@@ -1,6 +1,7 @@
 """Looking into models: the right layer, the last feature map and the logit are found in every kind of model."""
 
 import collections
+import tempfile
 
 import keras
 import networks
@@ -10,7 +11,7 @@ import tensorflow as tf
 from keras import layers, ops
 from numpy.testing import assert_allclose, assert_array_equal
 
-from helpers import tracing
+from helpers import tracing, viewer
 from helpers.gradcam import CAM, ClassMaps, GradCAM
 from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
 from helpers.maps import resize
@@ -74,20 +75,158 @@ def squeezed():
     return [*squeeze, layers.Conv2D(3, 1), layers.Flatten(), layers.Softmax()]
 
 
+class OwnAttention(layers.Layer):
+    """Written by hand, each window of a map [B, 10, 10, 4] by itself; its matrices are [B * windows, heads, T, T]."""
+
+    def __init__(self, windows):
+        super().__init__()
+        self.windows, self.qkv, self.softmax, self.drop = (
+            windows,
+            layers.Dense(12),
+            layers.Softmax(),
+            layers.Dropout(0.1),
+        )
+
+    def call(self, maps):
+        tokens = ops.reshape(maps, (-1, 100 // self.windows, 4))
+        heads = [ops.reshape(part, (-1, tokens.shape[1], 2, 2)) for part in ops.split(self.qkv(tokens), 3, axis=-1)]
+        query, key, value = [ops.transpose(part, (0, 2, 1, 3)) for part in heads]
+        seen = self.drop(self.softmax(query @ ops.transpose(key, (0, 1, 3, 2)))) @ value
+        return ops.reshape(ops.transpose(seen, (0, 2, 1, 3)), (-1, 100, 4))
+
+
 @pytest.mark.parametrize(
     ("kernel", "behind"),
     [
         (3, lambda: [*attending(layers.MultiHeadAttention(2, 4)), layers.Dense(3)]),
         (3, lambda: [*attending(layers.GroupQueryAttention(4, 2, 1)), layers.Dense(3)]),
         (3, squeezed),
-        (12, lambda: [layers.Flatten(), layers.Dense(3)]),
+        (11, lambda: [layers.Flatten(), layers.Dense(3)]),
+        (3, lambda: [layers.Conv2D(5, 10, activation="tanh"), layers.Flatten(), layers.Dense(3)]),  # LeNet's C5
+        (3, lambda: [layers.Conv2D(8, 10, activation="relu"), layers.Conv2D(3, 1), layers.Flatten()]),
+        (3, lambda: [OwnAttention(4), layers.GlobalAveragePooling1D(), layers.Dense(3)]),
+        (3, lambda: [OwnAttention(1), layers.GlobalAveragePooling1D(), layers.Dense(3)]),
     ],
 )
-def test_attention_and_a_squeezed_head_make_no_feature_map_but_a_small_last_map_is_one(kernel, behind):
+def test_attention_and_a_single_place_make_no_feature_map_but_a_small_last_map_is_one(kernel, behind):
     first = layers.Conv2D(4, 3, padding="same", activation="relu")
     last = layers.Conv2D(4, kernel, activation="relu", name="last")
     explain = GradCAM(networks.functional(first, last, *behind()))
     assert explain(PICTURES).shape == (3, 13 - kernel, 13 - kernel) and explain.layer_path == "last"
+
+
+class Operating(keras.Model):
+    """What `function` of the features and the gate gives is averaged and classified."""
+
+    def __init__(self, features, gate, top, function):
+        super().__init__()
+        self.features, self.gate, self.top, self.function = features, gate, top, function
+
+    def call(self, inputs):
+        features = self.features(inputs)
+        return self.top(ops.mean(self.function(features, self.gate(features)), axis=(1, 2)))
+
+
+def evened(gate):
+    """Weights for the places that sum to one."""
+    return ops.exp(gate) / ops.sum(ops.exp(gate), axis=(1, 2), keepdims=True)
+
+
+OPERATORS = {  # a layer's form, an operator's form
+    "product": (lambda maps, gate: layers.Multiply()([maps, gate]), lambda maps, gate: maps * gate),
+    "sum": (lambda maps, gate: layers.Add()([maps, gate]), lambda maps, gate: maps + gate),
+    "maximum": (lambda maps, gate: layers.Maximum()([maps, gate]), ops.maximum),
+    "concatenate": (
+        lambda maps, gate: layers.Concatenate()([maps, gate]),
+        lambda maps, gate: ops.concatenate([maps, gate], axis=-1),
+    ),
+    "silu": (lambda maps, gate: layers.Activation("silu")(maps - gate), lambda maps, gate: ops.silu(maps - gate)),
+    "gelu": (
+        lambda maps, gate: layers.Activation("gelu")(maps - gate),
+        lambda maps, gate: ops.gelu(maps - gate, False),
+    ),
+    "pooled": (
+        lambda maps, gate: layers.MaxPooling2D()(layers.ReLU()(maps - gate)),
+        lambda maps, gate: ops.max_pool(ops.relu(maps - gate), 2, 2),
+    ),
+    "attention": (
+        lambda maps, gate: layers.Multiply()([layers.Activation(evened)(gate), maps]),
+        lambda maps, gate: evened(gate) * maps,
+    ),
+    "padded": (
+        lambda maps, gate: layers.ZeroPadding2D()(layers.Subtract()([maps, gate])),
+        lambda maps, gate: ops.pad(maps - gate, ((0, 0), (1, 1), (1, 1), (0, 0))),
+    ),
+    "lambda": (
+        lambda maps, gate: layers.Multiply()([maps, gate]),
+        lambda maps, gate: layers.Lambda(lambda both: ops.average_pool(both[0] * both[1], 2))([maps, gate]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_make_feature_maps_as_layers_do(name):
+    by_layer, by_operator = OPERATORS[name]
+    features, gate = layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(1, 5, padding="same", activation="sigmoid")
+    inputs, top = keras.Input((12, 12, 3)), layers.Dense(3)
+    maps = features(inputs)
+    made = [form(maps, gate(maps)) for form in (by_layer, by_operator)]
+    first, *others = [keras.Model(inputs, top(layers.GlobalAveragePooling2D()(one))) for one in made]
+    if name != "lambda":
+        others.append(Operating(features, gate, top, by_operator))
+    wanted = GradCAM(first)(PICTURES, [0, 1, 2])
+    assert wanted.max() > 0
+    for other in others:
+        assert_allclose(GradCAM(other)(PICTURES, [0, 1, 2]), wanted, rtol=1e-4, atol=1e-7)
+
+
+class Segmenter(keras.Model):
+    """One class for each place; the softmax is an operator."""
+
+    def __init__(self, *chain):
+        super().__init__()
+        self.chain = list(chain)
+
+    def call(self, inputs):
+        return ops.softmax(networks.chained(inputs, self.chain))
+
+
+def segmenting(*behind):
+    return [layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(5, 3, activation="relu", name="last"), *behind]
+
+
+def detecting():
+    inputs = keras.Input((12, 12, 3))
+    fine = networks.chained(inputs, segmenting())
+    coarse = layers.MaxPooling2D()(fine)
+    heads = [layers.Reshape((-1, 6))(layers.Conv2D(12, 1)(maps)) for maps in (fine, coarse)]
+    return keras.Model(inputs, layers.Activation("sigmoid")(layers.Concatenate(axis=1)(heads)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: networks.functional(*segmenting(layers.Conv2D(2, 1, activation="softmax"))),
+        lambda: networks.functional(*segmenting(layers.Conv2D(2, 1), layers.BatchNormalization(), layers.Softmax())),
+        lambda: networks.functional(*segmenting(layers.Conv2D(2, 1), layers.UpSampling2D(2), layers.Softmax())),
+        lambda: networks.functional(*segmenting(layers.Conv2D(1, 1, use_bias=False), layers.Flatten())),
+        lambda: networks.functional(*segmenting(layers.Dense(2))),
+        lambda: Segmenter(*segmenting(layers.Conv2D(2, 1))),
+        detecting,
+    ],
+)
+def test_a_segmenting_or_detecting_network_is_not_explained_by_its_own_output(make):
+    explain = GradCAM(make(), score=lambda outputs: tf.reshape(outputs, [tf.shape(outputs)[0], -1])[:, 1])
+    assert explain(PICTURES).shape == (3, 8, 8) and explain.layer_path == "last"
+
+
+def test_a_map_that_is_one_of_several_outputs_explains_the_other():
+    inputs = keras.Input((12, 12, 3))
+    maps = layers.Conv2D(4, 3, activation="relu", name="last")(layers.Conv2D(3, 3)(inputs))
+    scores = layers.Dense(3)(layers.GlobalAveragePooling2D()(maps))
+    explain = GradCAM(keras.Model(inputs, [maps, scores]), score=lambda outputs: outputs[1][:, 1])
+    assert_array_equal(explain(PICTURES), GradCAM(keras.Model(inputs, scores))(PICTURES, 1))
+    assert explain.layer_path == "last"
 
 
 def test_layers_called_by_keyword():
@@ -137,12 +276,103 @@ def test_softmax_in_the_middle_stays():
     assert_allclose(Gradient(model)(PICTURES, 1), tape.gradient(score, pictures), rtol=1e-4, atol=1e-7)
 
 
+def average(*ends):
+    return lambda values: layers.Average()([networks.chained(values, end) for end in ends])
+
+
+def unit(bias, activation=None):
+    return layers.Dense(1, activation=activation, bias_initializer=keras.initializers.Constant(bias))
+
+
+def served(*chain):
+    """As Keras opens a SavedModel: one operation that calls a function."""
+    folder = tempfile.mkdtemp()
+    networks.stack(*chain, shape=(4,)).export(folder, verbose=False)
+    return layers.TFSMLayer(folder, call_endpoint="serve")
+
+
+ALREADY_PROBABILITIES = {
+    "average": lambda: [average([unit(-4, "sigmoid")], [unit(-5, "sigmoid")])],
+    "clip": lambda: [unit(-4, "sigmoid"), lambda p: ops.clip(p, 0.001, 0.999)],
+    "hard_sigmoid": lambda: [unit(-2, "hard_sigmoid")],
+    "tanh": lambda: [unit(-2, "tanh"), lambda t: (t + 1) / 2],
+    "Lambda": lambda: [unit(-2), layers.Lambda(lambda v: 1 - 1 / (1 + tf.exp(v)))],
+    "served": lambda: [served(unit(-4, "sigmoid"))],
+    "average of three": lambda: [average([layers.Dense(3, activation="softmax")], [layers.Dense(3), layers.Softmax()])],
+    "share": lambda: [layers.Dense(3, activation="softplus"), lambda x: x / ops.sum(x, axis=-1, keepdims=True)],
+    "exp": lambda: [layers.Dense(3, activation="log_softmax"), ops.exp],
+    "clip of three": lambda: [layers.Dense(3, activation="softmax"), lambda p: ops.clip(p, 1e-7, 1 - 1e-7)],
+    "each by itself": lambda: [layers.Dense(3, activation="hard_sigmoid")],
+}
+
+
+@pytest.mark.parametrize("name", ALREADY_PROBABILITIES)
+def test_probabilities_are_not_squashed_again(name):
+    chain = [layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D(), *ALREADY_PROBABILITIES[name]()]
+    network = networks.functional(*chain)
+    p = network(PICTURES).numpy()
+    both = np.concatenate([1 - p, p], axis=-1) if p.shape[-1] == 1 else p
+    assert_allclose(viewer.Probabilities(network)(PICTURES), both, atol=1e-6)
+    explain = Gradient(network)
+    assert_array_equal(explain(PICTURES), explain(PICTURES, both.argmax(axis=-1)))
+    with tf.GradientTape() as tape:
+        pictures = tf.Variable(PICTURES)
+        score = network(pictures)[:, -1]
+    assert_allclose(explain(PICTURES, both.shape[-1] - 1), tape.gradient(score, pictures), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("behind", ["softmax", "sigmoid"])
+def test_probabilities_of_places_are_averaged_not_squashed_again(behind):
+    units = {"softmax": 3, "sigmoid": 1}[behind]
+    start = [layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(units, 1, activation=behind)]
+    network = networks.functional(*start, layers.GlobalAveragePooling2D())
+    p = network(PICTURES).numpy()
+    assert_allclose(viewer.Probabilities(network)(PICTURES)[:, -1], p[:, -1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda: [unit(0.3)],
+        lambda: [average([unit(0.3)], [unit(0.2)])],
+        lambda: [unit(3.0), layers.Rescaling(0.1)],
+        lambda: [unit(0.3), layers.Activation("linear", dtype="float32")],
+        lambda: [served(layers.Dense(4), unit(0.3))],
+    ],
+)
+def test_a_logit_that_happens_to_lie_between_0_and_1_stays_one(end):
+    """0.3 as a probability would be class 0, as a logit it is class 1."""
+    network = networks.functional(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), *end())
+    pictures = PICTURES * 1e-3
+    values = network(pictures).numpy()
+    assert values.min() > 0.1 and values.max() < 0.5
+    assert_allclose(viewer.Probabilities(network)(pictures)[:, 1:], 1 / (1 + np.exp(-values)), rtol=1e-5)
+
+
+def test_one_unit_that_is_neither_probability_nor_logit():
+    network = networks.functional(layers.Flatten(), layers.Dense(1, activation="relu", bias_initializer="ones"))
+    with pytest.raises(ValueError, match=r"one output, .* no probability and has always one sign.*pass score=lambda"):
+        Gradient(network)(PICTURES)
+    assert np.isfinite(Gradient(network, score=lambda outputs: outputs[:, 0])(PICTURES)).all()
+
+
 def no_classes():
     return networks.stack(layers.Conv2D(4, 3, activation="relu"))
 
 
-def end(*behind, name=None):
-    return networks.functional(layers.Conv2D(4, 3), *behind, layers.Dense(3), name=name)
+def end(*behind, kernel=3, name=None):
+    return networks.functional(layers.Conv2D(4, kernel), *behind, layers.Dense(3), name=name)
+
+
+def activated(activation="relu"):
+    hidden = layers.Dense(3, activation=activation, name="hidden")
+    return networks.functional(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), hidden, layers.Softmax())
+
+
+def quantised():
+    network = activated(None)
+    network.get_layer("hidden").quantize("int8")
+    return network
 
 
 def rounded(outputs):
@@ -163,6 +393,12 @@ def rounded(outputs):
         (lambda: CAM(end(layers.GlobalMaxPooling2D())), NO_CAM),
         (lambda: CAM(end(layers.Flatten())), NO_CAM),
         (lambda: ClassMaps(end(layers.GlobalAveragePooling2D())), "use CAM"),
+        (lambda: GradCAM(end(layers.Flatten(), kernel=12)), "several places.*these do: conv2d"),
+        (lambda: CAM(activated()), "its dense layer 'hidden' has an activation.*use GradCAM"),
+        (
+            lambda: CAM(quantised()),
+            r"dense layer 'hidden' are quantised \(int8\).*use CAM before `quantize`, or GradCAM",
+        ),
         (
             lambda: GuidedBackprop(end(layers.ReLU(), ops.relu, layers.Flatten(), name="whole")),
             r"ReLU 'whole.*Relu' is a function that 'whole' \(Functional\) calls",

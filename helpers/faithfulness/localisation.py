@@ -64,3 +64,31 @@ def _with_masks(maps, masks):
     if len(heat) != len(masks):
         raise ValueError(f"masks: {len(masks)} for {len(heat)} maps; one mask a map is wanted")
     return heat, masks
+
+
+def box_overlap(maps, masks, threshold=0.15):
+    """How well the box around each map's largest bright segment fits its object's: intersection over union, [B].
+
+    maps: [B, h, w] or [B, H, W, C]; masks: bool [B, H, W], boxed likewise by their outermost pixels. Bright is what
+    reaches `threshold` times the map's maximum; a segment's pixels touch at their sides. float64 in [0, 1]; 0 for a
+    map of zeros, NaN where a mask is empty. Source: Selvaraju et al. 2017, "Grad-CAM", section 4.1.
+    """
+    heat, masks = _with_masks(maps, masks)
+    bright = (heat >= threshold * heat.max(axis=(1, 2), keepdims=True)) & (heat > 0)
+    return np.array([_overlap(_largest_segment(some), mask) for some, mask in zip(bright, masks, strict=True)])
+
+
+def _largest_segment(bright):
+    segments, count = ndimage.label(bright)
+    return segments == (1 + np.argmax(np.bincount(segments[bright])[1:]) if count else -1)
+
+
+def _overlap(segment, mask):
+    """Intersection over union of the boxes around two bool [H, W]."""
+    if not mask.any():
+        return np.nan
+    boxes = np.zeros((2, *mask.shape), bool)
+    for box, some in zip(boxes, (segment, mask), strict=True):
+        for place in ndimage.find_objects(some.astype(int)):
+            box[place] = True
+    return boxes.all(axis=0).sum() / boxes.any(axis=0).sum()

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from helpers.maps import saliency
+from helpers.maps import saliency, to_unit
 from helpers.tracing.explainer import class_vector
 from helpers.training.batches import predict_all, slices
 
@@ -46,12 +46,29 @@ def insertion_curve(predict, images, maps, classes, baselines, steps=10, ends=No
     return _curve(predict, baselines, images, maps, classes, steps, ends, batch_size, whole=-1)
 
 
+def drop_and_increase(predict, images, maps, classes, batch_size=32):
+    """What the class loses when only what the map shows is left of the picture: (drop, increase), float64 [B] each.
+
+    predict, maps, classes: as for `deletion_curve`. Each picture is multiplied by its map, up-sampled and scaled to
+    [0, 1], so that what is not shown turns black. drop: the lost part of the class's probability, 0 where it rose;
+    increase: 1 where it rose. Their means are the source's "average drop" (low is good) and "increase in confidence".
+    Source: Chattopadhay et al. 2018, "Grad-CAM++", section 4.1.
+    """
+    images = np.asarray(images, np.float32)
+    seen = images * to_unit(saliency(maps, images.shape[1:3]))[..., None]
+    before, after = (predict_all(predict, some, batch_size) for some in (images, seen))
+    classes = before.argmax(axis=-1) if classes is None else classes
+    chosen = class_vector(classes, len(before), before.shape[-1], "predict gives the classes")[:, None]
+    before, after = (np.take_along_axis(some, chosen, axis=1)[:, 0].astype(float) for some in (before, after))
+    return np.maximum(before - after, 0) / before, (after > before).astype(float)
+
+
 def area(fractions, curves):
     """Area under curves [B, K] over fractions [K], by the trapezoidal rule: float64 [B]."""
     return np.trapezoid(curves, fractions, axis=-1)
 
 
-def _ranks(heat):
+def removal_order(heat):
     """The place of each pixel in the order of heat [B, H, W], 0 for the highest: int32 [B, H, W]."""
     flat = heat.reshape(len(heat), -1)
     lot = np.random.default_rng(0).permutation(flat.shape[1])  # reading order would favour the top of the picture
@@ -68,7 +85,7 @@ def _curve(predict, start, end, maps, classes, steps, ends, batch_size, whole):
         wanted = "the first two have to be the same [B, H, W, C], maps one a picture, steps at least 2"
         given = f"images and baselines {start.shape} and {end.shape}, {len(maps)} maps, {steps} steps"
         raise ValueError(f"{given}; {wanted}")
-    fractions, ranks = (np.arange(steps + 1) / steps) ** 2, _ranks(saliency(maps, start.shape[1:3]))
+    fractions, ranks = (np.arange(steps + 1) / steps) ** 2, removal_order(saliency(maps, start.shape[1:3]))
     counts = np.round(fractions[1:-1] * ranks[0].size)
     picture, step = (index.ravel() for index in np.indices((len(start), len(counts))))
 

@@ -1,5 +1,6 @@
-"""Does a map change when the network forgets? Sanity checks (Adebayo et al. 2018)."""
+"""Does a map change when the network forgets, and stay when the picture hardly changes?"""
 
+import keras
 import numpy as np
 import tensorflow as tf
 from scipy import stats
@@ -7,6 +8,7 @@ from scipy import stats
 from helpers import tracing
 from helpers.faithfulness.measuring import explain_all
 from helpers.maps import saliency
+from helpers.tracing.inputs import as_inputs, input_specs
 
 
 def spearman(maps, others):
@@ -26,11 +28,11 @@ def spearman(maps, others):
 def model_randomisation(model, explain, images, classes, layers=None, seed=0):
     """How alike the maps stay while the model forgets, layer by layer from the top. Low: the map shows the model.
 
-    explain: an explainer of `model`. classes: int or [B] ints, the same throughout (predicted ones would change with
-    the weights: ValueError for None). layers: which ones and in which order, e.g. GCM's blocks; default: all that have
-    weights, last executed first. Each forgets by having the entries of its weights shuffled, so their distribution
-    stays (the source draws them anew); those above stay shuffled (cascading); alike: `spearman`. The weights are put
-    back, also after an exception.
+    explain: an explainer of `model`. images: as it takes them, an array or the model's own list or dict of inputs.
+    classes: int or [B] ints, the same throughout (predicted ones would change with the weights: ValueError for None).
+    layers: which ones and in which order, e.g. GCM's blocks; default: all that have weights, last executed first. Each
+    forgets by having the entries of its weights shuffled, so their distribution stays (the source draws them anew);
+    those above stay shuffled (cascading); alike: `spearman`. The weights are put back, also after an exception.
     Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
     """
     if classes is None:
@@ -40,10 +42,10 @@ def model_randomisation(model, explain, images, classes, layers=None, seed=0):
     rng, alike = np.random.default_rng(seed), {}
     try:
         for path, layer in _top_down(model, images, layers).items():
-            layer.set_weights([rng.permutation(weight.ravel()).reshape(weight.shape) for weight in layer.get_weights()])
+            _set(layer, [rng.permutation(weight.ravel()).reshape(weight.shape) for weight in layer.get_weights()])
             alike[path] = spearman(original, saliency(explain_all(explain, images, classes)))
     finally:
-        model.set_weights(before)
+        _set(model, before)
     return alike
 
 
@@ -56,6 +58,34 @@ def label_randomisation(explain, explain_shuffled, images, classes):
     return spearman(*(saliency(explain_all(one, images, classes)) for one in (explain, explain_shuffled)))
 
 
+def sensitivity(explain, images, classes, radius=0.02, samples=10, seed=0):
+    """How far each map moves when the picture hardly does: float64 [B], >= 0, 0 for a map that stays as it is.
+
+    The largest distance between the saliency of the picture and of `samples` copies with uniform noise in ±radius,
+    over the length of the picture's own (Euclidean both); NaN for a map of zeros. images in [0, 1]. classes: int or
+    [B] ints (predicted ones might change with the noise: ValueError for None).
+    Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", definition 2.1 (max-sensitivity).
+    """
+    if classes is None:
+        raise ValueError("classes: an int or one for each picture is wanted, e.g. those predicted before")
+    images, rng = np.asarray(images, np.float32), np.random.default_rng(seed)
+    original, distances = saliency(explain_all(explain, images, classes)), []
+    for _ in range(samples):
+        noise = rng.uniform(-radius, radius, images.shape).astype(np.float32)
+        moved = saliency(explain_all(explain, images + noise, classes)) - original
+        distances.append(np.linalg.norm(moved, axis=(1, 2)))
+    lengths = np.linalg.norm(original, axis=(1, 2))
+    return np.divide(np.max(distances, axis=0), lengths, out=np.full(len(lengths), np.nan), where=lengths > 0)
+
+
+def _set(layer, weights):
+    """Give a layer or model other weights. An adapted Normalization works with what it once made of its own."""
+    layer.set_weights(weights)
+    for inner in (layer, *tracing.layer_paths(layer).values()):
+        if isinstance(inner, keras.layers.Normalization):
+            inner.finalize_state()
+
+
 def _top_down(model, images, layers):
     """{path: layer} of `layers`, or of all layers that hold weights themselves, the last executed first."""
     paths = tracing.layer_paths(model)
@@ -64,7 +94,7 @@ def _top_down(model, images, layers):
         return {next(path for path, own in paths.items() if own is layer): layer for layer in chosen}
     calls = []
     record = tf.function(lambda inputs: calls.extend(tracing.trace(model, inputs).calls), autograph=False)
-    record.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], tf.float32))
+    record.get_concrete_function(input_specs(as_inputs(model, images)))
     return {call.path: call.layer for call in reversed(calls) if call.path and _holds_weights(call.layer)}
 
 

@@ -1,5 +1,6 @@
 """What all explainers share: pictures and classes in, one traced graph per shape, maps out."""
 
+import operator
 from typing import Any, NamedTuple
 
 import keras
@@ -7,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.tracing.choices import chosen, listed, named
-from helpers.tracing.inputs import check_shapes, pictures
+from helpers.tracing.inputs import as_inputs, batch_size, input_specs, pictures
 from helpers.tracing.outputs import logits
-from helpers.tracing.recording import TRACING, layer_paths, trace
+from helpers.tracing.recording import TRACING, composition, layer_paths, trace
 
 _PREDICTED = -1
 
@@ -28,7 +29,8 @@ class Explainer:
     model: any Keras model; it is not changed. score: None for a classifier, else f(outputs) -> [B], what to explain.
     output: which of several outputs is the classifier, or goes to `score`; its name (in a dict its key, else its
     layer's name) or its number, from 0. input: likewise which of several pictures is explained.
-    `traces` counts the graphs made so far: one for each shape of picture, whatever the batch, classes and weights are.
+    `traces` counts the graphs made so far: one for each shape of picture, whatever the batch, classes and weights are;
+    they are made anew when the model has changed: a layer exchanged, quantised, another activation.
     Raises TypeError for what is no Keras 3 model, ValueError for a channels_first one.
     """
 
@@ -40,6 +42,8 @@ class Explainer:
                 advice = "the explainers read feature maps as [B, h, w, K]: build the network channels_last"
                 raise ValueError(f"model: {layer.name!r} is channels_first; {advice}")
         self.model, self.score, self.output, self.input = model, score, output, input
+        self._given = None  # the pictures of the call for which a graph is being traced
+        self._composition = []  # of the model when the graphs were traced
         self._graphs = {}  # for each shape of picture: (the compiled explanation, what was found when it was traced)
 
     @property
@@ -54,32 +58,41 @@ class Explainer:
     def __call__(self, images, classes=None):
         """Explain a batch.
 
-        images: float32 [B, H, W, C], signals [B, T, C], or the model's own list, tuple or dict of inputs. classes: int,
-        [B] ints, or None for the predicted class of each picture; a network with a single unit has two, 0 with minus
-        its logit and 1 with its logit. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says; for
-        signals [B, t] or [B, T, C].
+        images: float32 [B, H, W, C] (the dtype of the model's input layer, if that is another), signals [B, T, C], or
+        the model's own list, tuple or dict of inputs. classes: int, [B] ints, or None for the predicted class of each
+        picture; a network with a single unit has two, 0 with minus its logit and 1 with its logit. Returns a float32
+        array, [B, h, w] or [B, H, W, C] as the method says; for signals [B, t] or [B, T, C].
         Raises ValueError for pictures that are none, uint8, not finite or without batch axis, for classes out of range,
         and where one of several outputs or pictures has to be chosen.
         """
-        inputs = keras.tree.map_structure(_as_input, images)
-        batch = _batch_size(keras.tree.flatten(inputs), self.model)
-        specs = keras.tree.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), inputs)
+        inputs = as_inputs(self.model, images)
+        batch, specs = batch_size(self.model, inputs), input_specs(inputs)
         with TRACING:
+            self._forget_another_model()
             if repr(specs) not in self._graphs:
                 self._graphs[repr(specs)] = self._traced(inputs, specs)
-        run, found = self._graphs[repr(specs)]
-        return run(inputs, self._class_vector(classes, batch, found.num_classes)).numpy()
+                self._composition = composition(self.model)
+            run, found = self._graphs[repr(specs)]
+        explanation = run(inputs, self._class_vector(classes, batch, found.num_classes)).numpy()
+        return _checked(explanation, batch, found.layer_path)
+
+    def _forget_another_model(self):
+        """Drop the graphs of what the model was before a layer was exchanged, quantised, given another activation."""
+        now = composition(self.model)
+        if len(now) != len(self._composition) or not all(map(operator.is_, now, self._composition)):
+            self._graphs.clear()
 
     def _traced(self, inputs, specs):
         if not self.model.built:
             self.model(keras.tree.map_structure(lambda leaf: leaf[:1], inputs), training=False)
-        found = []
+        found, self._given = [], inputs
 
         def explain(inputs, classes):
             found.append(self._maps(inputs, classes))
             return found[-1].maps
 
         run = tf.function(explain, autograph=False).get_concrete_function(specs, tf.TensorSpec([None], tf.int32))
+        self._given = None
         return run, found[-1]._replace(maps=None)
 
     def _maps(self, inputs, classes):
@@ -89,13 +102,17 @@ class Explainer:
     def _trace(self, inputs, replacements=()):
         """The model's `Trace`, with the one of its outputs that is explained."""
         traced = trace(self.model, inputs, replacements)
-        outputs = named(traced.outputs, getattr(self.model, "output_names", ()))
+        return traced._replace(outputs=self._chosen(traced.outputs))
+
+    def _chosen(self, outputs):
+        """The one of the model's outputs that is explained; all of them for a score, if none was chosen."""
         if self.output is None and self.score is not None:
-            return traced
-        if self.output is None and len(outputs) > 1:
+            return outputs
+        tensors = named(outputs, getattr(self.model, "output_names", ()))
+        if self.output is None and len(tensors) > 1:
             message = "model: it has several outputs; choose one, output=, by name or number"
-            raise ValueError(f"{message}: {listed(outputs)}")
-        return traced._replace(outputs=chosen(outputs, self.output or 0, "output"))
+            raise ValueError(f"{message}: {listed(tensors)}")
+        return chosen(tensors, 0 if self.output is None else self.output, "output")
 
     def _seen(self, inputs):
         """{name: symbolic input} of what is explained: the chosen input, else all pictures."""
@@ -113,19 +130,31 @@ class Explainer:
             raise ValueError(f"images: {len(seen)} inputs are pictures [B, H, W, C]; choose one, input=: {names}")
         (picture,) = seen.values()
         if not picture.dtype.is_floating:
-            raise ValueError(f"images: {picture.dtype.name} has no gradient; use GradCAM")
+            found = f"the model takes {picture.dtype.name}, and there is no gradient with respect to whole numbers"
+            raise ValueError(f"images: {found}; use GradCAM, which needs none")
         return picture
 
     def _traced_score(self, inputs, classes, replacements=()):
         """A `Trace`; what is explained, float32 [B]; among how many classes (None: it is the explainer's own score)."""
         traced = self._trace(inputs, replacements)
         if self.score is None:
-            scores = logits(traced.outputs)
+            scores = logits(traced.outputs, self._examples)
             return traced, tf.gather(scores, wanted(scores, classes), axis=1, batch_dims=1), scores.shape[-1]
         scores = tf.convert_to_tensor(self.score(traced.outputs))
         if scores.shape.rank != 1:
             raise ValueError(f"score: it gives shape {scores.shape}; one number a picture, [B], is wanted")
         return traced, tf.cast(scores, tf.float32), None
+
+    def _examples(self):
+        """What the model gives for the first pictures, and for the first one made dark, negative and far too bright."""
+
+        def varied(leaf):
+            first = leaf[:1]
+            others = [first * factor if leaf.dtype.is_floating else first for factor in (0, -1, 100, -100, 1e6, -1e6)]
+            return tf.concat([leaf[:8], *others], axis=0)
+
+        with tf.init_scope():
+            return self._chosen(self.model(keras.tree.map_structure(varied, self._given), training=False))
 
     def _class_vector(self, classes, batch, num_classes):
         """`classes` as int32 [batch], -1 for the predicted class."""
@@ -134,6 +163,18 @@ class Explainer:
         if self.score is not None:
             raise ValueError(f"classes: {classes!r} given, but this explainer has a score of its own; leave them out")
         return tf.constant(class_vector(classes, batch, num_classes), tf.int32)
+
+
+def _checked(explanation, batch, layer_path):
+    if len(explanation) != batch:
+        found = f"{len(explanation)} maps for {batch} pictures"
+        raise ValueError(f"layer: {layer_path!r} gives {found}, maps of windows or crops; name another layer")
+    finite = np.isfinite(explanation).reshape(batch, -1).all(axis=-1)
+    if not finite.all():
+        where = ", ".join(map(str, np.flatnonzero(~finite)[:10]))
+        advice = "check its weights and the pictures' scaling, or build it in float32"
+        raise ValueError(f"model: its explanation of images {where} is NaN or infinite; {advice}")
+    return explanation
 
 
 def _kind(model):
@@ -157,26 +198,3 @@ def class_vector(classes, batch, num_classes, known="this model's are"):
     if chosen.size and not (chosen.min() >= 0 and chosen.max() < num_classes):
         raise ValueError(f"classes: {classes!r}; {known} 0 to {num_classes - 1}")
     return np.broadcast_to(chosen, [batch])
-
-
-def _as_input(leaf):
-    tensor = tf.convert_to_tensor(leaf)
-    if tensor.dtype.is_floating:
-        return tf.cast(tensor, tf.float32)
-    if tensor.shape.rank == 4:
-        advice = "images.astype('float32') and, where it was trained so, / 255"
-        raise ValueError(f"images: {tensor.dtype.name}; the model takes float32, scaled as in its training: {advice}")
-    return tf.cast(tensor, tf.int32) if tensor.dtype.is_integer else tensor
-
-
-def _batch_size(flat, model):
-    """The number of pictures. ValueError for inputs that cannot be explained."""
-    check_shapes(flat, model)
-    sizes = {leaf.shape[0] if leaf.shape.rank else None for leaf in flat}
-    if 0 in sizes:
-        raise ValueError("images: an empty batch; at least one picture is wanted")
-    if len(sizes) != 1:
-        raise ValueError(f"images: the inputs' batch sizes differ: {', '.join(str(leaf.shape) for leaf in flat)}")
-    if not all(tf.reduce_all(tf.math.is_finite(leaf)) for leaf in flat if leaf.dtype.is_floating):
-        raise ValueError("images: they hold NaN or infinite values; clean them first, e.g. with numpy.nan_to_num")
-    return sizes.pop()

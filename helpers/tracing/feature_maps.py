@@ -1,18 +1,23 @@
 """Which feature map of a recorded model an explanation weights."""
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from helpers.tracing.calls import as_written
 from helpers.tracing.outputs import before_activation, shapes, source
-from helpers.tracing.recording import ancestors, descendants, find_layer, shortened
-from helpers.tracing.tokens import lie_in, reached
+from helpers.tracing.places import is_map, ranks, reaching, wanted
+from helpers.tracing.recording import ancestors, descendants, layer_paths, shortened
 
-MAP_ENDING_OPS = ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Add", "AddV2")  # functions after the last layer's map
-POOLING_OPS = ("Mean", "Max", "AvgPool", "MaxPool")
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput")
+PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum")
+POOLINGS = ("Mean", "Max", "Min", "Sum", "Prod", "AvgPool", "MaxPool", "MaxPoolV2")
+REARRANGING_OPS = {  # operators that make no map of their own, as the layers of REARRANGING
+    *PRODUCTS, *POOLINGS, "SquaredDifference", "Identity", "Cast", "StopGradient", "Reshape", "Transpose", "Squeeze",
+    "ExpandDims", "Pad", "PadV2", "MirrorPad", "Slice", "StridedSlice", "Split", "SplitV", "GatherV2", "Tile",
+    "BroadcastTo", "Roll", "ReverseV2", "DepthToSpace", "SpaceToDepth", "SpaceToBatchND", "BatchToSpaceND",
+    "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea", "ScaleAndTranslate",
+}  # fmt: skip
 ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)  # inside: queries, keys, values
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
 POOLED = "defined for networks that end in GlobalAveragePooling2D"
@@ -22,60 +27,51 @@ NEEDED = {  # without and with a dense layer behind the average
 }
 
 
-class Place(NamedTuple):
-    """Which feature map is meant: whose, None for the last one; in which of that layer's calls, counted from 0, None
-    for the last one; how its tokens lie in the picture, (rows, columns), None for a map that consists of none."""
-
-    layer: keras.Layer | None = None
-    call: int | None = None
-    tokens: tuple | None = None
-
-
-def place(model, layer, call, tokens):
-    """The `Place` meant by an explainer's options. Raises ValueError for those that mean none."""
-    if call is not None and layer is None:
-        raise ValueError(f"call: {call!r} given without layer=, the one that is called more than once")
-    if tokens is not None:
-        sides = np.asarray(tokens)
-        if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1:
-            raise ValueError(f"tokens: {tokens!r}; (rows, columns) is wanted, how the tokens lie in the picture")
-        tokens = tuple(sides.tolist())
-    return Place(None if layer is None else find_layer(model, layer), call, tokens)
-
-
 def feature_map(traced, score, place, seen):
     """The path and the symbolic output [B, h, w, K] of a place's layer; default: the last feature map after its ReLU.
 
-    Pooling, padding, cropping, reshaping and preprocessing layers make no feature map of their own, nor do the layers
-    inside an attention layer. Tokens and signals have maps [B, T, K]. score: the symbolic [B] that the map has to lead
-    to. seen: {name: symbolic input} of those it has to come from. Raises ValueError if there is no such map, and if
-    several inputs are seen and the map shows by chance not all of them.
+    The default has several places, lies over the picture and is not the model's own output. An operator between layers
+    (x * gate, ops.silu) makes one like a layer; its path is TensorFlow's name for it. Pooling, padding, cropping,
+    reshaping and preprocessing make none of their own, nor does what happens inside a layer without inner layers or an
+    attention layer. Tokens and signals have maps [B, T, K]. score: the symbolic [B] that the map has to lead to. seen:
+    {name: symbolic input} of those it has to come from. Raises ValueError if there is no such map, and if several
+    inputs are seen and the map shows by chance not all of them.
     """
-    between = descendants(seen.values())
-    between &= reached(score, seen.values(), place.tokens) if place.tokens else ancestors(score)
-    maps = [call for call in traced.calls if call.path and _is_map(call.output, place, seen)]
+    between = descendants(seen.values()) & reaching(score, place, seen)
+    maps = [call for call in traced.calls if call.path and is_map(call.output, place, seen)]
     maps = [call for call in maps if call.output.op in between]
-    path, output = (
-        _last(traced, maps, place, seen, between) if place.layer is None else _chosen(traced, maps, place, seen)
-    )
+    find = _last if place.layer is None else _chosen
+    path, output = find(traced, maps, place, seen, between)
     calls = [call for call in traced.calls if call.layer is place.layer]
     if place.call is None and len(calls) != 1 and not {given.op for given in seen.values()} <= ancestors(output):
         names = ", ".join(map(repr, seen))
-        raise ValueError(
-            f"images: the feature map of {path!r} shows only some of the inputs; choose one, input=: {names}"
-        )
+        raise ValueError(f"images: the map of {path!r} shows not all of the inputs; choose one, input=: {names}")
     return path, output
 
 
 def _last(traced, maps, place, seen, between):
-    rearranged = {id(call.output) for call in traced.calls if _rearranges(call)}
-    in_attention = tuple(f"{call.path}/" for call in _calls(traced, ATTENTION))
-    maps = [call for call in maps if id(call.output) not in rearranged and not call.path.startswith(in_attention)]
-    maps = [call for call in maps if not _behind_pooling(call.output, traced)]
-    if not maps:
-        raise ValueError(f"model: no layer on the path to the score gives a {_wanted(place, seen, traced)}")
-    first = next(call for call in maps if call.output is maps[-1].output)  # a sub-model gives its last layer's map
-    return first.path, _finished(first.output, between)
+    operations, the_model = next(iter(seen.values())).graph.get_operations(), traced.calls[-1]
+    whole = [call for call in traced.calls if call.path and _is_whole(call.layer)]
+    inside = {operations[index]: call for call in whole for index in call.operations}
+    candidates = between - _output_itself(traced)
+    last = next(
+        (
+            tensor
+            for operation in (operations[index] for index in reversed(the_model.operations))
+            if operation in candidates
+            for tensor in operation.outputs
+            if is_map(tensor, place, seen)
+            and _makes_map(tensor, inside.get(operation))
+            and _lies_over_the_picture(tensor, inside, ranks(place, seen))
+        ),
+        None,
+    )
+    if last is None:
+        kind = f"{wanted(place, seen, traced)} of several places over the picture that is not the output"
+        advice = f"name a layer that suits: {_candidates(maps)}{_tokens(place, seen)}"
+        raise ValueError(f"model: no layer on the path to the score gives a {kind}; {advice}")
+    named = (call.path for call in maps if call.output is last)  # a sub-model gives its last layer's
+    return next(named, last.op.name), last
 
 
 def pooled_feature_map(traced, before_dense):
@@ -87,18 +83,35 @@ def pooled_feature_map(traced, before_dense):
     end = before_activation(keras.tree.flatten(traced.outputs)[0])
     last = [call for call in _calls(traced, keras.layers.Dense) if before_activation(call.output) is end]
     inputs, dense = (last[-1].inputs, last[-1].layer) if last else (end, None)
-    pooling = _calls(traced, keras.layers.GlobalAveragePooling2D)
-    pooled = [call.inputs for call in pooling if source(call.output) is source(inputs)]
-    if not pooled or (dense is not None) != before_dense:
+    average = source(inputs).op
+    if not _averages_places(average) or (dense is not None) != before_dense:
         raise ValueError(f"model: {NEEDED[before_dense]}")
-    return pooled[-1], dense
+    if before_dense:
+        _check_linear(dense, end)
+    return average.inputs[0], dense
+
+
+def _check_linear(dense, logits):
+    """ValueError unless `logits` are averages times the weights of `dense` plus its bias, as CAM reads them."""
+    if dense.quantization_mode:
+        found = f"the weights of its dense layer {dense.name!r} are quantised ({dense.quantization_mode})"
+        raise ValueError(f"model: {found}, and CAM reads them; use CAM before `quantize`, or GradCAM")
+    if logits.op.type not in ("BiasAdd", "AddV2", "MatMul"):
+        found = f"its dense layer {dense.name!r} has an activation, after which the maps' averages are not the scores"
+        raise ValueError(f"model: {found}; use GradCAM")
+
+
+def _averages_places(operation):
+    if operation.type != "Mean" or operation.inputs[0].shape.rank != 4:
+        return False
+    return {axis % 4 for axis in np.ravel(tf.get_static_value(operation.inputs[1]))} == {1, 2}
 
 
 def _calls(traced, kind):
     return [call for call in traced.calls if isinstance(call.layer, kind)]
 
 
-def _chosen(traced, maps, place, seen):
+def _chosen(traced, maps, place, seen, between):
     name, candidates = place.layer.name, _candidates(maps)
     calls = [call for call in traced.calls if call.layer is place.layer]
     if not calls:
@@ -106,9 +119,10 @@ def _chosen(traced, maps, place, seen):
     if place.call is not None and place.call not in range(len(calls)):
         raise ValueError(f"call: {place.call!r}; {name!r} is called {len(calls)} times, from 0 to {len(calls) - 1}")
     meant = calls if place.call is None else [as_written(traced, place.layer)[place.call]]
-    if not _is_map(meant[-1].output, place, seen):
+    if not is_map(meant[-1].output, place, seen):
         given = shapes(meant[-1].output)
-        raise ValueError(f"layer: {name!r} gives {given}, no {_wanted(place, seen, traced)}; {candidates}")
+        kind = wanted(place, seen, traced)
+        raise ValueError(f"layer: {name!r} gives {given}, no {kind}; {candidates}{_tokens(place, seen)}")
     leading = [call for call in meant if any(call is one for one in maps)]
     if not leading:
         only = " with more than its class token" if place.tokens else ""
@@ -116,62 +130,75 @@ def _chosen(traced, maps, place, seen):
     return leading[-1].path, leading[-1].output
 
 
-def _is_map(output, place, seen):
-    """Whether a layer's output is one value a channel for each place: of a picture, of tokens, or of a signal."""
-    if place.tokens:
-        return tf.is_tensor(output) and lie_in(output, place.tokens)
-    return _rank(output) in ((4,) if _are_pictures(seen) else (3, 4))
-
-
-def _wanted(place, seen, traced):
-    """What `_is_map` asks for, in words."""
-    if place.tokens:
-        places = place.tokens[0] * place.tokens[1]
-        lengths = sorted({call.output.shape[1] or 0 for call in traced.calls if _rank(call.output) == 3})
-        return f"map of tokens [B, {places} or {places + 1}, K]; its rows of tokens have the lengths {lengths}"
-    if _are_pictures(seen):
-        return "4-D feature map [B, h, w, K]; tokens [B, T, K] become one by tokens=(rows, columns)"
-    return "feature map [B, t, K] or [B, h, w, K]"
-
-
-def _are_pictures(seen):
-    return all(tensor.shape.rank == 4 for tensor in seen.values())
-
-
 def _rearranges(call):
     modules = [ancestor.__module__ for ancestor in type(call.layer).__mro__]
     return call.output is not call.inputs and any(module.startswith(REARRANGING) for module in modules)
 
 
-def _behind_pooling(tensor, traced):
-    """Whether a tensor [B, 1, 1, K] sees the picture only through a pooling to one place, as in a squeezed head."""
-    if tensor.shape[1:3] != [1, 1]:
+def _is_whole(layer):
+    """Whether what happens inside a layer is its own matter, not a row of layers and operators."""
+    return isinstance(layer, ATTENTION) or not (layer_paths(layer) or isinstance(layer, keras.layers.Lambda))
+
+
+def _makes_map(tensor, call):
+    """Whether an operation, in a layer's `call` or (None) between layers, gives a map of several places."""
+    if not tensor.dtype.is_floating or all(side == 1 for side in tensor.shape[1:-1]):
         return False
-    pooling = {operation for operation in ancestors(tensor) if operation.type in POOLING_OPS}
-    to_one_place = {operation for operation in pooling if operation.outputs[0].shape[1:3] == [1, 1]}
-    return not ancestors(tensor, without=to_one_place) & {leaf.op for leaf in keras.tree.flatten(traced.inputs)}
+    if call is not None:
+        return call.output is tensor and not _rearranges(call)
+    return tensor.op.type not in REARRANGING_OPS and all(map(_is_learned, tensor.op.inputs))
 
 
-def _finished(tensor, between):
-    """`tensor` after the ReLU and the residual sum that are functions in a subclassed `call`, not layers."""
-    for operation in tensor.consumers():
-        if (
-            operation.type in MAP_ENDING_OPS
-            and operation in between
-            and operation.outputs[0].shape.rank == tensor.shape.rank
-        ):
-            return _finished(_outside(operation.outputs[0]), between)
-    return tensor
+def _is_learned(operand):
+    """Whether weights or numbers went into an operand, not the picture alone: no scaled picture, no product with it."""
+    types = {operation.type for operation in ancestors(operand)}
+    return "ReadVariableOp" in types or "Placeholder" not in types
 
 
-def _outside(tensor):
-    """Where the result of a swapped ReLU goes on: it leaves its function, as the first, through an IdentityN."""
-    leaving = (operation for operation in tensor.consumers() if operation.type == "IdentityN")
-    return next((operation.outputs[0] for operation in leaving if operation.inputs[0] is tensor), tensor)
+def _output_itself(traced):
+    """The operations between the last convolution, product or pooling and the model's outputs, that one included."""
+    outputs = {output.op: output for output in keras.tree.flatten(traced.outputs) if output is not None}
+    behind = {operation: ancestors(output) - {operation} for operation, output in outputs.items()}
+    last = [output for operation, output in outputs.items() if not any(operation in other for other in behind.values())]
+    weighing = (*CONVOLUTIONS, *PRODUCTS, *POOLINGS, "Shape")
+    return set().union(*(ancestors(output, lambda operation: operation.type in weighing) for output in last))
 
 
-def _rank(value):
-    return value.shape.rank if tf.is_tensor(value) else None
+def _lies_over_the_picture(tensor, inside, ranks):
+    """Whether `tensor` has the places of a convolution or the picture: no attention matrix, no windows.
+
+    One of rank 3, tokens or a signal's, may also have those of a layer with weights, or of what was laid out anew.
+    """
+    waiting, seen = [tensor], set()
+    while waiting:
+        tensor = waiting.pop()
+        made_by, call = tensor.op, inside.get(tensor.op)
+        if tensor.shape.rank not in ranks or made_by in seen:
+            continue
+        seen.add(made_by)
+        in_a_row = tensor.shape.rank == 3 and (made_by.type == "Reshape" or (call is not None and call.layer.weights))
+        if made_by.type in (*CONVOLUTIONS, "Placeholder") or _makes_grid(made_by) or in_a_row:
+            return True
+        if made_by.type == "Transpose":
+            continue
+        if call is not None:  # a normalisation, or a dense layer for each place
+            waiting.extend(leaf for leaf in keras.tree.flatten(call.inputs) if tf.is_symbolic_tensor(leaf))
+        if made_by.type not in (*PRODUCTS, "Reshape"):
+            waiting.extend(made_by.inputs)
+    return False
+
+
+def _makes_grid(operation):
+    """Whether an operation lays tokens [B, h * w, K] out as [B, h, w, K]."""
+    if operation.type != "Reshape" or operation.inputs[0].shape.rank != 3:
+        return False
+    (_, tokens, channels), (_, height, width, kept) = operation.inputs[0].shape, operation.outputs[0].shape
+    return channels == kept and None not in (height, width) and tokens == height * width and min(height, width) > 1
+
+
+def _tokens(place, seen):
+    """Advice for a network that reads pictures as tokens."""
+    return "" if 3 in ranks(place, seen) else "; tokens [B, T, K] have maps by tokens=(rows, columns)"
 
 
 def _candidates(maps):

@@ -1,8 +1,53 @@
-"""The inputs of a model: which of them are pictures, and what to do with those in another shape than it takes."""
+"""The inputs of a model: as tensors it takes, which of them are pictures, and what to do with those of other shapes."""
 
+import keras
 import tensorflow as tf
 
 PICTURES = "[B, H, W, C]"
+
+
+def as_inputs(model, images):
+    """`images`, in their structure, as tensors that `model` takes: float32, or the dtype of its own input layers."""
+    leaves = keras.tree.flatten(images)
+    own = [getattr(layer, "dtype", None) for layer in keras.tree.flatten(getattr(model, "inputs", None))]
+    own = own if len(own) == len(leaves) else [None] * len(leaves)
+    return keras.tree.pack_sequence_as(images, list(map(_as_input, leaves, own)))
+
+
+def input_specs(inputs):
+    """What a graph for pictures of this shape takes, in the structure of `inputs`; the batch size is left open."""
+    return keras.tree.map_structure(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), inputs)
+
+
+def _as_input(leaf, own):
+    tensor = tf.convert_to_tensor(leaf)
+    if tensor.dtype == own:
+        return tensor
+    if own is not None and tf.as_dtype(own).is_integer and tensor.shape.rank == 4:
+        whole = tf.cast(tensor, own)
+        if not tf.reduce_all(tf.cast(whole, tensor.dtype) == tensor):
+            raise ValueError(f"images: {tensor.dtype.name} with other values than the {own} that the model takes")
+        return whole
+    if tensor.dtype.is_floating:
+        return tf.cast(tensor, tf.float32)
+    if tensor.shape.rank == 4 or (tensor.shape.rank == 3 and own is not None and tf.as_dtype(own).is_floating):
+        advice = "images.astype('float32') and, where it was trained so, / 255"
+        raise ValueError(f"images: {tensor.dtype.name}; the model takes float32, scaled as in its training: {advice}")
+    return tf.cast(tensor, tf.int32) if tensor.dtype.is_integer else tensor
+
+
+def batch_size(model, inputs):
+    """The number of pictures. ValueError for inputs that cannot be explained."""
+    flat = keras.tree.flatten(inputs)
+    _check_shapes(flat, model)
+    sizes = {leaf.shape[0] if leaf.shape.rank else None for leaf in flat}
+    if 0 in sizes:
+        raise ValueError("images: an empty batch; at least one picture is wanted")
+    if len(sizes) != 1:
+        raise ValueError(f"images: the inputs' batch sizes differ: {', '.join(str(leaf.shape) for leaf in flat)}")
+    if not all(tf.reduce_all(tf.math.is_finite(leaf)) for leaf in flat if leaf.dtype.is_floating):
+        raise ValueError("images: they hold NaN or infinite values; clean them first, e.g. with numpy.nan_to_num")
+    return sizes.pop()
 
 
 def pictures(inputs):
@@ -12,7 +57,7 @@ def pictures(inputs):
     return {name: tensor for name, tensor in (floats or inputs).items() if tensor.shape.rank == highest}
 
 
-def check_shapes(flat, model):
+def _check_shapes(flat, model):
     """Raise ValueError, with what to do, for inputs [B, ...] whose rank is not the one that the model takes."""
     wanted = _wanted(model)
     if wanted:

@@ -14,9 +14,15 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-LOSS_SCALE = 256.0  # a power of two changes no digit, and float16 gradients do not underflow
-TRACING = threading.RLock()  # a trace changes the model, and a switch of TensorFlow's, for a moment: one at a time
+# float16 gradients: the first by which they neither underflow nor overflow; powers of two change no digit
+LOSS_SCALES = (2.0**8, 2.0**15, 1.0, 2.0**-8, 2.0**-16)
+TRACING = threading.RLock()  # a trace changes the model, and TensorFlow's functions, for a moment: one at a time
+_FUNCTION = type(tf.function(lambda: None))
 _ABSENT = object()
+# attributes that training and use of a model change, and not what it computes
+_OF_TRAINING = {"optimizer", "history", "stop_training", "stop_predicting", "stop_evaluating"}
+_OF_TRAINING |= {"_compile_config", "_compiled_trainable_state", "_eval_epoch_iterator"}
+_PASSING = vars(keras.Model(name="any")).keys() - {"_dtype_policy"} | _OF_TRAINING
 
 
 class Call(NamedTuple):
@@ -47,17 +53,47 @@ def trace(model, inputs, replacements=()):
     losses = [(layer, "_losses", []) for layer in layers.values()]
     loss_ids = [(layer, "_loss_ids", set()) for layer in layers.values()]
     with TRACING, contextlib.ExitStack() as undo:
-        undo.callback(tf.config.run_functions_eagerly, tf.config.functions_run_eagerly())
-        tf.config.run_functions_eagerly(True)  # a layer's own @tf.function joins this graph
-        undo.enter_context(replaced([*replacements, *losses, *loss_ids]))
-        recordings = [(layer, "call", _recording(path, layer, calls)) for path, layer in layers.items()]
-        undo.enter_context(replaced(recordings))
+        undo.enter_context(_functions_inlined())
+        undo.enter_context(replaced([*map(_in_this_thread, replacements), *losses, *loss_ids]))
+        recordings = [_recording(path, layer, calls) for path, layer in layers.items()]
+        undo.enter_context(replaced(map(_in_this_thread, recordings)))
         return Trace(inputs, model(inputs, training=False), calls)
+
+
+@contextlib.contextmanager
+def _functions_inlined():
+    """In this thread a layer's own @tf.function joins the graph; TensorFlow's switch for it is for all threads."""
+    thread, call = threading.get_ident(), _FUNCTION.__call__
+
+    @functools.wraps(call)
+    def inlined(function, *args, **kwargs):
+        if threading.get_ident() == thread and type(function) is _FUNCTION:  # one that was loaded has no Python left
+            return function.python_function(*args, **kwargs)
+        return call(function, *args, **kwargs)
+
+    _FUNCTION.__call__ = inlined
+    try:
+        yield
+    finally:
+        _FUNCTION.__call__ = call
+
+
+def _in_this_thread(replacement):
+    """The same replacement, but others that use the model meanwhile, as `predict` may, get what was there before."""
+    owner, name, value = replacement
+    thread, before = threading.get_ident(), getattr(owner, name)
+
+    @functools.wraps(value)
+    def chosen(*args, **kwargs):
+        return (value if threading.get_ident() == thread else before)(*args, **kwargs)
+
+    return owner, name, chosen
 
 
 @contextlib.contextmanager
 def replaced(replacements):
     """Give objects other attributes for a while; replacements: [(object, attribute name, value)]."""
+    replacements = list(replacements)
     before = [(owner, name, vars(owner).get(name, _ABSENT)) for owner, name, _ in replacements]
     try:
         for owner, name, value in replacements:
@@ -72,17 +108,25 @@ def replaced(replacements):
 
 
 def _recording(path, layer, calls):
-    call = layer.call
+    """The replacement of a layer's `call` by one that records it."""
+    name = "quantized_call" if layer.quantization_mode else "call"
+    call, operations = getattr(layer, name), tf.compat.v1.get_default_graph().get_operations
 
     @functools.wraps(call)
     def record(*args, **kwargs):
-        operations = tf.compat.v1.get_default_graph().get_operations
         start, output = len(operations()), call(*args, **kwargs)
         inputs = next(iter([*args, *kwargs.values()]), None)
         calls.append(Call(path, layer, inputs, output, range(start, len(operations()))))
         return output
 
-    return record
+    return layer, name, record
+
+
+def composition(model):
+    """What makes `model` compute what it does, weights' values apart: compared one by one with `is`."""
+    layers = model._flatten_layers()
+    own = (item for layer in layers for item in vars(layer).copy().items() if item[0] not in _PASSING)
+    return [*layers, *(value for _, value in own if not tf.is_symbolic_tensor(value))]
 
 
 def layer_paths(model):
@@ -122,14 +166,15 @@ def find_layer(model, layer):
     raise ValueError(f"layer: {layer!r} is {problem}; {first}choose one of {shortened(found or paths)}")
 
 
-def ancestors(tensor, without=()):
-    """All graph operations that the symbolic `tensor` is computed from, not going through those in `without`."""
+def ancestors(tensor, until=lambda operation: False):
+    """All graph operations that the symbolic `tensor` is computed from, none behind those with until(operation)."""
     found, waiting = set(), [tensor.op]
     while waiting:
         operation = waiting.pop()
-        if operation not in found and operation not in without:
+        if operation not in found:
             found.add(operation)
-            waiting.extend(source.op for source in operation.inputs)
+            if not until(operation):
+                waiting.extend(source.op for source in operation.inputs)
     return found
 
 
@@ -147,13 +192,32 @@ def descendants(tensors):
 def gradient(score, tensor):
     """d score / d tensor, float32, in the shape of `tensor`; score: [B]. Differentiates only what lies between them.
 
+    In a float16 network each picture's gradient is computed again, at other scales, where it is infinite, NaN or zero.
     Raises ValueError if `tensor` has no influence on the score.
     """
-    (scaled,) = tf.gradients(score, tensor, grad_ys=tf.fill(tf.shape(score), tf.cast(LOSS_SCALE, score.dtype)))
+    results = (result for operation in ancestors(score) for result in operation.outputs)
+    if not any(result.dtype == tf.float16 for result in results):
+        return _scaled_gradient(score, tensor, 1.0)
+    found = _scaled_gradient(score, tensor, LOSS_SCALES[0])
+    for scale in LOSS_SCALES[1:]:
+        found = _where_usable(found, functools.partial(_scaled_gradient, score, tensor, scale))
+    return found
+
+
+def _where_usable(found, again):
+    """`found`, but again() for the pictures where it is infinite, NaN or zero everywhere."""
+    places = range(1, found.shape.rank)
+    finite = tf.reduce_all(tf.math.is_finite(found), axis=places, keepdims=True)
+    usable = finite & tf.reduce_any(found != 0, axis=places, keepdims=True)
+    return tf.cond(tf.reduce_all(usable), lambda: found, lambda: tf.where(usable, found, again()))
+
+
+def _scaled_gradient(score, tensor, scale):
+    (scaled,) = tf.gradients(score, tensor, grad_ys=tf.fill(tf.shape(score), tf.cast(scale, score.dtype)))
     if scaled is None:
         wanted = "compute it from the model's outputs, without argmax or rounding"
         raise ValueError(f"score: it has no gradient with respect to {tensor.name!r}; {wanted}")
-    return tf.cast(tf.convert_to_tensor(scaled), tf.float32) / LOSS_SCALE
+    return tf.cast(tf.convert_to_tensor(scaled), tf.float32) / scale
 
 
 def shortened(paths):

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from helpers import class_map_networks, classifier, dishes, gcm, gradcam, guided, imagenet, paths, tracing
 from helpers.gcm import cifar10
-from helpers.tracing.explainer import Explainer, Found
+from helpers.tracing.scores import Probabilities
 from helpers.training import shipped as trained
 from helpers.viewer import files
 from helpers.viewer.scalings import BYTES, SCALINGS, UNIT, guess
@@ -29,14 +29,6 @@ SHIPPED = {  # what it is called: (weights, how to load it)
     "kitchen GCM (the paper's)": ("kitchen_gcm", lambda: _gcm(class_map_networks, "kitchen_gcm", dishes.LABELS, 160)),
     "CIFAR-10 GCM (the paper's)": ("gcm", lambda: _gcm(gcm, "gcm", cifar10.CLASSES, 32)),
 }
-
-
-class Probabilities(Explainer):
-    """`explain(images)` -> class probabilities float32 [B, N], whatever the model's last activation is."""
-
-    def _maps(self, inputs, classes):
-        found = tracing.probabilities(self._trace(inputs).outputs)
-        return Found(found, found.shape[-1])
 
 
 @dataclass

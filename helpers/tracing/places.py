@@ -1,0 +1,95 @@
+"""Which feature map an explanation is asked for, and how its values lie in the picture or signal.
+
+Tokens are rows [B, T, K], as Vision Transformers make them; (rows, columns) says how they lie in the picture, row by
+row. One further token may stand before them, the class token.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers.tracing.recording import ancestors, find_layer
+
+PICKING = ("StridedSlice", "Slice", "GatherV2")  # may take the class token out
+PRODUCTS = ("Einsum", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")  # attention: what a token takes from the others
+
+
+class Place(NamedTuple):
+    """Which feature map is meant: whose, None for the last one; in which of that layer's calls, counted from 0, None
+    for the last one; how its tokens lie in the picture, (rows, columns), None for a map that consists of none."""
+
+    layer: keras.Layer | None = None
+    call: int | None = None
+    tokens: tuple | None = None
+
+
+def place(model, layer, call, tokens):
+    """The `Place` meant by an explainer's options. Raises ValueError for those that mean none."""
+    if call is not None and layer is None:
+        raise ValueError(f"call: {call!r} given without layer=, the one that is called more than once")
+    if tokens is not None:
+        sides = np.asarray(tokens)
+        if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1:
+            raise ValueError(f"tokens: {tokens!r}; (rows, columns) is wanted, how the tokens lie in the picture")
+        tokens = tuple(sides.tolist())
+    return Place(None if layer is None else find_layer(model, layer), call, tokens)
+
+
+def is_map(value, place, seen):
+    """Whether a layer's output has values for each place: of pictures, of tokens or of signals. seen: {name: input}."""
+    if not tf.is_tensor(value) or value.shape.rank not in ranks(place, seen):
+        return False
+    count = place.tokens and place.tokens[0] * place.tokens[1]
+    return not count or value.shape[1] in (count, count + 1)
+
+
+def ranks(place, seen):
+    """How many axes a map has: 4 of pictures, 3 of tokens; of signals 3, or 4 where they become pictures."""
+    if place.tokens:
+        return (3,)
+    return (4,) if all(tensor.shape.rank == 4 for tensor in seen.values()) else (3, 4)
+
+
+def wanted(place, seen, traced):
+    """What `is_map` asks for, in words."""
+    if place.tokens:
+        count = place.tokens[0] * place.tokens[1]
+        rows = (call.output for call in traced.calls if tf.is_tensor(call.output) and call.output.shape.rank == 3)
+        lengths = sorted({row.shape[1] or 0 for row in rows})
+        return f"map of tokens [B, {count} or {count + 1}, K] (the model's rows of tokens have the lengths {lengths})"
+    return "feature map [B, t, K]" if 3 in ranks(place, seen) else "4-D feature map [B, h, w, K]"
+
+
+def in_places(tensor, tokens):
+    """[B, T, K] as [B, rows, columns, K], the class token left out."""
+    rows, columns = tokens
+    return tf.reshape(tensor[:, -rows * columns :], [-1, rows, columns, tensor.shape[-1]])
+
+
+def reaching(score, place, seen):
+    """The operations between the inputs in `seen` and the symbolic `score`, and of tokens those that all have a part.
+
+    Behind the last attention a network that reads its class token has no use for the others.
+    """
+    before = ancestors(score)
+    if not place.tokens:
+        return before
+    given = {tensor.op for tensor in seen.values()}
+    found = ancestors(score, lambda operation: _picks_one(operation, place.tokens))
+    found -= {operation for operation in before if _picks_one(operation, place.tokens)}
+    for operation in before:
+        if operation.type in PRODUCTS and len(operation.inputs) == 2:
+            first, second = (ancestors(tensor) for tensor in operation.inputs)
+            if first & given and second & given:
+                found |= first & second
+    return found
+
+
+def _picks_one(operation, tokens):
+    """Whether a graph operation takes one token out of as many as there are places, and the class token."""
+    if operation.type not in PICKING or operation.inputs[0].shape.rank != 3:
+        return False
+    before, after = operation.inputs[0].shape, operation.outputs[0].shape
+    return before[1] == tokens[0] * tokens[1] + 1 and after[1:] in (before[2:], [1, before[2]])

@@ -1,0 +1,43 @@
+"""What the explainers explain, as numbers, and the model's inputs with another picture in them."""
+
+import keras
+import tensorflow as tf
+
+from helpers.tracing.explainer import Explainer, Found
+from helpers.tracing.inputs import as_inputs
+from helpers.tracing.outputs import logits, probabilities
+
+
+class Scores(Explainer):
+    """`scores = Scores(model)`, then `scores(images)`: the logits, float32 [B, N]; of an own score [B, 1].
+
+    score, output, input: as for `GradCAM`.
+    """
+
+    def _maps(self, inputs, classes):
+        traced, score, num_classes = self._traced_score(inputs, classes)
+        return Found(score[:, None] if self.score else logits(traced.outputs, self._examples), num_classes)
+
+    def pixels(self, images):
+        """The picture among the model's inputs, float32 [B, H, W, C]. Raises ValueError as the explainers do."""
+        return self._picture(as_inputs(self.model, images)).numpy()
+
+    def with_pixels(self, images, pixels, number=None):
+        """The model's inputs with other pictures [n, H, W, C]; number: of whose further inputs each gets a copy."""
+        inputs = as_inputs(self.model, images)
+        own = self._picture(inputs)
+
+        def replaced(leaf):
+            if leaf is own:
+                return pixels
+            return leaf if number is None else tf.repeat(leaf[number : number + 1], len(pixels), axis=0)
+
+        return keras.tree.map_structure(replaced, inputs)
+
+
+class Probabilities(Scores):
+    """`probabilities(images)`: the class probabilities, float32 [B, N], whatever the model's last activation is."""
+
+    def _maps(self, inputs, classes):
+        found = probabilities(self._trace(inputs).outputs, self._examples)
+        return Found(found, found.shape[-1])
