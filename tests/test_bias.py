@@ -90,21 +90,21 @@ def test_training_resumes(tmp_path):
 
 
 def test_unknown_networks_are_refused():
-    with pytest.raises(ValueError, match="conditions are biased, balanced, cured"):
-        bias.load("unbiased", 0)
-    with pytest.raises(ValueError, match="seeds"):
-        bias.load("biased", 99)
+    for message, *wrong in (["conditions are biased, balanced, cured", "unbiased", 0], ["seeds", "biased", 99]):
+        with pytest.raises(ValueError, match=message):
+            bias.load(*wrong)
 
 
-def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_and_the_maps_show_it():
+def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_and_the_maps_show_it(monkeypatch):
     """The shipped networks, means over the seeds."""
+    network = bias.build_cnn()  # takes all their weights in turn
+    monkeypatch.setattr(bias, "build_cnn", lambda: network)
     tests, ordinary, swapped, energy = bias.test_sets(), {}, {}, {}
     for condition in bias.CONDITIONS:
         rows = [bias.measure(bias.load(condition, seed), tests) for seed in bias.SEEDS]
         for name, means in (("biased", ordinary), ("swapped", swapped), ("energy", energy)):
             means[condition] = np.mean([row[name] for row in rows])
     assert ordinary["biased"] > ordinary["balanced"] > 0.75
-    assert swapped["biased"] < swapped["balanced"] - 0.15
-    assert swapped["cured"] > swapped["biased"] + 0.1
+    assert swapped["biased"] < min(swapped["balanced"] - 0.15, swapped["cured"] - 0.1)
     assert ordinary["biased"] - swapped["biased"] > 3 * abs(ordinary["balanced"] - swapped["balanced"])
     assert energy["biased"] > energy["balanced"] + 0.05 and energy["biased"] > energy["cured"] + 0.05

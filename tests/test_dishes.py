@@ -79,7 +79,7 @@ def test_masks_are_those_of_every_other_machine_and_every_picture_is_another():
 @few
 @given(labels, seeds)
 def test_same_seed_same_picture(label, seed):
-    first, *others = (render(label, own) for own in (seed, seed, np.int64(seed)))
+    first, *others = (render(label, own, size=64) for own in (seed, seed, np.int64(seed)))
     for other in others:
         assert np.array_equal(first.image, other.image) and mask_hash(first.masks) == mask_hash(other.masks)
 
@@ -113,7 +113,7 @@ def test_the_masks_lie_on_what_they_name():
     """Colours under the masks, over many dishes: basil is green, tomato red, mayonnaise light, brown sauce dark."""
     colours = {part: [] for part in ALL_PARTS}
     for label in LABELS:
-        for seed in range(30):
+        for seed in range(15):
             dish = render(label, 1000 + seed)
             for part in ALL_PARTS:
                 colours[part].append(dish.image[dish.masks[part]])
@@ -131,11 +131,11 @@ def test_the_masks_lie_on_what_they_name():
     labels, seeds, st.sampled_from(BACKGROUNDS), st.sampled_from(BACKGROUNDS), st.sampled_from(sorted(PLATE_COLOURS))
 )
 def test_the_food_does_not_know_its_background_and_a_coloured_plate_is_one(label, seed, first, second, colour):
-    one, other = render(label, seed, background=first), render(label, seed, background=second)
-    plate, usual = render(label, seed, plate_colour=colour), render(label, seed)
+    draw = partial(render, label, seed, size=64)
+    one, other, plate = draw(background=first), draw(background=second), draw(plate_colour=colour)
     assert [dish.background for dish in (one, other, plate)] == [first, second, "coloured_plate"]
     assert plate.plate_colour == colour
-    assert len({mask_hash(dish.masks) for dish in (one, other, plate, usual)}) == 1
+    assert len({mask_hash(dish.masks) for dish in (one, other, plate, draw())}) == 1
 
 
 def test_plates_have_their_colour():
@@ -172,7 +172,7 @@ def test_the_seeds_own_toppings_asked_for_again_change_nothing():
 
 def test_close_ups_show_more_food():
     def share(label, near):
-        return np.mean([render(label, seed, close_up=near).masks["dish"].mean() for seed in range(8)])
+        return np.mean([render(label, seed, close_up=near, size=64).masks["dish"].mean() for seed in range(8)])
 
     assert all(share(label, True) > share(label, False) + 0.2 for label in LABELS)
 
@@ -308,10 +308,10 @@ def colour_features(images):
 
 
 def test_colour_alone_does_not_tell_the_dishes_apart():
-    splits = make_split({"train": 250, "test": 120}, seed=77, size=64, keep=False)
+    splits = make_split({"train": 100, "test": 60}, seed=77, size=64, keep=False)
     train, test = splits["train"], splits["test"]
     model = LogisticRegression(C=10, max_iter=5000).fit(colour_features(train.images), train.labels)
-    assert 0.6 < model.score(colour_features(test.images), test.labels) < 0.85
+    assert 0.6 < model.score(colour_features(test.images), test.labels) < 0.82
 
 
 def test_a_picture_takes_milliseconds():
