@@ -346,6 +346,34 @@ def test_what_waits_when_all_is_stopped_is_not_asked_for(server):
     assert time.monotonic() - began < 30
 
 
+PEAK = """
+import sys, pathlib, fake_services
+from helpers import collecting
+from helpers.collecting.openverse import Openverse
+
+def most():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) >> 10
+
+before = most()
+source = Openverse(url=sys.argv[1], **fake_services.QUICK)
+print(collecting.collect(source, "x", "x", 20, pathlib.Path(sys.argv[2])).kept, most() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system tells no peak of memory")
+def test_memory_stays_small_whatever_pictures_come(server, tmp_path):
+    blocks = np.random.default_rng(0).integers(0, 256, (29, 28, 4), np.uint8).repeat(100, 0).repeat(100, 1)
+    at_most, too_many = Image.fromarray(blocks), Image.fromarray(blocks.repeat(2, 0))
+    large = fake.encoded(at_most, "PNG", compress_level=1) + bytes(20 << 20)
+    bomb = fake.encoded(too_many, "PNG", compress_level=1)
+    server.pictures = {**dict.fromkeys(ids(3), large), **dict.fromkeys(ids(8, 1003), bomb)}
+    command = [sys.executable, "-c", PEAK, server.openverse_url, tmp_path / "photos"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, check=True)
+    kept, megabytes = map(int, done.stdout.split())
+    assert kept == 20 and megabytes < 300
+
+
 def test_near_duplicates_are_left_out_also_across_classes(server, tmp_path):
     server.pictures["1003"] = fake.encoded(Image.open(io.BytesIO(fake.jpeg(0))).resize((380, 326)))
     assert collect(server, tmp_path, 3, "okonomiyaki", "x").kept == 3
@@ -535,7 +563,7 @@ def test_when_the_day_is_used_up_what_is_on_the_way_still_counts(server, tmp_pat
 def test_odd_ids_never_become_file_names(tmp_path, photo_id):
     photo = services.Photo(photo_id, "", "", "", "", "", "", ((None, None, "http://127.0.0.1:9/"),))
     with pytest.raises(services.LeftOut, match="file name"):
-        collector._fetch(None, tmp_path, "pizza", 1, None, photo)
+        collector._fetch(None, tmp_path, "pizza", 1, photo)
 
 
 RESERVED = ["CON", "nul", "com1", "LPT9.txt", "aux .x", "pizza.", "pizza "]

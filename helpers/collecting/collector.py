@@ -13,6 +13,7 @@ import threading
 import warnings
 from concurrent.futures import Future
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
@@ -137,33 +138,25 @@ def _candidates(catalogue, source, label, words):
             yield from photos
 
 
-def _fetch(client, folder, label, smallest, sums, photo):
-    """Download one photo into its .collecting file, in a thread of its own. Raises `LeftOut` or `Unreachable`."""
+class Download(NamedTuple):
+    """What came from `url`, in the file `part`."""
+
+    url: str
+    part: Path
+
+
+def _fetch(client, folder, label, smallest, photo):
+    """Download one photo into a .collecting file, in a thread of its own. Raises `LeftOut` or `Unreachable`."""
     if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", photo.id):
         raise LeftOut("its id cannot be a file name")
     url = photo.url(smallest)
     data = client.download(url)
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        if sums and sums[photo.id] != sha256:
-            raise LeftOut("changed: its bytes are not those the manifest names")
-        with _DECODING:
-            suffix, decoded = curation.decode(data, smallest)
-            if not sums:
-                curation.judge(decoded, smallest)
-            fingerprint = pictures.fingerprint(decoded.image)
-    except LeftOut as error:
-        error.sha256 = sha256 if type(error) is LeftOut else None
-        raise
     (folder / label).mkdir(exist_ok=True)
-    file = f"{label}/{photo.id}{suffix}"
-    part = folder / f"{file}.{secrets.token_hex(4)}{PART}"  # nobody else's: a stopped run may still have one
+    part = (
+        folder / label / f"{photo.id}.{secrets.token_hex(4)}{PART}"
+    )  # nobody else's: a stopped run may still have one
     part.write_bytes(data)
-    paths.sync(part)
-    return Found(file, part, url, sha256, fingerprint)
-
-
-_DECODING = threading.Lock()  # one picture at a time, for memory's sake
+    return Download(url, part)
 
 
 def _start(slots, stopped, work, photo):
@@ -175,10 +168,10 @@ def _start(slots, stopped, work, photo):
             try:
                 if stopped.is_set():
                     raise Unreachable("stopped before it was asked for")
-                found = work(photo)
+                download = work(photo)
                 if stopped.is_set():
-                    found.part.unlink(missing_ok=True)
-                future.set_result(found)
+                    download.part.unlink(missing_ok=True)
+                future.set_result(download)
             except BaseException as error:
                 future.set_exception(error)
 
@@ -189,15 +182,16 @@ def _start(slots, stopped, work, photo):
 def _gather(catalogue, client, label, count, candidates, progress, smallest=SMALLEST, sums=None):
     """Download side by side, decide one by one in order, until `count` are kept or there are no more."""
     before = kept = catalogue.kept(label)
-    fingerprints, verdicts = None if sums else catalogue.fingerprints(), Verdicts(catalogue, client, label)
-    fetch = functools.partial(_fetch, client, catalogue.folder, label, smallest, sums)
+    verdicts = Verdicts(catalogue, client, label)
+    judge = functools.partial(_judge, smallest, sums, {} if sums else catalogue.fingerprints())
+    fetch = functools.partial(_fetch, client, catalogue.folder, label, smallest)
     start = functools.partial(_start, threading.Semaphore(WORKERS), client.stopped, fetch)
     downloads = _downloads(candidates, start, most=lambda: min(4 * WORKERS, count - kept))
     bar = tqdm(total=count, initial=kept, desc=label, unit="photo", disable=None if progress is None else not progress)
     try:
         while kept < count and (download := next(downloads, None)):
             photo, future = download
-            trouble, sha256 = _decide(catalogue, label, photo, future, fingerprints)
+            trouble, sha256 = _decide(catalogue, label, photo, future, judge)
             kept += trouble is None
             bar.update(trouble is None)
             verdicts.add(photo, trouble, sha256)
@@ -224,16 +218,33 @@ def _downloads(candidates, submit, most):
         raise trouble
 
 
-def _decide(catalogue, label, photo, future, fingerprints):
+def _decide(catalogue, label, photo, future, judge):
     """Keep a downloaded photo, or find why not: (the `LeftOut` or `Unreachable`, the checksum of what came) or None."""
     try:
-        found = future.result()
+        url, part = future.result()
     except (LeftOut, Unreachable) as error:
-        return error, getattr(error, "sha256", None)
-    if fingerprints is not None:  # a manifest's photos were judged when they were first collected
-        if twin := curation.twin(found.fingerprint, fingerprints):
-            found.part.unlink()
-            return LeftOut(f"near-duplicate: of {twin}"), found.sha256
-        fingerprints[found.file] = found.fingerprint
-    catalogue.keep(label, photo, found)
-    return None, found.sha256
+        return error, None
+    data = part.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        file, fingerprint = judge(label, photo, data, sha256)
+    except LeftOut as error:
+        part.unlink()
+        return error, sha256 if type(error) is LeftOut else None
+    paths.sync(part)
+    catalogue.keep(label, photo, Found(file, part, url, sha256, fingerprint))
+    return None, sha256
+
+
+def _judge(smallest, sums, fingerprints, label, photo, data, sha256):
+    """The file's name and `Fingerprint` of a photo to keep. One at a time, for memory's sake. Raises `LeftOut`."""
+    if sums and sums[photo.id] != sha256:
+        raise LeftOut("changed: its bytes are not those the manifest names")
+    suffix, decoded = curation.decode(data, smallest)
+    file, fingerprint = f"{label}/{photo.id}{suffix}", pictures.fingerprint(decoded.image)
+    if not sums:  # a manifest's photos were judged when they were first collected
+        curation.judge(decoded, smallest)
+        if twin := curation.twin(fingerprint, fingerprints):
+            raise LeftOut(f"near-duplicate: of {twin}")
+        fingerprints[file] = fingerprint
+    return file, fingerprint

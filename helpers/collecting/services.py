@@ -23,9 +23,7 @@ class ServiceError(RuntimeError):
 
 
 class LeftOut(ValueError):
-    """This photo cannot be used; the message is the reason. sha256: of the picture, where one came."""
-
-    sha256 = None
+    """This photo cannot be used; the message is the reason."""
 
 
 class Oversized(LeftOut):

@@ -72,8 +72,9 @@ def decode(data, size, most=None):
             image.draft(None, (2 * size, 2 * size))
             pixels = max(math.prod(image.size), math.prod(own_size) // 2 if image.info.get("progressive") else 0)
             _check_size(own_size, pixels, image.format, most or Image.MAX_IMAGE_PIXELS)
-            with _one_at_a_time if pixels > LARGE else contextlib.nullcontext():
-                return Decoded(*_upright_rgb(image, size), own_size)
+            large = min(LARGE, (most or math.inf) // 8)
+            with _one_at_a_time if pixels > large else contextlib.nullcontext():
+                return Decoded(*_upright_rgb(image, size, large), own_size)
     except (TooSmall, TooLarge):
         raise
     except Image.DecompressionBombError as error:
@@ -105,7 +106,7 @@ def _check_size(size, decoded, kind, most):
         raise TooLarge(f"too large, or a decompression bomb: {width}x{height} pixels, {advice}")
 
 
-def _upright_rgb(image, size):
+def _upright_rgb(image, size, large):
     notes = []
     if getattr(image, "n_frames", 1) > 1:
         notes.append(f"first of {image.n_frames} frames")
@@ -120,7 +121,7 @@ def _upright_rgb(image, size):
         notes.append("transparency laid on white")
     elif image.mode != "RGB":
         notes.append(f"{'L' if image.mode[0] in 'IF' else image.mode} to RGB")
-    rgb = _reduced(image, size) if math.prod(image.size) > LARGE else _rgb(image, _white(image))
+    rgb = _reduced(image, size) if math.prod(image.size) > large else _rgb(image, _white(image))
     return (rgb.transpose(Image.Transpose[turn]) if turn else rgb), notes  # exif_transpose fails on other damaged tags
 
 
