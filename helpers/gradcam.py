@@ -11,8 +11,9 @@ class GradCAM(Explainer):
     """`explain = GradCAM(model)`, then `maps = explain(images, classes)`: float32 [B, h, w], raw, >= 0.
 
     layer: whose feature map to weight: a layer, its name, or "outer/inner" for one in a sub-model; default: the last
-    4-D feature map after its ReLU. score: for models that are no classifiers, f(outputs) -> [B]. Maps are neither
-    up-sampled nor normalised: see `resize` and `to_unit`. `layer_path` names the layer that was used.
+    4-D feature map after its ReLU that has several places and is not the model's output. score: for models that are no
+    classifiers, f(outputs) -> [B]. Maps are neither up-sampled nor normalised: see `resize` and `to_unit`. `layer_path`
+    names the layer that was used, or the operator as TensorFlow calls it.
     Two scores from notebook 06, the log-probability of a caption's word and an answer rather than another:
     `GradCAM(captioner, score=lambda log_probs: log_probs[:, place - 1, word])` and
     `GradCAM(answerer, score=lambda scores: scores[:, yes] - scores[:, no])`.

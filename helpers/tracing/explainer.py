@@ -58,7 +58,8 @@ class Explainer:
         list, tuple or dict of inputs. classes: int, [B] ints, or None
         for the predicted class of each picture; a network with a single unit has two, 0 with minus its logit and 1 with
         its logit. Returns a float32 array, [B, h, w] or [B, H, W, C] as the method says.
-        Raises ValueError for pictures that are none, uint8, not finite or without batch axis, and classes out of range.
+        Raises ValueError for pictures that are none, uint8, not finite or without batch axis, classes out of range, and
+        an explanation that is NaN or infinite.
         """
         inputs = as_inputs(self.model, images)
         batch, specs = _batch_size(keras.tree.flatten(inputs)), input_specs(inputs)
