@@ -63,7 +63,7 @@ class Explainer:
         picture; a network with a single unit has two, 0 with minus its logit and 1 with its logit. Returns a float32
         array, [B, h, w] or [B, H, W, C] as the method says; for signals [B, t] or [B, T, C].
         Raises ValueError for pictures that are none, uint8, not finite or without batch axis, for classes out of range,
-        and where one of several outputs or pictures has to be chosen.
+        for an explanation that is NaN or infinite, and where one of several outputs or pictures has to be chosen.
         """
         inputs = as_inputs(self.model, images)
         batch, specs = batch_size(self.model, inputs), input_specs(inputs)

@@ -2,7 +2,7 @@
 
 It runs on symbolic inputs inside a `tf.function`, each layer's `call` replaced by one that records what it gave; then
 everything is put back, also after an exception. Nothing is cloned, so all kinds of Keras models are the same here.
-Models are traced one at a time; none may be used elsewhere while it is traced. Derived in notebooks 03 and 04.
+Models are traced one at a time; other threads may use them meanwhile. Derived in notebooks 03 and 04.
 """
 
 import contextlib
