@@ -11,12 +11,13 @@ class GradCAM(Explainer):
     """`explain = GradCAM(model)`, then `maps = explain(images, classes)`: float32 [B, h, w], raw, >= 0.
 
     layer: whose feature map to weight: a layer, its name, or "outer/inner" for one in a sub-model; default: the last
-    4-D feature map after its ReLU. score: for models that are no classifiers, f(outputs) -> [B]. Maps are neither
-    up-sampled nor normalised: see `resize` and `to_unit`. `layer_path` names the layer that was used.
+    4-D feature map after its ReLU that has several places and is not the model's output. score: for models that are no
+    classifiers, f(outputs) -> [B]. Maps are neither up-sampled nor normalised: see `resize` and `to_unit`. `layer_path`
+    names the layer that was used, or the operator as TensorFlow calls it.
     output, input: which of several outputs and pictures, by name or number. call: which call of a shared layer, counted
-    from 0; default: the last. A network for signals [B, T, C] gives maps [B, t]. tokens: (rows, columns), how the
-    tokens [B, T, K] of a Vision Transformer lie in the picture, with or without a class token before them: maps
-    [B, rows, columns]. For example
+    from 0 as they were written; default: the last. A network for signals [B, T, C] gives maps [B, t]. tokens: (rows,
+    columns), how the tokens [B, T, K] of a Vision Transformer lie in the picture, with or without a class token before
+    them: maps [B, rows, columns]. For example
     `GradCAM(two_headed, output="species")(images, 3)`; `GradCAM(siamese, input="left")([left, right])`;
     `GradCAM(siamese, "encoder", call=0)([left, right])`; `GradCAM(vit, tokens=(14, 14))(images)`;
     `GradCAM(ecg)(signals)`, for which `to_unit(maps[..., None])` scales each map by itself.

@@ -168,15 +168,18 @@ CHANGES = {
     "adapted anew": lambda network: network.layers[1].adapt(networks.images(4, 10, 4) * 3),
     "another size of pooling": lambda network: setattr(network.layers[2], "pool_size", (1, 1)),
     "a layer's own switch": lambda network: setattr(network.layers[3], "factor", 3.0),
+    "a layer's own list": lambda network: network.layers[3].powers.__setitem__(0, 3),
 }
 
 
 class Switched(layers.Layer):
-    factor = None
+    def __init__(self):
+        super().__init__()
+        self.factor, self.powers = None, [2]
 
     def call(self, inputs):
         self.seen = inputs  # as authors keep an attention matrix to look at; it is no change of the network
-        return inputs**2 if self.factor is None else inputs * self.factor
+        return inputs ** self.powers[0] if self.factor is None else inputs * self.factor
 
 
 def changing():

@@ -132,6 +132,16 @@ def evened(gate):
     return ops.exp(gate) / ops.sum(ops.exp(gate), axis=(1, 2), keepdims=True)
 
 
+class Weighted(layers.Layer):
+    """A product with its weights, which are all ones, between inner layers that do nothing."""
+
+    def build(self, shape):
+        self.kernel, self.inner = self.add_weight(shape=(shape[-1], 2), initializer="ones"), layers.Identity()
+
+    def call(self, maps):
+        return self.inner(maps @ self.kernel)
+
+
 OPERATORS = {  # a layer's form, an operator's form
     "product": (lambda maps, gate: layers.Multiply()([maps, gate]), lambda maps, gate: maps * gate),
     "sum": (lambda maps, gate: layers.Add()([maps, gate]), lambda maps, gate: maps + gate),
@@ -153,6 +163,10 @@ OPERATORS = {  # a layer's form, an operator's form
         lambda maps, gate: layers.Multiply()([layers.Activation(evened)(gate), maps]),
         lambda maps, gate: evened(gate) * maps,
     ),
+    "dense": (
+        lambda maps, gate: layers.EinsumDense("bhwk,kc->bhwc", (None, None, 2), kernel_initializer="ones")(maps),
+        lambda maps, gate: Weighted()(maps),
+    ),
     "padded": (
         lambda maps, gate: layers.ZeroPadding2D()(layers.Subtract()([maps, gate])),
         lambda maps, gate: ops.pad(maps - gate, ((0, 0), (1, 1), (1, 1), (0, 0))),
@@ -172,7 +186,7 @@ def test_operators_make_feature_maps_as_layers_do(name):
     maps = features(inputs)
     made = [form(maps, gate(maps)) for form in (by_layer, by_operator)]
     first, *others = [keras.Model(inputs, top(layers.GlobalAveragePooling2D()(one))) for one in made]
-    if name != "lambda":
+    if name not in ("lambda", "dense"):
         others.append(Operating(features, gate, top, by_operator))
     wanted = GradCAM(first)(PICTURES, [0, 1, 2])
     assert wanted.max() > 0

@@ -1,6 +1,5 @@
 """What all explainers share: pictures and classes in, one traced graph per shape, maps out."""
 
-import operator
 from typing import Any, NamedTuple
 
 import keras
@@ -8,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.tracing.choices import chosen, listed, named
+from helpers.tracing.composition import Composition
 from helpers.tracing.inputs import as_inputs, batch_size, input_specs, pictures
 from helpers.tracing.outputs import logits
-from helpers.tracing.recording import TRACING, composition, layer_paths, trace
+from helpers.tracing.recording import TRACING, layer_paths, trace
 
 _PREDICTED = -1
 
@@ -43,7 +43,7 @@ class Explainer:
                 raise ValueError(f"model: {layer.name!r} is channels_first; {advice}")
         self.model, self.score, self.output, self.input = model, score, output, input
         self._given = None  # the pictures of the call for which a graph is being traced
-        self._composition = []  # of the model when the graphs were traced
+        self._composition = None  # of the model when the graphs were traced
         self._graphs = {}  # for each shape of picture: (the compiled explanation, what was found when it was traced)
 
     @property
@@ -63,24 +63,19 @@ class Explainer:
         picture; a network with a single unit has two, 0 with minus its logit and 1 with its logit. Returns a float32
         array, [B, h, w] or [B, H, W, C] as the method says; for signals [B, t] or [B, T, C].
         Raises ValueError for pictures that are none, uint8, not finite or without batch axis, for classes out of range,
-        and where one of several outputs or pictures has to be chosen.
+        for an explanation that is NaN or infinite, and where one of several outputs or pictures has to be chosen.
         """
         inputs = as_inputs(self.model, images)
         batch, specs = batch_size(self.model, inputs), input_specs(inputs)
         with TRACING:
-            self._forget_another_model()
+            if self._graphs and not self._composition.is_still_that_of(self.model):
+                self._graphs.clear()
             if repr(specs) not in self._graphs:
                 self._graphs[repr(specs)] = self._traced(inputs, specs)
-                self._composition = composition(self.model)
+                self._composition = Composition(self.model)
             run, found = self._graphs[repr(specs)]
         explanation = run(inputs, self._class_vector(classes, batch, found.num_classes)).numpy()
         return _checked(explanation, batch, found.layer_path)
-
-    def _forget_another_model(self):
-        """Drop the graphs of what the model was before a layer was exchanged, quantised, given another activation."""
-        now = composition(self.model)
-        if len(now) != len(self._composition) or not all(map(operator.is_, now, self._composition)):
-            self._graphs.clear()
 
     def _traced(self, inputs, specs):
         if not self.model.built:

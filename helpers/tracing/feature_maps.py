@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.tracing.calls import as_written
-from helpers.tracing.outputs import before_activation, shapes, source
+from helpers.tracing.outputs import before_activation, is_constant, shapes, source
 from helpers.tracing.places import is_map, ranks, reaching, wanted
 from helpers.tracing.recording import ancestors, descendants, layer_paths, shortened
 
@@ -32,10 +32,10 @@ def feature_map(traced, score, place, seen):
 
     The default has several places, lies over the picture and is not the model's own output. An operator between layers
     (x * gate, ops.silu) makes one like a layer; its path is TensorFlow's name for it. Pooling, padding, cropping,
-    reshaping and preprocessing make none of their own, nor does what happens inside a layer without inner layers or an
-    attention layer. Tokens and signals have maps [B, T, K]. score: the symbolic [B] that the map has to lead to. seen:
-    {name: symbolic input} of those it has to come from. Raises ValueError if there is no such map, and if several
-    inputs are seen and the map shows by chance not all of them.
+    reshaping and preprocessing make none of their own, nor does what happens inside a layer of Keras or one without
+    inner layers. A layer called more than once counts with its last call. Tokens and signals have maps [B, T, K].
+    score: the symbolic [B] that the map has to lead to. seen: {name: symbolic input} of those it has to come from.
+    Raises ValueError if there is no such map, and if several inputs are seen and the map shows by chance not all.
     """
     between = descendants(seen.values()) & reaching(score, place, seen)
     maps = [call for call in traced.calls if call.path and is_map(call.output, place, seen)]
@@ -137,7 +137,8 @@ def _rearranges(call):
 
 def _is_whole(layer):
     """Whether what happens inside a layer is its own matter, not a row of layers and operators."""
-    return isinstance(layer, ATTENTION) or not (layer_paths(layer) or isinstance(layer, keras.layers.Lambda))
+    of_keras = isinstance(layer, ATTENTION) or type(layer).__module__.startswith("keras.src.layers")
+    return (of_keras or not layer_paths(layer)) and not isinstance(layer, keras.layers.Lambda)
 
 
 def _makes_map(tensor, call):
@@ -146,7 +147,9 @@ def _makes_map(tensor, call):
         return False
     if call is not None:
         return call.output is tensor and not _rearranges(call)
-    return tensor.op.type not in REARRANGING_OPS and all(map(_is_learned, tensor.op.inputs))
+    if tensor.op.type in REARRANGING_OPS:
+        return _dense_input(tensor) is not None
+    return all(map(_is_learned, tensor.op.inputs))
 
 
 def _is_learned(operand):
@@ -185,7 +188,20 @@ def _lies_over_the_picture(tensor, inside, ranks):
             waiting.extend(leaf for leaf in keras.tree.flatten(call.inputs) if tf.is_symbolic_tensor(leaf))
         if made_by.type not in (*PRODUCTS, "Reshape"):
             waiting.extend(made_by.inputs)
+        elif (places := _dense_input(tensor)) is not None:
+            waiting.append(places)
     return False
+
+
+def _dense_input(tensor):
+    """The map whose places, each by itself, were multiplied with weights to give `tensor`; None for other products."""
+    product = tensor.op.inputs[0].op if tensor.op.type == "Reshape" else tensor.op
+    data = [operand for operand in product.inputs if not is_constant(operand)]
+    if product.type not in PRODUCTS or len(data) != 1:
+        return None
+    rank = tensor.shape.rank
+    places = data[0] if data[0].shape.rank == rank else source(data[0])
+    return places if places.shape.rank == rank and places.shape[1:-1] == tensor.shape[1:-1] else None
 
 
 def _makes_grid(operation):

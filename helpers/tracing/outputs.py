@@ -68,7 +68,7 @@ def _are_probabilities(output, examples):
     """Whether `output` [B, N] holds probabilities though no softmax or sigmoid is its last step: average, clip, ..."""
     if examples is None or before_activation(output) is not output or _is_linear(output):
         return False
-    values = np.asarray(keras.ops.cast(examples(), "float32"))
+    values = np.asarray(keras.ops.cast(keras.tree.flatten(examples())[0], "float32"))
     values = values[np.isfinite(values).all(axis=-1)]
     if ((values > -1e-3) & (values < 1 + 1e-3)).all():
         return True
@@ -83,14 +83,14 @@ def _are_probabilities(output, examples):
 def _is_linear(tensor):
     """Whether `tensor` is weighted sums with nothing behind them that bounds them: logits, whatever their values."""
     made_by = source(tensor).op
-    operands = [operand for operand in made_by.inputs if not _is_constant(operand)]
+    operands = [operand for operand in made_by.inputs if not is_constant(operand)]
     if made_by.type in WEIGHTING:
         return len(operands) < len(made_by.inputs)
     linear = made_by.type in ADDING or (made_by.type in SCALING and len(operands) == 1)
     return linear and any(_is_linear(operand) for operand in operands)
 
 
-def _is_constant(tensor):
+def is_constant(tensor):
     """Whether only numbers and weights go into `tensor`, no data."""
     sources = [operation.outputs[0] for operation in ancestors(tensor) if operation.type == "Placeholder"]
     return all(source.dtype == tf.resource for source in sources)

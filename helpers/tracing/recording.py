@@ -2,7 +2,7 @@
 
 It runs on symbolic inputs inside a `tf.function`, each layer's `call` replaced by one that records what it gave; then
 everything is put back, also after an exception. Nothing is cloned, so all kinds of Keras models are the same here.
-Models are traced one at a time; none may be used elsewhere while it is traced. Derived in notebooks 03 and 04.
+Models are traced one at a time; other threads may use them meanwhile. Derived in notebooks 03 and 04.
 """
 
 import contextlib
@@ -19,10 +19,6 @@ LOSS_SCALES = (2.0**8, 2.0**15, 1.0, 2.0**-8, 2.0**-16)
 TRACING = threading.RLock()  # a trace changes the model, and TensorFlow's functions, for a moment: one at a time
 _FUNCTION = type(tf.function(lambda: None))
 _ABSENT = object()
-# attributes that training and use of a model change, and not what it computes
-_OF_TRAINING = {"optimizer", "history", "stop_training", "stop_predicting", "stop_evaluating"}
-_OF_TRAINING |= {"_compile_config", "_compiled_trainable_state", "_eval_epoch_iterator"}
-_PASSING = vars(keras.Model(name="any")).keys() - {"_dtype_policy"} | _OF_TRAINING
 
 
 class Call(NamedTuple):
@@ -120,13 +116,6 @@ def _recording(path, layer, calls):
         return output
 
     return layer, name, record
-
-
-def composition(model):
-    """What makes `model` compute what it does, weights' values apart: compared one by one with `is`."""
-    layers = model._flatten_layers()
-    own = (item for layer in layers for item in vars(layer).copy().items() if item[0] not in _PASSING)
-    return [*layers, *(value for _, value in own if not tf.is_symbolic_tensor(value))]
 
 
 def layer_paths(model):

@@ -1,0 +1,46 @@
+"""Has a model become another one since it was traced: a layer exchanged, quantised, adapted, another activation?"""
+
+import itertools
+import operator
+
+import keras
+import tensorflow as tf
+
+# attributes that training and use of a model change, and not what it computes
+_OF_TRAINING = {"optimizer", "history", "stop_training", "stop_predicting", "stop_evaluating"}
+_OF_TRAINING |= {"_compile_config", "_compiled_trainable_state", "_eval_epoch_iterator"}
+_PASSING = vars(keras.Model(name="any")).keys() - {"_dtype_policy"} | _OF_TRAINING
+
+
+class Composition:
+    """What makes `model` compute what it does, weights' values apart: its layers and what they hold, by identity."""
+
+    def __init__(self, model):
+        layers = model._flatten_layers()
+        items = (item for layer in layers for item in vars(layer).copy().items())
+        own = (value for name, value in items if name not in _PASSING and not name.startswith("_self_"))  # TensorFlow's
+        self._own = [*layers, *(value for value in own if not tf.is_symbolic_tensor(value))]
+        self._containers = [value for value in self._own if isinstance(value, (list, dict))]
+        self._parts, self._held = _parts(self._containers), _held(layers)
+
+    def is_still_that_of(self, model):
+        held = _held(model._flatten_layers())
+        if _identical(held, self._held):  # the quick way, for each call of an explainer
+            return _identical(_parts(self._containers), self._parts)
+        now, self._held = Composition(model), held
+        return _identical(now._own + now._parts, self._own + self._parts)
+
+
+def _held(layers):
+    """The layers and all that they hold."""
+    return [*layers, *itertools.chain.from_iterable(map(list, map(dict.values, map(vars, layers))))]
+
+
+def _parts(containers):
+    """What lists and dicts hold now, which an author may exchange inside of them."""
+    lists = (list(held.values()) if isinstance(held, dict) else list(held) for held in containers)
+    return [part for parts in lists for part in parts if not tf.is_symbolic_tensor(part)]
+
+
+def _identical(these, those):
+    return len(these) == len(those) and all(map(operator.is_, these, those))
