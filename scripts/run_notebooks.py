@@ -71,6 +71,7 @@ def run(path, inplace=False):
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
+        store_widget_state=False,  # a page without its kernel shows its text
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--log-level=ERROR"],
     )  # a kernel's warnings tear the progress lines

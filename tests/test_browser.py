@@ -8,19 +8,23 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+import requests
 from jupyter_server.serverapp import list_running_servers
 from PIL import Image
+from test_repository import NOTEBOOKS, relative_links
 
 from helpers import paths
 from helpers.plots.style import in_256_colours
 
 NOTEBOOK = "11_try_your_own.ipynb"
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "data", "runs", "build", "saved", "__pycache__", ".*_cache")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MINUTE = 60_000  # in the browser's milliseconds
 SETTINGS = {  # no questions about news, and cells that stay in the page when they are scrolled away
@@ -35,26 +39,24 @@ if not CHROMIUM:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab that serves a copy of the notebook from a temporary folder."""
+    """What the server says of itself that `make lab` starts in a copy of the project; "copy": where that lies."""
     home = tmp_path_factory.mktemp("lab")
     for file, settings in SETTINGS.items():
         (home / file).parent.mkdir(parents=True)
         (home / file).write_text(json.dumps(settings))
-    (home / "notebooks").mkdir()
-    shutil.copy(paths.NOTEBOOKS / NOTEBOOK, home / "notebooks")
-    (home / "weights").symlink_to(paths.WEIGHTS)
+    shutil.copytree(paths.ROOT, home / "copy", ignore=LEFT_OUT)
     places = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     places |= {f"JUPYTERLAB_{name}_DIR": str(home / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
     places["IPYTHONDIR"] = str(home / "ipython")
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
-    command += [f"--ServerApp.root_dir={home / 'notebooks'}"]
+    command = ["make", "-o", f"{sys.prefix}/installed", "lab", f"VENV={sys.prefix}"]
+    command += ["ARGS=--no-browser --allow-root --ip=127.0.0.1"]
+    options = {"cwd": home / "copy", "env": {**os.environ, **places}, "stderr": subprocess.STDOUT}
     with (home / "log").open("wb") as log:
-        server = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, stdout=log, start_new_session=True, **options)
     try:
-        about = _running(server, home)
-        yield f"{about['url']}doc/tree/{NOTEBOOK}?token={about['token']}"
+        yield {**_running(server, home), "copy": home / "copy"}
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
 
 
@@ -76,10 +78,23 @@ def opened(lab):
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
         page = browser.new_page(viewport={"width": 1000, "height": 1000}, device_scale_factor=1.25)
         page.set_default_timeout(MINUTE)
-        page.goto(lab)
+        page.goto(f"{lab['url']}lab/tree/notebooks/{NOTEBOOK}?token={lab['token']}")
         page.locator(".jp-Notebook").wait_for()
         yield page
         browser.close()
+
+
+def test_the_server_begins_with_the_first_notebook_and_serves_every_link(lab):
+    first = requests.get(lab["url"], params={"token": lab["token"]}, timeout=60)
+    assert first.url.partition("?")[0].endswith("/lab/tree/notebooks/00_start_here.ipynb")
+    served = {link.relative_to(paths.ROOT).as_posix() for path in NOTEBOOKS for link in relative_links(path)}
+    for kind, asked in (
+        ("files", [name for name in served if (paths.ROOT / name).is_file()]),
+        ("api/contents", served),
+    ):
+        for name in asked:
+            answer = requests.get(f"{lab['url']}{kind}/{name}", params={"token": lab["token"]}, timeout=60)
+            assert answer.ok, (kind, name)
 
 
 def choose(page, text):
@@ -110,6 +125,16 @@ def differ(first, second):
 def test_stored_results_are_there_before_anything_runs(opened):
     opened.get_by_text("The page appears here when the notebook runs").wait_for()
     opened.locator(".jp-OutputArea-output img").first.wait_for()
+
+
+def test_opening_changes_nothing(opened, lab):
+    opened.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=5 * MINUTE)  # the kernel is up
+    opened.wait_for_timeout(2000)  # its name and language are written into the notebook, where they are other ones
+    assert opened.locator(".lm-TabBar-tab.jp-mod-dirty").count() == 0
+    opened.keyboard.press("Control+s")
+    opened.wait_for_timeout(2000)
+    stored = lab["copy"] / "notebooks" / NOTEBOOK
+    assert stored.read_bytes() == (paths.NOTEBOOKS / NOTEBOOK).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -156,15 +181,64 @@ def test_the_slider_goes_from_the_picture_to_the_map(running):
     assert not differ(shown["0%"], pixels(running, 0)) and differ(shown["0%"], shown["100%"])
 
 
+def give(page, file):
+    """Upload a file, as a reader does."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Your picture").click()
+    chooser.value.set_files(file)
+
+
 def test_pictures_are_taken_and_other_files_refused(running, tmp_path):
     (tmp_path / "letter.jpg").write_text("no picture")
     Image.new("RGB", (300, 200), "tomato").save(tmp_path / "lunch.png")
     before = running.locator(".widget-image").first.screenshot()
     said, offered = running.get_by_text("letter.jpg: no picture"), running.locator("option", has_text="lunch.png")
     for file, wanted, state in (("letter.jpg", said, "visible"), ("lunch.png", offered, "attached")):
-        with running.expect_file_chooser() as chooser:
-            running.get_by_role("button", name="Your picture").click()
-        chooser.value.set_files(tmp_path / file)
+        give(running, tmp_path / file)
         wanted.wait_for(state=state)
     running.wait_for_timeout(1000)
     assert running.locator(".widget-image").first.screenshot() != before
+
+
+def test_the_same_upload_again_and_one_over_10_mb(running, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (2200, 2200, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png", compress_level=0)
+    assert (tmp_path / "noise.png").stat().st_size > 14e6
+    chosen = running.get_by_label("Picture", exact=True)
+    for _ in range(2):
+        choose(running, "both dishes")
+        give(running, tmp_path / "noise.png")
+        running.wait_for_function("select => select.value == 'noise.png'", arg=chosen.element_handle())
+
+
+def test_enter_on_a_corrected_path_and_on_the_same_one(running, tmp_path):
+    field, file = running.get_by_label("or its path", exact=True), tmp_path / "late.png"
+    for name in ("lat.png", "late.png"):
+        field.fill(f'"{tmp_path / name}"')
+        field.press("Enter")
+        running.get_by_text(f"{name}\"'", exact=False).wait_for()
+    Image.new("RGB", (300, 200), "gold").save(file)
+    field.press("Enter")
+    running.locator("option", has_text="late.png").wait_for(state="attached")
+
+
+def test_two_maps_are_side_by_side_and_saved(running, lab):
+    choose(running, "both dishes")
+    running.get_by_label("a second map beside it").check()
+    first, second = running.locator(".widget-image").nth(1), running.locator(".widget-image").nth(2)
+    second.wait_for()
+    boxes = first.bounding_box(), second.bounding_box()
+    assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["width"] == boxes[1]["width"] >= 400
+    running.locator(".jupyter-button", has_text="Save").click()
+    with running.expect_download() as download:
+        running.get_by_text("Download it").click()
+    stored = lab["copy"] / "saved" / download.value.suggested_filename
+    assert stored.read_bytes() == download.value.path().read_bytes()
+
+
+LABELS = ("Picture", "or its path", "Network", "or a file", "Pixels", "Class", "search", "Method", "2nd class")
+
+
+def test_the_labels_are_labels(running):
+    for label in LABELS:
+        assert running.get_by_label(label, exact=True).count() == 1, label
