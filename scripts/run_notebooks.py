@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from helpers import paths
 from helpers.plots.style import in_256_colours
 
+os.environ["TQDM_DISABLE"] = "1"  # nobody watches: no progress bars in stored outputs
 COPIES = paths.ROOT / "build" / "notebooks"
 
 

@@ -15,7 +15,7 @@ import pytest
 from keras import layers, ops
 from PIL import Image
 
-from helpers import classifier, dishes, gcm, guided, imagenet, viewer
+from helpers import classifier, dishes, gcm, guided, imagenet, plots, viewer
 from helpers.photos import builtin
 from helpers.viewer import controls, networks, page, saving, scalings, views
 
@@ -210,12 +210,12 @@ def test_where_a_map_is_strongest_in_words(place, words):
     assert views.in_words(by_hand(raw)) == f"the map is strongest in the {words} of the picture"
 
 
-def test_the_overlay_goes_from_the_picture_to_the_map(blog):
+def test_the_overlay_goes_from_the_grey_picture_to_the_map(blog):
     view = viewer.look(blog, Image.fromarray(DISH), "Grad-CAM")
-    np.testing.assert_array_equal(viewer.overlay(view, 0), DISH)
+    grey = np.repeat((DISH @ [0.299, 0.587, 0.114])[..., None], 3, -1)
+    assert np.abs(viewer.overlay(view, 0) - grey).max() < 0.51
     np.testing.assert_array_equal(viewer.overlay(view, 1), np.round(255 * view.colours))
-    half = viewer.overlay(view, 0.5).astype(float)
-    assert np.abs(half - (DISH + 255 * view.colours) / 2).max() <= 0.5
+    assert np.abs(viewer.overlay(view, 0.5) - (grey + 255 * view.colours) / 2).max() < 0.51
 
 
 def test_maps_in_colours():
@@ -422,8 +422,9 @@ def test_the_page_shows_what_the_viewer_gives(shown):
     direct = guided.GuidedGradCAM(classifier.load_trained()[0])(pair[None].astype("float32") / 255, 1)[0]
     np.testing.assert_allclose(shown.view.raw, direct, rtol=1e-4, atol=1e-5 * np.abs(direct).max())
     shown.strength.value = 0
-    assert shown.overlay.value == shown.seen.value
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown.overlay.value))), pair)
+    seen, below = (np.asarray(Image.open(io.BytesIO(one.value))) for one in (shown.seen, shown.overlay))
+    np.testing.assert_array_equal(seen, pair)
+    np.testing.assert_array_equal(below, np.round(255 * plots.grey(pair)))
     assert "Guided Grad-CAM for pizza" in shown.titles[shown.overlay].value
 
 

@@ -66,13 +66,13 @@ def evidence(view):
 
 
 def overlay(view, strength, follow=False):
-    """The map laid over its picture, uint8 [H, W, 3]; strength from 0, the picture itself, to 1, the map alone.
+    """The map laid over a grey copy of its picture, uint8 [H, W, 3]; strength from 0, the copy, to 1, the map alone.
 
     follow: the opacity follows the map, from 0 where it is zero to `strength` where it is strongest.
     """
     opacity = strength * evidence(view)[..., None] if follow else strength
-    mixed = (1 - opacity) * view.image + opacity * 255 * view.colours
-    return np.round(mixed).astype(np.uint8)
+    mixed = (1 - opacity) * plots.grey(view.image) + opacity * view.colours
+    return np.round(255 * mixed).astype(np.uint8)
 
 
 def in_words(view):
