@@ -276,6 +276,19 @@ def test_vision_transformer_that_averages_its_tokens(class_token):
     assert explain.layer_path == "last"
 
 
+def test_rows_of_tokens_whose_length_is_known_only_when_it_runs():
+    """As in many a Vision Transformer, which lays its patches out by reshape(…, (batch, -1, K))."""
+    laid_out = layers.Lambda(lambda maps: tf.reshape(maps, (tf.shape(maps)[0], -1, 4)))
+    start = [layers.Conv2D(4, 3, strides=3, activation="relu", name="patches"), laid_out]
+    network = networks.functional(*start, layers.ReLU(), layers.GlobalAveragePooling1D(), layers.Dense(2))
+    maps, kernel = network.get_layer("patches")(PICTURES).numpy(), network.layers[-1].kernel.numpy()
+    wanted = np.maximum(maps @ kernel[:, 1] / 16, 0)
+    assert_allclose(GradCAM(network, tokens=(4, 4))(PICTURES, 1), wanted, rtol=1e-4, atol=1e-7)
+    for wrong in ((3, 4), (4, 5)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="tokens more than rows"):
+            GradCAM(network, tokens=wrong)(PICTURES, 1)
+
+
 def test_tokens_and_layers_that_do_not_fit_say_what_does():
     network = networks.vision_transformer(lambda tokens: ops.mean(tokens, axis=1))
     with pytest.raises(ValueError, match=r"map of tokens \[B, 15 or 16, K\] \(.* lengths \[12, 13\]\)"):

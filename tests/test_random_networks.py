@@ -1,5 +1,5 @@
 """Grad-CAM of random networks equals a plain tape's: layers and operators, functional, nested and subclassed, each
-precision. 36 networks by default; NETWORKS=1000 in the environment makes it so many, and `-s` shows the counts."""
+precision. 30 networks by default; NETWORKS=1000 in the environment makes it so many, and `-s` shows the counts."""
 
 import collections
 import os
@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from helpers.gradcam import GradCAM
 
-NETWORKS = int(os.environ.get("NETWORKS", "36"))
+NETWORKS = int(os.environ.get("NETWORKS", "30"))
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16"]
 ACTIVATIONS = ["relu", "silu", "gelu", "tanh", "elu", "softplus", "relu6", "leaky_relu", "sigmoid", None]
 OPERATORS = [ops.relu, ops.silu, ops.gelu, ops.tanh, ops.leaky_relu, lambda x: ops.maximum(x, 0.1 * x)]

@@ -42,7 +42,7 @@ def is_map(value, place, seen):
     if not tf.is_tensor(value) or value.shape.rank not in ranks(place, seen):
         return False
     count = place.tokens and place.tokens[0] * place.tokens[1]
-    return not count or value.shape[1] in (count, count + 1)
+    return not count or value.shape[1] in (None, count, count + 1)  # None: known when it runs, see `in_places`
 
 
 def ranks(place, seen):
@@ -57,7 +57,7 @@ def wanted(place, seen, traced):
     if place.tokens:
         count = place.tokens[0] * place.tokens[1]
         rows = (call.output for call in traced.calls if tf.is_tensor(call.output) and call.output.shape.rank == 3)
-        lengths = sorted({row.shape[1] or 0 for row in rows})
+        lengths = sorted({row.shape[1] for row in rows if row.shape[1]})
         return f"map of tokens [B, {count} or {count + 1}, K] (the model's rows of tokens have the lengths {lengths})"
     return "feature map [B, t, K]" if 3 in ranks(place, seen) else "4-D feature map [B, h, w, K]"
 
@@ -65,7 +65,10 @@ def wanted(place, seen, traced):
 def in_places(tensor, tokens):
     """[B, T, K] as [B, rows, columns, K], the class token left out."""
     rows, columns = tokens
-    return tf.reshape(tensor[:, -rows * columns :], [-1, rows, columns, tensor.shape[-1]])
+    before = tf.shape(tensor)[1] - rows * columns
+    fits = tf.debugging.Assert((before == 0) | (before == 1), ["tokens more than rows * columns:", before])
+    with tf.control_dependencies([fits]):
+        return tf.reshape(tensor[:, before:], [-1, rows, columns, tensor.shape[-1]])
 
 
 def reaching(score, place, seen):
@@ -92,4 +95,4 @@ def _picks_one(operation, tokens):
     if operation.type not in PICKING or operation.inputs[0].shape.rank != 3:
         return False
     before, after = operation.inputs[0].shape, operation.outputs[0].shape
-    return before[1] == tokens[0] * tokens[1] + 1 and after[1:] in (before[2:], [1, before[2]])
+    return before[1] in (None, tokens[0] * tokens[1] + 1) and after[1:] in (before[2:], [1, before[2]])
