@@ -2,6 +2,7 @@
 
 import html
 import itertools
+import threading
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -32,6 +33,7 @@ class Page(Controls):
         self._gallery, self._networks = Gallery(), dict.fromkeys(networks.shipped())
         self._custom_objects = custom_objects
         super().__init__(self._gallery.names, list(self._networks))
+        self._one_at_a_time = threading.RLock()  # JupyterLab hands choices on in a thread of their own as well
         self._reacting, self._maps, self._scored = False, [], {}
         self._image, self._credit = self._gallery.open(self.picture.value)
         self._connect()
@@ -53,23 +55,24 @@ class Page(Controls):
         for field in (self.path, self.file, self.search):  # Enter once more, without a change
             field.on_msg(lambda field, content, _: field.value and self._react(reactions[field]))
         for control in (self.strength, self.follow):
-            control.observe(lambda change: self._show_maps(), "value")
+            control.observe(self._redraw, "value")
         self.save.on_click(lambda _: self._react(self._save))
 
     def _react(self, reaction):
         """React to a choice, but not to those that a reaction makes; why it cannot be done stands in the page."""
-        if self._reacting:
-            return
-        self._reacting, self.message.value, said = True, BUSY, INTERRUPTED
-        try:
-            said = reaction() or ""
-        except Exception as error:  # the page stays alive; expected errors say what to do, others at least their kind
-            kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-            said = ERROR.format(text=html.escape(f"{kind}{error}"))
-        finally:
-            self._reacting = False
-            self._show()
-            self.message.value = said
+        with self._one_at_a_time:
+            if self._reacting:
+                return
+            self._reacting, self.message.value, said = True, BUSY, INTERRUPTED
+            try:
+                said = reaction() or ""
+            except Exception as error:  # the page stays alive; expected errors say what to do, others their kind
+                kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+                said = ERROR.format(text=html.escape(f"{kind}{error}"))
+            finally:
+                self._reacting = False
+                self._show()
+                self.message.value = said
 
     def _choose_picture(self):
         self._image, self._credit = self._gallery.open(self.picture.value)
@@ -196,6 +199,10 @@ class Page(Controls):
 
     def _overlay(self, view):
         return views.overlay(view, self.strength.value, self.follow.value)
+
+    def _redraw(self, change):
+        with self._one_at_a_time:
+            self._show_maps()
 
     def _show_maps(self):
         for panel, shown in itertools.zip_longest(self._panels[1:], self._maps):
