@@ -100,9 +100,8 @@ class Page(Controls):
     def _choose_network(self):
         name, self._maps, self._scored = self.network.value, [], {}
         network = self._networks[name] = self._networks[name] or networks.open_network(name)
-        for control in (self.method, self.second_method):
-            method, control.options = control.value, list(network.methods)
-            control.value = method if method in network.methods else control.options[0]
+        method, self.method.options = self.method.value, list(network.methods)
+        self.method.value = method if method in network.methods else self.method.options[0]
         self.head.options = list(network.heads) if len(network.heads) > 1 else []
         self.head.value = network.head if self.head.options else None
         self.search.value, self.class_index.value, self.second_class.options = "", LIKELIEST, []
@@ -152,14 +151,18 @@ class Page(Controls):
         order = np.argsort(-self.probabilities, kind="stable").tolist()
         self._scored = {index: (network.class_name(index), float(self.probabilities[index])) for index in order}
         named = {index: "{} · {:.1%}".format(*self._scored[index]) for index in order}
-        found, wanted, second = self._matching(), self.class_index.value, self.second_class.value
+        found, wanted = self._matching(), self.class_index.value
         likeliest = f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST
         self.class_index.options = [likeliest, *((named[index], index) for index in found)]
         self.class_index.value = wanted
+        second, method = self.second_class.value, self.second_method.value
+        self.second_class.options = self.second_method.options = []
         if self.compare.value:
             second = order[1] if second is None else second
             self.second_class.options = [(named[index], index) for index in dict.fromkeys([*found, second])]
+            self.second_method.options = list(network.methods)
             self.second_class.value = second
+            self.second_method.value = method if method in network.methods else self.method.value
 
     @property
     def explained(self):
