@@ -76,7 +76,7 @@ def opened(lab):
     with playwright.sync_playwright() as driver:
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = browser.new_page(viewport={"width": 1000, "height": 1000}, device_scale_factor=1.25)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(MINUTE)
         page.goto(f"{lab['url']}lab/tree/notebooks/{NOTEBOOK}?token={lab['token']}")
         page.locator(".jp-Notebook").wait_for()

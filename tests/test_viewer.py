@@ -4,6 +4,8 @@ import datetime
 import io
 import json
 import re
+import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -550,6 +552,26 @@ def test_busy_until_all_is_drawn(shown):
     shown.picture.value, shown.method.value = "both dishes (drawn)", "plain gradient"
     assert said and set(said) == {page.BUSY} and shown.message.value == ""
     shown.overlay.unobserve_all()
+
+
+def test_a_choice_from_another_thread_waits_for_its_turn(shown, monkeypatch):
+    shown.network.value, shown.picture.value, shown.class_index.value = BLOG, "both dishes (drawn)", 0
+    shown.method.value = "Grad-CAM"
+    begun, look = threading.Event(), views.look
+
+    def slowly(*arguments):
+        begun.set()
+        time.sleep(0.3)
+        return look(*arguments)
+
+    monkeypatch.setattr(views, "look", slowly)
+    other = threading.Thread(target=lambda: setattr(shown.method, "value", "plain gradient"))
+    other.start()
+    assert begun.wait(20)
+    shown.class_index.value = 1  # while the other choice is being drawn
+    other.join(20)
+    assert "plain gradient for pizza" in shown.titles[shown.overlay].value and shown.message.value == ""
+    shown.method.value = "Grad-CAM"
 
 
 def test_an_interrupt_leaves_the_page_alive(shown, monkeypatch):

@@ -2,6 +2,7 @@
 
 import html
 import itertools
+import threading
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -32,6 +33,7 @@ class Page(Controls):
         self._gallery, self._networks = Gallery(), dict.fromkeys(networks.shipped())
         self._custom_objects = custom_objects
         super().__init__(self._gallery.names, list(self._networks))
+        self._one_at_a_time = threading.RLock()  # JupyterLab hands choices on in a thread of their own as well
         self._reacting, self._maps, self._scored = False, [], {}
         self._image, self._credit = self._gallery.open(self.picture.value)
         self._connect()
@@ -53,23 +55,24 @@ class Page(Controls):
         for field in (self.path, self.file, self.search):  # Enter once more, without a change
             field.on_msg(lambda field, content, _: field.value and self._react(reactions[field]))
         for control in (self.strength, self.follow):
-            control.observe(lambda change: self._show_maps(), "value")
+            control.observe(self._redraw, "value")
         self.save.on_click(lambda _: self._react(self._save))
 
     def _react(self, reaction):
         """React to a choice, but not to those that a reaction makes; why it cannot be done stands in the page."""
-        if self._reacting:
-            return
-        self._reacting, self.message.value, said = True, BUSY, INTERRUPTED
-        try:
-            said = reaction() or ""
-        except Exception as error:  # the page stays alive; expected errors say what to do, others at least their kind
-            kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-            said = ERROR.format(text=html.escape(f"{kind}{error}"))
-        finally:
-            self._reacting = False
-            self._show()
-            self.message.value = said
+        with self._one_at_a_time:
+            if self._reacting:
+                return
+            self._reacting, self.message.value, said = True, BUSY, INTERRUPTED
+            try:
+                said = reaction() or ""
+            except Exception as error:  # the page stays alive; expected errors say what to do, others their kind
+                kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+                said = ERROR.format(text=html.escape(f"{kind}{error}"))
+            finally:
+                self._reacting = False
+                self._show()
+                self.message.value = said
 
     def _choose_picture(self):
         self._image, self._credit = self._gallery.open(self.picture.value)
@@ -97,9 +100,8 @@ class Page(Controls):
     def _choose_network(self):
         name, self._maps, self._scored = self.network.value, [], {}
         network = self._networks[name] = self._networks[name] or networks.open_network(name)
-        for control in (self.method, self.second_method):
-            method, control.options = control.value, list(network.methods)
-            control.value = method if method in network.methods else control.options[0]
+        method, self.method.options = self.method.value, list(network.methods)
+        self.method.value = method if method in network.methods else self.method.options[0]
         self.head.options = list(network.heads) if len(network.heads) > 1 else []
         self.head.value = network.head if self.head.options else None
         self.search.value, self.class_index.value, self.second_class.options = "", LIKELIEST, []
@@ -149,14 +151,18 @@ class Page(Controls):
         order = np.argsort(-self.probabilities, kind="stable").tolist()
         self._scored = {index: (network.class_name(index), float(self.probabilities[index])) for index in order}
         named = {index: "{} · {:.1%}".format(*self._scored[index]) for index in order}
-        found, wanted, second = self._matching(), self.class_index.value, self.second_class.value
+        found, wanted = self._matching(), self.class_index.value
         likeliest = f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST
         self.class_index.options = [likeliest, *((named[index], index) for index in found)]
         self.class_index.value = wanted
+        second, method = self.second_class.value, self.second_method.value
+        self.second_class.options = self.second_method.options = []
         if self.compare.value:
             second = order[1] if second is None else second
             self.second_class.options = [(named[index], index) for index in dict.fromkeys([*found, second])]
+            self.second_method.options = list(network.methods)
             self.second_class.value = second
+            self.second_method.value = method if method in network.methods else self.method.value
 
     @property
     def explained(self):
@@ -196,6 +202,10 @@ class Page(Controls):
 
     def _overlay(self, view):
         return views.overlay(view, self.strength.value, self.follow.value)
+
+    def _redraw(self, change):
+        with self._one_at_a_time:
+            self._show_maps()
 
     def _show_maps(self):
         for panel, shown in itertools.zip_longest(self._panels[1:], self._maps):
