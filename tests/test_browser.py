@@ -76,7 +76,7 @@ def opened(lab):
     with playwright.sync_playwright() as driver:
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page = browser.new_page(viewport={"width": 1280, "height": 1300})
         page.set_default_timeout(MINUTE)
         page.goto(f"{lab['url']}lab/tree/notebooks/{NOTEBOOK}?token={lab['token']}")
         page.locator(".jp-Notebook").wait_for()
@@ -216,7 +216,7 @@ def test_enter_on_a_corrected_path_and_on_the_same_one(running, tmp_path):
     for name in ("lat.png", "late.png"):
         field.fill(f'"{tmp_path / name}"')
         field.press("Enter")
-        running.get_by_text(f"{name}\"'", exact=False).wait_for()
+        running.get_by_text(f"{name}': correct its path", exact=False).wait_for()
     Image.new("RGB", (300, 200), "gold").save(file)
     field.press("Enter")
     running.locator("option", has_text="late.png").wait_for(state="attached")
