@@ -10,7 +10,7 @@ HELPERS = paths.ROOT / "helpers"
 ANYTHING = {path.stem for path in HELPERS.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
 FORBIDDEN = {  # importers: what none of them may import
     ("tracing", "maps"): ANYTHING - {"tracing", "maps"},
-    ("gradcam", "guided"): {"faithfulness", "gcm", "plots", "dishes", "training"},
+    ("gradcam", "guided", "integrated", "blackbox"): {"faithfulness", "gcm", "plots", "dishes", "training"},
     ("faithfulness",): {"gradcam", "guided", "gcm", "dishes"},
     ("gcm/model",): {"tracing", "training", "gcm.training", "gcm.explainer", "gcm.variants"},
     ("photos",): {"collecting"},
