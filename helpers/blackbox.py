@@ -1,11 +1,15 @@
 """Explanations without a gradient: change the picture, ask the network again (occlusion, RISE, Score-CAM)."""
 
+import os
+
 import numpy as np
 from tqdm.auto import tqdm
 
 from helpers.gradcam import GradCAM
 from helpers.maps import resize
 from helpers.tracing.scores import Probabilities, Scores
+
+SILENT = "TQDM_DISABLE" in os.environ  # tqdm's own switch, which its bars in notebooks do not read
 
 
 class _BlackBox:
@@ -24,7 +28,7 @@ class _BlackBox:
         chosen = np.broadcast_to(scores.argmax(axis=-1) if classes is None else classes, len(scores))
         maps = [
             self._map(pixels[i], seen[i], scores[i, chosen[i]], self._asking(images, i, chosen[i]))
-            for i in tqdm(range(len(pixels)), unit="picture", leave=False, delay=5)
+            for i in tqdm(range(len(pixels)), unit="picture", leave=False, delay=5, disable=SILENT)
         ]
         return np.stack(maps).astype(np.float32)
 
