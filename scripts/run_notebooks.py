@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import paths
-from helpers.plots.style import in_256_colours
+from helpers.plots.style import in_few_colours
 
 os.environ["TQDM_DISABLE"] = "1"  # nobody watches: no progress bars in stored outputs
 COPIES = paths.ROOT / "build" / "notebooks"
@@ -93,10 +93,10 @@ def run(path, inplace=False):
 
 
 def shrink(notebook):
-    """Store each of a notebook's pictures in 256 colours, as figures are."""
+    """Store each of a notebook's pictures in few colours, as figures are."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     for data in (output.data for output in outputs if "image/png" in output.get("data", {})):
-        data["image/png"] = base64.b64encode(in_256_colours(base64.b64decode(data["image/png"]))).decode()
+        data["image/png"] = base64.b64encode(in_few_colours(base64.b64decode(data["image/png"]))).decode()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from helpers import dishes, paths, plots
-from helpers.plots.style import in_256_colours, shows
+from helpers.plots.style import in_few_colours, shows
 
 RNG = np.random.default_rng(0)
 PHOTO = dishes.render("pizza", 3, 96).image
@@ -39,29 +39,29 @@ def test_heat_lies_on_a_grey_copy(scale, dtype):
 def test_drawings_keep_their_colours():
     flat = np.repeat(RNG.integers(0, 256, (4, 5, 3)), 8, axis=0)
     flat[:8] = 255
-    stored = in_256_colours(png(flat))
+    stored = in_few_colours(png(flat))
     np.testing.assert_array_equal(pixels_of(stored), flat)
     assert Image.open(io.BytesIO(stored)).mode == "P"
 
 
 def test_photographs_come_near_their_shades_stay_smooth_and_white_stays_white():
     framed = np.pad(PHOTO, ((16, 16), (16, 16), (0, 0)), constant_values=255)
-    stored = in_256_colours(png(framed))
+    stored = in_few_colours(png(framed))
     assert len(stored) < len(png(framed)) / 1.5
     assert (pixels_of(stored)[:16] == 255).all() and abs(pixels_of(stored) - framed).mean() < 4
     shade = np.repeat(np.linspace(0, 255, 600)[None, :, None] * [1, 0.7, 0.4], 60, axis=0)  # 600 colours
     wide = np.concatenate([shade, np.broadcast_to(PHOTO[:60, :60], (60, 60, 3))], axis=1)
-    error = ndimage.uniform_filter((pixels_of(in_256_colours(png(wide))) - wide)[:, :600], (4, 4, 0))
+    error = ndimage.uniform_filter((pixels_of(in_few_colours(png(wide))) - wide)[:, :600], (4, 4, 0))
     assert np.abs(error).max() < 9
 
 
 @pytest.mark.parametrize("pixels", [PHOTO, np.repeat(np.repeat(RNG.integers(0, 2, (9, 9, 3)) * 255, 9, 0), 9, 1)])
 def test_rounding_shows_the_same_and_a_changed_digit_does_not(pixels):
-    stored = in_256_colours(png(pixels))
-    assert shows(stored, in_256_colours(png(pixels + RNG.integers(-2, 3, pixels.shape))))
+    stored = in_few_colours(png(pixels))
+    assert shows(stored, in_few_colours(png(pixels + RNG.integers(-2, 3, pixels.shape))))
     changed = pixels.astype(int)
     changed[40:46, 50:52] += np.where(changed[40:46, 50:52] > 127, -90, 90)
-    assert not shows(stored, in_256_colours(png(changed))) and not shows(stored, in_256_colours(png(pixels[:-1])))
+    assert not shows(stored, in_few_colours(png(changed))) and not shows(stored, in_few_colours(png(pixels[:-1])))
 
 
 def test_a_figure_is_rewritten_only_where_it_changed(tmp_path, monkeypatch):

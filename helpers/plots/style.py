@@ -12,6 +12,7 @@ from helpers import paths
 CLASS_COLOURS = {"okonomiyaki": "#7a4a2b", "takoyaki": "#7a4a2b", "pizza": "#c8352b"}
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
+COLOURS = 192  # of a stored figure; all figures together stay below 6 MB
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
 SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
@@ -23,14 +24,14 @@ plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "imag
 
 
 def save_figure(name, figure=None):
-    """Write `figure` (default: the current one) to figures/<name>.png, in 256 colours, and return it.
+    """Write `figure` (default: the current one) to figures/<name>.png, in few colours, and return it.
 
     A stored figure is left as it is where it shows the same, as `shows` says: rounding, which is another on another
     machine, rewrites no file.
     """
     figure, drawn = figure or plt.gcf(), io.BytesIO()
     figure.savefig(drawn, format="png")
-    path, data = paths.FIGURES / f"{name}.png", in_256_colours(drawn.getvalue())
+    path, data = paths.FIGURES / f"{name}.png", in_few_colours(drawn.getvalue())
     if not (path.exists() and shows(path.read_bytes(), data)):
         paths.FIGURES.mkdir(exist_ok=True)
         with paths.whole(path) as part:
@@ -38,8 +39,8 @@ def save_figure(name, figure=None):
     return figure
 
 
-def in_256_colours(png):
-    """The bytes of a PNG picture as those of one in 256 colours, about a third of them; white stays white.
+def in_few_colours(png):
+    """The bytes of a PNG picture as those of one in few colours, about a third of them; white stays white.
 
     Where that puts colours on average (root mean square) more than a grey level off, a fine pattern keeps smooth shades
     smooth, if the file grows by no more than SMOOTH_COSTS: in photographs it does not.
@@ -66,7 +67,7 @@ def shows(stored, new):
 
 def _quantised(picture):
     settled = picture.width * picture.height // 32  # k-means ends when fewer pixels change their colour; 8 times faster
-    return picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=settled, dither=Image.Dither.NONE)
+    return picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled, dither=Image.Dither.NONE)
 
 
 def _png(picture):
