@@ -21,7 +21,7 @@ from PIL import Image
 from test_repository import NOTEBOOKS, relative_links
 
 from helpers import paths
-from helpers.plots.style import in_256_colours
+from helpers.plots.style import in_few_colours
 
 NOTEBOOK = "11_try_your_own.ipynb"
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "data", "runs", "build", "saved", "__pycache__", ".*_cache")
@@ -152,7 +152,7 @@ def test_the_network_on_photographs_finds_a_class_by_name(running):
     cat = titled(running, "Grad-CAM for Egyptian cat")
     if os.environ.get("SCREENSHOT"):
         page = running.locator(".jp-OutputArea-output", has=running.locator("select"))
-        (paths.ROOT / "figures" / "11_try_your_own.png").write_bytes(in_256_colours(page.screenshot()))
+        (paths.ROOT / "figures" / "11_try_your_own.png").write_bytes(in_few_colours(page.screenshot()))
     running.get_by_text("CC0 by", exact=False).first.wait_for()
     running.get_by_placeholder("part of a name").fill("espresso")
     running.get_by_placeholder("part of a name").press("Enter")
