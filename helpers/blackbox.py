@@ -3,10 +3,13 @@
 import os
 
 import numpy as np
+import tensorflow as tf
 from tqdm.auto import tqdm
 
+from helpers import tracing
 from helpers.gradcam import GradCAM
 from helpers.maps import resize
+from helpers.tracing.explainer import Found
 from helpers.tracing.scores import Probabilities, Scores
 
 SILENT = "TQDM_DISABLE" in os.environ  # tqdm's own switch, which its bars in notebooks do not read
@@ -137,9 +140,12 @@ class ScoreCAM(_BlackBox):
 
 
 class _FeatureMaps(GradCAM):
-    """`explain(images)` -> the feature map that Grad-CAM weights, float32 [B, h, w, K]."""
+    """`explain(images)` -> the feature map that Grad-CAM weights, float32 [B, h, w, K]; no gradient is asked for."""
 
-    combine = staticmethod(lambda feature_map, gradient: feature_map)
+    def _maps(self, inputs, classes):
+        traced, score, num_classes = self._traced_score(inputs, classes)
+        path, feature_map = tracing.feature_map(traced, score, self.place, self._seen(inputs))
+        return Found(tf.cast(feature_map, tf.float32), num_classes, path)
 
 
 def _unit(channels, size):

@@ -178,6 +178,12 @@ def test_score_cam_from_its_algorithm(model):
         assert_allclose(found[number], wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [Occlusion, ScoreCAM])
+def test_black_boxes_ask_for_no_gradient(kind, model):
+    rounded = kind(model, score=lambda outputs: tf.round(1000 * outputs[:, 1]), **FAMILY[kind])(PICTURES)
+    assert np.isfinite(rounded).all() and rounded.any()
+
+
 @pytest.mark.parametrize("kind", FAMILY)
 def test_the_contract(kind, model):
     """A batch gives what single pictures give; None is the predicted class; float32; own score; the model unchanged."""
