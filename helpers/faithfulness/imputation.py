@@ -3,9 +3,8 @@
 import numpy as np
 from scipy import ndimage, sparse
 
-from helpers.faithfulness.perturbation import removal_order
+from helpers.faithfulness.perturbation import of_classes, removal_order
 from helpers.maps import saliency
-from helpers.tracing.explainer import class_vector
 from helpers.training.batches import predict_all
 
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)  # the source's
@@ -21,15 +20,13 @@ def road_curve(predict, images, maps, classes, fractions=FRACTIONS, batch_size=3
     and efficient evaluation strategy for attribution methods" (ROAD), most relevant first, noisy linear imputation.
     """
     images, rng = np.asarray(images, np.float32), np.random.default_rng(0)
-    if classes is None:
-        classes = predict_all(predict, images, batch_size).argmax(axis=-1)
+    whole = predict_all(predict, images, batch_size) if classes is None else None
     order, scores = removal_order(saliency(maps, images.shape[1:3])), []
     for fraction in fractions:
         removed = order < round(fraction * order[0].size)
         guessed = np.stack([imputed(*pair, rng) for pair in zip(images, removed, strict=True)])
         scores.append(predict_all(predict, guessed, batch_size))
-    chosen = class_vector(classes, len(images), scores[0].shape[-1], "predict gives the classes")
-    return np.stack([some[np.arange(len(images)), chosen] for some in scores], axis=1).astype(float)
+    return of_classes(np.stack(scores, axis=1), classes, whole)
 
 
 def imputed(image, removed, rng=None):

@@ -57,9 +57,7 @@ def drop_and_increase(predict, images, maps, classes, batch_size=32):
     images = np.asarray(images, np.float32)
     seen = images * to_unit(saliency(maps, images.shape[1:3]))[..., None]
     before, after = (predict_all(predict, some, batch_size) for some in (images, seen))
-    classes = before.argmax(axis=-1) if classes is None else classes
-    chosen = class_vector(classes, len(before), before.shape[-1], "predict gives the classes")[:, None]
-    before, after = (np.take_along_axis(some, chosen, axis=1)[:, 0].astype(float) for some in (before, after))
+    before, after = of_classes(np.stack([before, after], axis=1), classes, before).T
     return np.maximum(before - after, 0) / before, (after > before).astype(float)
 
 
@@ -98,7 +96,11 @@ def _curve(predict, start, end, maps, classes, steps, ends, batch_size, whole):
     first, last = [predict_all(predict, some, batch_size) for some in (start, end)] if ends is None else ends
     inner = inner.reshape(len(start), len(counts), -1)
     scores = np.concatenate([first[:, None], inner, last[:, None]], axis=1)  # [B, steps + 1, N]
-    if classes is None:
-        classes = scores[:, whole].argmax(axis=-1)
+    return fractions, of_classes(scores, classes, scores[:, whole])
+
+
+def of_classes(scores, classes, whole):
+    """Of scores [B, K, N] those of each picture's class: float64 [B, K]. classes: None for the likeliest in [B, N]."""
+    classes = whole.argmax(axis=-1) if classes is None else classes
     chosen = class_vector(classes, len(scores), scores.shape[-1], "predict gives the classes")
-    return fractions, np.take_along_axis(scores, chosen[:, None, None], axis=2)[..., 0]
+    return np.take_along_axis(scores, chosen[:, None, None], axis=2)[..., 0].astype(float)
