@@ -119,7 +119,7 @@ def _of_file(model, file):
     height, width, channels = _picture_shape(model, file.name)
     network = Network(model, None, (height or SIZE[0], width or SIZE[1]), channels or 3)
     try:
-        classes = _classes(model, np.zeros((1, *network.size, network.channels), np.float32))
+        classes = _classes(network, np.zeros((1, *network.size, network.channels), np.float32))
     except Exception as error:  # whatever a foreign network's own code raises
         raise ValueError(f"{file.name} is no classifier of pictures: {files.cause(error)}") from error
     network.heads = files.class_names(file.with_suffix(".json"), classes)
@@ -128,13 +128,17 @@ def _of_file(model, file):
     return network
 
 
-def _classes(model, pictures):
-    """How many classes each head of a model has: {head: number}; the head of a model with one output is None."""
-    outputs = tracing.named(model(pictures, training=False), getattr(model, "output_names", ()))
+def _classes(network, pictures):
+    """How many classes each head of a network has: {head: number}; the head of a model with one output is None."""
+    outputs = tracing.named(network.model(pictures, training=False), getattr(network.model, "output_names", ()))
     heads = [name for name, output in outputs.items() if output.shape.rank == 2] if len(outputs) > 1 else [None]
     if not heads:
         raise ValueError(f"none of its outputs is [B, N]: {tracing.listed(outputs)}")
-    return {head: Probabilities(model, output=head)(pictures).shape[1] for head in heads}
+    classes = {}
+    for head in heads:
+        network.head = head  # its explainer is kept for the page
+        classes[head] = network.explainer(Probabilities)(pictures).shape[1]
+    return classes
 
 
 def _picture_shape(model, name):
