@@ -152,9 +152,7 @@ def _fetch(client, folder, label, smallest, photo):
     url = photo.url(smallest)
     data = client.download(url)
     (folder / label).mkdir(exist_ok=True)
-    part = (
-        folder / label / f"{photo.id}.{secrets.token_hex(4)}{PART}"
-    )  # nobody else's: a stopped run may still have one
+    part = folder / label / f"{photo.id}.{secrets.token_hex(4)}{PART}"  # a stopped run may still have one of this id
     part.write_bytes(data)
     return Download(url, part)
 

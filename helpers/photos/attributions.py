@@ -7,11 +7,8 @@ ATTRIBUTIONS, EXCLUDE, LEFT_OUT = "attributions.csv", "exclude.txt", "left_out.c
 DATABASE, CONTACT_SHEET, MANIFEST = ".collecting.db", "contact_sheet.html", "manifest.csv"
 OWN_FILES = {ATTRIBUTIONS, EXCLUDE, LEFT_OUT, DATABASE, CONTACT_SHEET, MANIFEST}  # beside the classes' folders
 COLUMNS = ("file", "sha256", "title", "creator", "licence", "licence_url", "page_url", "source", "date")
-
-
-_FORMULA = re.compile(
-    "'*[=+\\-@−＝＋－＠]"
-)  # what a spreadsheet computes, and what already had an apostrophe before it
+# what a spreadsheet computes, and what already had an apostrophe before it
+_FORMULA = re.compile("'*[=+\\-@−＝＋－＠]")
 
 
 def to_cell(text):
