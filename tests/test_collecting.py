@@ -731,7 +731,7 @@ def test_killed_at_random_points_nothing_is_lost_and_nothing_comes_twice(server,
             kills, lives = kills + 1, lives + 1
             cut_short += credits_ahead(folder)
         assert contents(folder) == contents(tmp_path / "unbroken")
-        assert server.requests["openverse"] <= 4 + 2 * lives, "the page on its way, and an empty one, which is not kept"
+        assert server.requests["openverse"] <= 4 + 2 * lives, "the page on its way, and page 1 for their number"
         asked = server.requests.total() - server.requests["openverse"]
         assert asked <= 60 + len(server.pictures) + 24 * lives, "no more than was on the way again"
         if kills >= KILLS:

@@ -184,7 +184,7 @@ def _gather(catalogue, client, label, count, candidates, progress, smallest=SMAL
     judge = functools.partial(_judge, smallest, sums, {} if sums else catalogue.fingerprints())
     fetch = functools.partial(_fetch, client, catalogue.folder, label, smallest)
     start = functools.partial(_start, threading.Semaphore(WORKERS), client.stopped, fetch)
-    downloads = _downloads(candidates, start, most=lambda: min(4 * WORKERS, count - kept))
+    downloads = _downloads(candidates, start, most=lambda: min(4 * WORKERS - verdicts.waiting, count - kept))
     bar = tqdm(total=count, initial=kept, desc=label, unit="photo", disable=None if progress is None else not progress)
     try:
         while kept < count and (download := next(downloads, None)):

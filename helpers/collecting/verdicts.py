@@ -18,6 +18,11 @@ class Verdicts:
         self._catalogue, self._client, self._label = catalogue, client, label
         self._row, self._came = [], None  # [(photo, trouble)]; the checksum of what came for each, None for nothing
 
+    @property
+    def waiting(self):
+        """How many refused photos wait for their verdict: a run that is killed now asks for them again."""
+        return sum(trouble is not None for _, trouble in self._row)
+
     def add(self, photo, trouble, sha256):
         """Note a decision: the `LeftOut` or `Unreachable`, None for a kept photo; sha256: of the picture that came.
 
