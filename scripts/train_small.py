@@ -19,7 +19,8 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from helpers import bias, class_map_networks, dishes, faithfulness, paths, training
+from helpers import bias, dishes, faithfulness, paths, training
+from helpers.comparison import networks
 from helpers.gradcam import GradCAM
 from helpers.language import captioning, encoder, questions, sentences, vqa
 from helpers.training import shipped
@@ -29,13 +30,13 @@ PRECISION, COSINE = "float32", "cosine to 0"
 
 
 def main():
-    makers = {name: partial(class_map_network, name) for name in class_map_networks.NETWORKS}
+    makers = {name: partial(class_map_network, name) for name in networks.NAMES}
     makers |= {"captioning": captioner, "vqa": answerer, "bias": bias_networks}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", choices=makers)
     parser.add_argument("--measure", action="store_true", help="do not train: measure what lies in weights/")
     options = parser.parse_args()
-    any_precision = options.network in class_map_networks.NETWORKS and not options.measure
+    any_precision = options.network in networks.NAMES and not options.measure
     runtime.setup(seed=0, precision="auto" if any_precision else PRECISION)
     makers[options.network](options.measure)
 
@@ -83,13 +84,13 @@ def bias_networks(measure_only):
 def class_map_network(name, measure_only):
     data = dishes.make_split()
     if measure_only:
-        network = class_map_networks.load_trained(name)
+        network = networks.load_trained(name)
     else:
-        trained = class_map_networks.train(paths.RUNS / name, name, data, **training.in_terminal())
+        trained = networks.train(paths.RUNS / name, name, data, **training.in_terminal())
         keras.config.set_dtype_policy("float32")  # as notebooks load it
-        network = class_map_networks.build(name)
+        network = networks.build(name)
         network.set_weights(trained.get_weights())
-    finish(network, name, class_map_networks.about(network, name, data), measure_only)
+    finish(network, name, networks.about(network, name, data), measure_only)
 
 
 def captioned(seeds):

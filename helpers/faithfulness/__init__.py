@@ -16,6 +16,7 @@ from helpers.faithfulness.perturbation import (
     drop_and_increase,
     insertion_curve,
     mean_colour,
+    occlusion_correlation,
 )
 from helpers.faithfulness.randomisation import label_randomisation, model_randomisation, sensitivity, spearman
 from helpers.maps import saliency

@@ -35,9 +35,12 @@ def time_in_forward_passes(explain, predict, images, classes, rounds=15):
 def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     """Percentile interval of the mean of values [B]: (low, high). To compare two methods, give their differences.
 
-    Raises ValueError for NaN: leave out what has no score. Source: Efron and Tibshirani 1993, chapter 13.
+    values [S, B], the same pictures on networks of S seeds: seeds and pictures are both drawn anew, NaN counts for
+    none. Of [B] NaN raises ValueError: leave out what has no score. Source: Efron and Tibshirani 1993, chapter 13.
     """
     values = np.asarray(values, np.float64)
+    if values.ndim == 2:
+        return _over_seeds(values, level, resamples, np.random.default_rng(seed))
     if values.ndim != 1 or not len(values) or np.isnan(values).any():
         wanted = "one number a picture is wanted: leave out pictures with an empty mask"
         raise ValueError(f"values: shape {values.shape}, {np.isnan(values).sum()} of them NaN; {wanted}")
@@ -46,6 +49,15 @@ def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     options = {"n_resamples": resamples, "confidence_level": level, "method": "percentile"}
     found = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(seed), **options).confidence_interval
     return float(found.low), float(found.high)
+
+
+def _over_seeds(values, level, resamples, rng):
+    """The interval for values [S, B]: how often each seed and each picture is drawn gives the weights of a mean."""
+    seeds, pictures = (rng.multinomial(n, np.full(n, 1 / n), resamples).astype(float) for n in values.shape)
+    known = ~np.isnan(values)
+    sums = [((seeds @ some) * pictures).sum(axis=1) for some in (np.where(known, values, 0), known.astype(float))]
+    low, high = np.quantile(np.divide(*sums), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def explain_all(explain, images, classes=None, batch_size=16):

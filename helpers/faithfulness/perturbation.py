@@ -1,8 +1,10 @@
 """What the class's score does while the pixels a map marks are changed: deletion and insertion."""
 
 import numpy as np
+import tensorflow as tf
 from scipy import ndimage
 
+from helpers.faithfulness.randomisation import spearman
 from helpers.maps import saliency, to_unit
 from helpers.tracing.explainer import class_vector
 from helpers.training.batches import predict_all, slices
@@ -59,6 +61,18 @@ def drop_and_increase(predict, images, maps, classes, batch_size=32):
     before, after = (predict_all(predict, some, batch_size) for some in (images, seen))
     before, after = of_classes(np.stack([before, after], axis=1), classes, before).T
     return np.maximum(before - after, 0) / before, (after > before).astype(float)
+
+
+def occlusion_correlation(maps, occluded, cells=16):
+    """Are the places a map marks those whose covering lowers the score? Rank correlation, float64 [B] in [-1, 1].
+
+    maps: [B, h, w] or [B, H, W, C]; occluded: `Occlusion`'s maps of the same pictures, [B, H, W], signed. Both are
+    averaged over cells x cells squares, for a covered window says nothing about single pixels.
+    Source: Selvaraju et al. 2017, "Grad-CAM", section 5.3, the faithfulness test.
+    """
+    occluded = np.asarray(occluded, np.float32)
+    both = np.asarray(saliency(maps, occluded.shape[1:3]), np.float32), occluded
+    return spearman(*(tf.image.resize(some[..., None], (cells, cells), "area").numpy() for some in both))
 
 
 def area(fractions, curves):

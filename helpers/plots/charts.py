@@ -75,21 +75,21 @@ def learning_curves(history, best_epoch=None):
     return figure
 
 
-def score_intervals(scores, groups, chance=None):
+def score_intervals(scores, colours, bands):
     """Draw one panel a score, one row a method: the mean as a dot, its interval as a line; returns the Figure.
 
-    scores: {score: {method: (mean, low, high)}}; groups: {method: colour}, which also sets the order from the top;
-    chance: {score: value}, drawn as a dotted line.
+    scores: {score: {method: (mean, low, high)}}; colours: {method: colour}, which also sets the order from the top;
+    bands: {score: (low, high)}, what controls that know no network reach, as a grey band.
     """
-    figure, panels = plt.subplots(1, len(scores), figsize=(WIDTH, 0.6 + 0.3 * len(groups)), sharey=True, squeeze=False)
-    places = {method: len(groups) - 1 - place for place, method in enumerate(groups)}
-    for axes, (score, rows) in zip(panels[0], scores.items(), strict=True):
+    figure, panels = plt.subplots(1, len(scores), figsize=(WIDTH, 0.9 + 0.27 * len(colours)), sharey=True)
+    places = {method: len(colours) - 1 - place for place, method in enumerate(colours)}
+    for axes, (score, rows) in zip(panels, scores.items(), strict=True):
+        axes.axvspan(*bands[score], color="#d9d9d9", linewidth=2, zorder=0)
         for method, (mean, low, high) in rows.items():
-            axes.plot([low, high], [places[method]] * 2, color=groups[method], linewidth=2, alpha=0.6)
-            axes.plot(mean, places[method], "o", color=groups[method], markersize=6)
-        if chance and score in chance:
-            axes.axvline(chance[score], color="black", linewidth=1, linestyle=":")
-        axes.set(title=score, yticks=list(places.values()), yticklabels=list(places), ylim=(-0.6, len(groups) - 0.4))
+            axes.plot([low, high], [places[method]] * 2, color=colours[method], linewidth=3, alpha=0.5)
+            axes.plot(mean, places[method], "o", color=colours[method], markersize=7)
+        axes.set(yticks=list(places.values()), yticklabels=list(places), ylim=(-0.6, len(colours) - 0.4))
+        axes.set_title(score, fontsize=10)
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

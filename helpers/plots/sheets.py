@@ -72,7 +72,7 @@ def map_gallery(images, maps, rows=None):
     a gradient as `show_gradient` does. rows: a title for each picture.
     """
     columns = len(maps) // 2 + 1
-    figure, axes = _sheet(2 * len(images), columns, (WIDTH, 2 * len(images) * (WIDTH / columns + 0.25)))
+    figure, axes = _sheet(2 * len(images), columns, (WIDTH, 2 * len(images) * (WIDTH / columns + 0.42)))
     for index, places in enumerate(axes.reshape(len(images), -1)):
         show_image(places[0], images[index], rows[index] if rows else None)
         for place, (name, drawn) in zip(places[1:], maps.items(), strict=False):

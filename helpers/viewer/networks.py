@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from PIL import Image, ImageOps
 
-from helpers import class_map_networks, classifier, dishes, gcm, gradcam, guided, imagenet, paths, tracing
+from helpers import classifier, dishes, gcm, gradcam, guided, imagenet, paths, tracing
+from helpers.comparison import networks as comparison_networks
 from helpers.gcm import cifar10
 from helpers.tracing.scores import Probabilities
 from helpers.training import shipped as trained
@@ -26,7 +27,7 @@ CONTRIBUTION = "contribution map"
 SHIPPED = {  # what it is called: (weights, how to load it)
     "ImageNet, 1,000 classes": (imagenet.NAME, lambda: _imagenet_network()),
     "kitchen CNN (the blog's)": ("kitchen_cnn", lambda: _of_training(classifier.SHIPPED)),
-    "kitchen GCM (the paper's)": ("kitchen_gcm", lambda: _gcm(class_map_networks, "kitchen_gcm", dishes.LABELS, 160)),
+    "kitchen GCM (the paper's)": ("kitchen_gcm", lambda: _gcm(comparison_networks, "kitchen_gcm", dishes.LABELS, 160)),
     "CIFAR-10 GCM (the paper's)": ("gcm", lambda: _gcm(gcm, "gcm", cifar10.CLASSES, 32)),
 }
 

@@ -42,20 +42,16 @@ def network_in_network(num_classes):
     return keras.Sequential(chain, name="network_in_network")
 
 
-NETWORKS = {
-    "kitchen_gcm": gcm.GCM,
-    "kitchen_cam": encoder_with_gap,
-    "kitchen_cam_again": encoder_with_gap,  # trained from another seed
-    "kitchen_cam_shuffled": encoder_with_gap,  # trained on labels dealt out anew
-    "kitchen_nin": network_in_network,
-}
+NETWORKS = {"kitchen_gcm": gcm.GCM, "kitchen_cam": encoder_with_gap, "kitchen_nin": network_in_network}
+VARIANTS = ("", "_1", "_2", "_shuffled")  # seed 0, seeds 1 and 2, and seed 0 on labels dealt out anew
+NAMES = [name + variant for name in NETWORKS for variant in VARIANTS]
 
 
 def build(name, size=160):
     """The untrained network of that name, built for pictures of size x size. Raises ValueError for unknown names."""
-    if name not in NETWORKS:
-        raise ValueError(f"network {name!r}: choose one of {', '.join(NETWORKS)}")
-    network = NETWORKS[name](2)
+    if name not in NAMES:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(NAMES)}")
+    network = next(build for base, build in NETWORKS.items() if name.startswith(base))(2)
     if not network.built:
         network.build((None, size, size, 3))
     return network
@@ -67,7 +63,7 @@ def train(run, name, data, epochs=EPOCHS, **options):
     data: {"train", "validation": (images uint8 [N, H, W, 3], labels int [N], ...)}, as `dishes.make_split` gives
     them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored by lot;
     best is the highest validation accuracy. Resumes as `training.fit` does, whose progress and on_epoch are the
-    options. The seed is 0, for NAME_again 1.
+    options. The seed is 0, for NAME_1 and NAME_2 1 and 2.
     NAME_shuffled: the training labels are dealt out anew, so that nothing but single pictures can be learned (Adebayo
     et al. 2018, section 4); no picture is mirrored, which would make that harder, and the last epoch's weights stay.
     """
@@ -77,7 +73,7 @@ def train(run, name, data, epochs=EPOCHS, **options):
     keras.utils.set_random_seed(seed)
     network, optimizer = build(name, images.shape[1]), training.scaled(keras.optimizers.Adam(LEARNING_RATE))
     recipe |= {"precision": keras.config.dtype_policy().name, "pictures": len(images)}
-    options |= {"recipe": recipe, "from_logits": name == "kitchen_gcm", "keep_best": mirrored}
+    options |= {"recipe": recipe, "from_logits": name.startswith("kitchen_gcm"), "keep_best": mirrored}
     options |= {"validation": batches.pictures(*data["validation"][:2], BATCH_SIZE)}
     options |= {"learning_rate": training.paper_schedule(epochs, LEARNING_RATE)}
     epoch_batches = partial(batches.pictures, images, labels, BATCH_SIZE, seed, mirrored=mirrored)
@@ -105,7 +101,8 @@ def about(network, name, data, epochs=EPOCHS):
 
 def _recipe(name, epochs):
     recipe = {"network": name, "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "epochs": epochs}
-    return {**recipe, "mirrored": not name.endswith("_shuffled"), "seed": int(name.endswith("_again"))}
+    seed = int(name[-1]) if name[-1].isdigit() else 0
+    return {**recipe, "mirrored": not name.endswith("_shuffled"), "seed": seed}
 
 
 def load_trained(name):
@@ -115,4 +112,6 @@ def load_trained(name):
 
 def accuracy(network, name, split):
     """The part of a split's pictures that `network` gets right."""
-    return training.evaluate(network, batches.pictures(*split[:2], BATCH_SIZE), name == "kitchen_gcm")["accuracy"]
+    return training.evaluate(network, batches.pictures(*split[:2], BATCH_SIZE), name.startswith("kitchen_gcm"))[
+        "accuracy"
+    ]

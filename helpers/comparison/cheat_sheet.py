@@ -1,0 +1,156 @@
+"""Every method on one page: formula, cost, what it needs, what it is good for, where it fails, what was measured."""
+
+import matplotlib.pyplot as plt
+
+from helpers.comparison.methods import COLOURS
+
+COLUMNS = {  # heading: width of the column, in characters
+    "method": 15,
+    "formula": 24,
+    "cost": 9,
+    "map": 7,
+    "signed": 5,
+    "needs": 13,
+    "good for": 19,
+    "fails where": 21,
+}
+CONVOLUTION, GRADIENT, ANYTHING = "a convolution,\ngradients", "gradients", "only answers"
+ROWS = {
+    "Grad-CAM": (
+        r"$\mathrm{ReLU}\,(\sum_k \overline{\partial y/\partial A^k}\;A^k)$",
+        "1",
+        "layer",
+        "no",
+        CONVOLUTION,
+        "first look: which region,\nfor which class",
+        "small things; layers\nfar from the end",
+    ),
+    "Grad-CAM++": (
+        r"$\sum_k (\sum_{ij} \alpha^k_{ij}\,\mathrm{ReLU}\,\partial y/\partial A^k_{ij})\;A^k$",
+        "1",
+        "layer",
+        "no",
+        CONVOLUTION,
+        "several objects\nof one class",
+        "telling classes apart:\nit drops negative gradients",
+    ),
+    "LayerCAM": (
+        r"$\sum_k \mathrm{ReLU}\,(\partial y/\partial A^k)\;A^k$",
+        "1",
+        "layer",
+        "no",
+        CONVOLUTION,
+        "earlier, finer layers",
+        "as Grad-CAM++",
+    ),
+    "Score-CAM": (
+        r"$\sum_k \mathrm{softmax}_k\, y(x \odot A^k)\;A^k$",
+        "1 a channel",
+        "layer",
+        "no",
+        "a convolution",
+        "networks without\na useful gradient",
+        "many channels: slow;\nweights nearly equal",
+    ),
+    "Guided Grad-CAM": (
+        r"Grad-CAM $\times$ guided backprop.",
+        "3",
+        "picture",
+        "yes",
+        CONVOLUTION + ", ReLUs",
+        "fine detail of\nthe right region",
+        "networks without ReLUs",
+    ),
+    "guided backprop.": (
+        r"$\partial y/\partial x$, ReLUs pass back only $> 0$",
+        "2",
+        "picture",
+        "yes",
+        "gradients, ReLUs",
+        "sharp edges of what\nexcites the network",
+        "any question about the class",
+    ),
+    "deconvnet": (
+        r"as above, but whatever went in",
+        "2",
+        "picture",
+        "yes",
+        "gradients, ReLUs",
+        "history",
+        "class and weights alike",
+    ),
+    "gradient": (
+        r"$\partial y/\partial x$",
+        "2",
+        "picture",
+        "yes",
+        GRADIENT,
+        "sensitivity: what a small\nchange would do",
+        "noise; saturation",
+    ),
+    "SmoothGrad": (
+        r"mean of $\partial y/\partial x$ under noise",
+        "50",
+        "picture",
+        "yes",
+        GRADIENT,
+        "a gradient without grain",
+        "choice of the noise",
+    ),
+    "gradient × input": (
+        r"$x \odot \partial y/\partial x$",
+        "2",
+        "picture",
+        "yes",
+        GRADIENT,
+        "quick shares of a score",
+        "dark pixels: always 0",
+    ),
+    "Integrated Gradients": (
+        r"$(x-x_0) \odot \overline{\partial y/\partial x}$, from $x_0$ to $x$",
+        "64",
+        "picture",
+        "yes",
+        GRADIENT + ", a baseline",
+        "shares that add up\nto the score",
+        "choice of the baseline;\nedges of everything",
+    ),
+    "occlusion": (
+        r"$y(x) - y(x$, window covered$)$",
+        "1 a window",
+        "windows",
+        "yes",
+        ANYTHING,
+        "a check without gradients",
+        "things larger than a window;\nredundant evidence",
+    ),
+    "RISE": (
+        r"mean of masks $m$, weighted with $p(x \odot m)$",
+        "1 a mask",
+        "7 × 7",
+        "no",
+        ANYTHING,
+        "a black box, with time",
+        "small things; hundreds\nof passes",
+    ),
+}
+
+
+def draw(measured):
+    """The page as a Figure, A4 across. measured: {heading: {method: text}}, more columns to the right."""
+    widths = [*COLUMNS.values(), *[8] * len(measured)]
+    figure = plt.figure(figsize=(11.7, 8.3), layout="none")
+    axes = figure.add_axes((0.02, 0.03, 0.96, 0.88))
+    axes.axis("off")
+    cells = [[method, *row, *(values[method] for values in measured.values())] for method, row in ROWS.items()]
+    shares = [width / sum(widths) for width in widths]
+    page = axes.table(cells, colLabels=[*COLUMNS, *measured], colWidths=shares, cellLoc="left", bbox=(0, 0, 1, 1))
+    page.auto_set_font_size(False)
+    page.set_fontsize(7)
+    for (row, column), cell in page.get_celld().items():
+        cell.set(edgecolor="#cccccc", facecolor="#f2f2f2" if row == 0 else "white")
+        cell.PAD = 0.04
+        if row == 0 or column == 0:
+            cell.set_text_props(weight="bold", color="black" if row == 0 else list(COLOURS.values())[row - 1])
+    figure.text(0.02, 0.945, "Where does the network look? Thirteen methods on one page", size=14, weight="bold")
+    return figure
