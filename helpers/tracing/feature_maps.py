@@ -125,7 +125,7 @@ def _chosen(traced, maps, place, seen, between):
         raise ValueError(f"layer: {name!r} gives {given}, no {kind}; {candidates}{_tokens(place, seen)}")
     leading = [call for call in meant if any(call is one for one in maps)]
     if not leading:
-        only = " with more than its class token" if place.tokens else ""
+        only = " with more than its further tokens" if place.tokens else ""
         raise ValueError(f"layer: {name!r} is not on the path to the score{only}; {candidates}")
     return leading[-1].path, leading[-1].output
 
