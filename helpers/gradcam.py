@@ -16,8 +16,8 @@ class GradCAM(Explainer):
     names the layer that was used, or the operator as TensorFlow calls it.
     output, input: which of several outputs and pictures, by name or number. call: which call of a shared layer, counted
     from 0 as they were written; default: the last. A network for signals [B, T, C] gives maps [B, t]. tokens: (rows,
-    columns), how the tokens [B, T, K] of a Vision Transformer lie in the picture, with or without a class token before
-    them: maps [B, rows, columns]. For example
+    columns), how the tokens [B, T, K] of a Vision Transformer lie in the picture, with up to two more before them, the
+    class and the distillation token: maps [B, rows, columns]. For example
     `GradCAM(two_headed, output="species")(images, 3)`; `GradCAM(siamese, input="left")([left, right])`;
     `GradCAM(siamese, "encoder", call=0)([left, right])`; `GradCAM(vit, tokens=(14, 14))(images)`;
     `GradCAM(ecg)(signals)`, for which `to_unit(maps[..., None])` scales each map by itself.

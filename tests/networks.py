@@ -209,9 +209,10 @@ class ClassToken(layers.Layer):
         return ops.concatenate([ops.broadcast_to(self.token, (ops.shape(tokens)[0], 1, tokens.shape[-1])), tokens], 1)
 
 
-def vision_transformer(read, class_token=True, by_hand=False):
-    """Pictures 12 x 12 as 3 rows of 4 tokens, two blocks; `read`: what of the tokens [B, T, 8] goes to the classes."""
+def vision_transformer(read, further=1, by_hand=False):
+    """Pictures 12 x 12 as 3 rows of 4 tokens, two blocks; `read`: what of the tokens [B, T, 8] goes to the classes;
+    further: tokens before them."""
     patches = [layers.Conv2D(8, (4, 3), (4, 3), name="patches"), layers.Reshape((12, 8))]
     blocks = [Block(8, by_hand, "first"), Block(8, by_hand, "second"), layers.LayerNormalization(name="last")]
-    tokens = [ClassToken()] if class_token else []
+    tokens = [ClassToken() for _ in range(further)]
     return functional(*patches, *tokens, *blocks, layers.Lambda(read), layers.Dense(CLASSES, name="scores"))

@@ -248,6 +248,22 @@ def test_on_a_bad_network_nothing_is_refused_for_good(server, tmp_path, network,
     assert report.kept == 12 and not report.left_out and collected(tmp_path) == ids(12)
 
 
+@pytest.mark.parametrize(("network", "gone"), [("404", 6), ("404", 30), ("octets", 9), ("one picture", 13)])
+def test_a_search_that_begins_with_photos_that_are_gone_goes_on_in_later_runs(server, tmp_path, network, gone):
+    """Each run gets six further; what is gone is left out once another picture has come."""
+    server.faults = {photo_id: fake.always(BAD_NETWORKS[network]) for photo_id in ids(gone)}
+    for run in range(1, gone // 6 + 1):
+        with pytest.raises(services.ServiceError, match=r"6 photos in a row .* a next run looks further"):
+            collect(server, tmp_path, 9)
+        assert not collected(tmp_path) and server.requests[f"photo {1000 + 6 * run - 1}"]
+    report = collect(server, tmp_path, 9)
+    alike = network == "one picture"
+    assert collected(tmp_path) == [*ids(alike), *ids(9 - alike, 1000 + gone)]
+    assert set(report.left_out) == set(ids(gone)[alike:])
+    asked = server.requests.total()
+    assert collect(server, tmp_path, 9).fetched == 0 and server.requests.total() == asked
+
+
 def test_photos_gone_in_a_row_are_left_out_where_others_still_come(server, tmp_path):
     server.faults = {photo_id: fake.always(fake.status(404)) for photo_id in ids(8, 1004)}
     report = collect(server, tmp_path, 20)
@@ -255,6 +271,13 @@ def test_photos_gone_in_a_row_are_left_out_where_others_still_come(server, tmp_p
     assert server.requests["photo 1003"] == 2, "the last one kept was asked for again"
     asked = server.requests.total()
     assert collect(server, tmp_path, 20).left_out == report.left_out and server.requests.total() == asked
+
+
+def test_a_kept_photo_that_is_gone_meanwhile_does_not_hold_the_search_up(server, tmp_path):
+    assert collect(server, tmp_path, 4).kept == 4
+    server.faults = {photo_id: fake.always(fake.status(404)) for photo_id in ids(8, 1003)}
+    report = collect(server, tmp_path, 20)
+    assert report.kept == 20 and set(report.left_out) == set(ids(7, 1004))
 
 
 def test_a_page_without_photos_is_asked_for_again(server, tmp_path):

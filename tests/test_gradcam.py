@@ -1,5 +1,7 @@
 """Grad-CAM, CAM and class maps by numbers: by hand and by independent paths; resize and to_unit."""
 
+import itertools
+
 import keras
 import networks
 import numpy as np
@@ -243,33 +245,43 @@ def test_tokens_are_a_picture_row_by_row():
     assert GradCAM(tokens, "last", tokens=np.array([3, 2]))(pictures).shape == (3, 3, 2)
 
 
-@pytest.mark.parametrize("by_hand", [False, True])
-def test_vision_transformer_that_reads_its_class_token(by_hand):
+READINGS = {  # further tokens, and what is read of them
+    "class": (1, lambda tokens: tokens[:, 0]),
+    "class, as a row": (1, lambda tokens: ops.squeeze(tokens[:, :1], 1)),
+    "class and distillation": (2, lambda tokens: (tokens[:, 0] + tokens[:, 1]) / 2),
+    "both as rows": (2, lambda tokens: ops.mean(tokens[:, :2], axis=1)),
+    "class alone": (2, lambda tokens: tokens[:, 0]),
+}
+
+
+@pytest.mark.parametrize(("reading", "by_hand"), [*itertools.product(READINGS, [False]), ("class", True)])
+def test_vision_transformer_that_reads_its_further_tokens(reading, by_hand):
     """Behind its last attention the other tokens have no gradient; the map is the last one before it."""
-    network = networks.vision_transformer(lambda tokens: tokens[:, 0], by_hand=by_hand)
+    further, read = READINGS[reading]
+    network = networks.vision_transformer(read, further, by_hand)
     second, (last, read, scores) = network.get_layer("second"), network.layers[-3:]
     before = keras.Model(network.input, second.input)(PICTURES)
     normed = second.before(before)
     with tf.GradientTape() as tape:
         tape.watch(normed)
         score = scores(read(last(second.rest(before, normed))))[:, 2]
-    weights = tf.reduce_mean(tape.gradient(score, normed)[:, 1:], axis=1)
-    wanted = np.maximum(np.einsum("btk,bk->bt", normed[:, 1:], weights), 0).reshape(3, 3, 4)
+    weights = tf.reduce_mean(tape.gradient(score, normed)[:, further:], axis=1)
+    wanted = np.maximum(np.einsum("btk,bk->bt", normed[:, further:], weights), 0).reshape(3, 3, 4)
     assert_allclose(GradCAM(network, "second/before", tokens=(3, 4))(PICTURES, 2), wanted, rtol=1e-3, atol=1e-6)
     explain = GradCAM(network, tokens=(3, 4))
     assert_allclose(explain(PICTURES, 2), wanted, rtol=1e-3, atol=1e-6)
     for layer in ("last", "second"):
         with pytest.raises(
-            ValueError, match=f"'{layer}' is not on the path to the score with more than its class token"
+            ValueError, match=f"'{layer}' is not on the path to the score with more than its further tokens"
         ):
             GradCAM(network, layer, tokens=(3, 4))(PICTURES)
 
 
-@pytest.mark.parametrize("class_token", [False, True])
-def test_vision_transformer_that_averages_its_tokens(class_token):
-    network = networks.vision_transformer(lambda tokens: ops.mean(tokens, axis=1), class_token)
-    last = keras.Model(network.input, network.get_layer("last").output)(PICTURES).numpy()[:, int(class_token) :]
-    kernel = network.get_layer("scores").kernel.numpy()[:, 1] / (12 + class_token)
+@pytest.mark.parametrize("further", [0, 1, 2])
+def test_vision_transformer_that_averages_its_tokens(further):
+    network = networks.vision_transformer(lambda tokens: ops.mean(tokens, axis=1), further)
+    last = keras.Model(network.input, network.get_layer("last").output)(PICTURES).numpy()[:, further:]
+    kernel = network.get_layer("scores").kernel.numpy()[:, 1] / (12 + further)
     wanted = np.maximum(last @ kernel, 0).reshape(3, 3, 4)
     explain = GradCAM(network, tokens=(3, 4))
     assert_allclose(explain(PICTURES, 1), wanted, rtol=1e-4, atol=1e-7)
@@ -285,13 +297,13 @@ def test_rows_of_tokens_whose_length_is_known_only_when_it_runs():
     wanted = np.maximum(maps @ kernel[:, 1] / 16, 0)
     assert_allclose(GradCAM(network, tokens=(4, 4))(PICTURES, 1), wanted, rtol=1e-4, atol=1e-7)
     for wrong in ((3, 4), (4, 5)):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="tokens more than rows"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="tokens more than"):
             GradCAM(network, tokens=wrong)(PICTURES, 1)
 
 
 def test_tokens_and_layers_that_do_not_fit_say_what_does():
     network = networks.vision_transformer(lambda tokens: ops.mean(tokens, axis=1))
-    with pytest.raises(ValueError, match=r"map of tokens \[B, 15 or 16, K\] \(.* lengths \[12, 13\]\)"):
+    with pytest.raises(ValueError, match=r"map of tokens \[B, 15 to 17, K\] \(.* lengths \[12, 13\]\)"):
         GradCAM(network, tokens=(3, 5))(PICTURES)
     with pytest.raises(ValueError, match=r"'last' gives \['B', 13, 8\], .* tokens=\(rows, columns\)"):
         GradCAM(network, "last")(PICTURES)

@@ -19,27 +19,36 @@ OPERATORS = [ops.relu, ops.silu, ops.gelu, ops.tanh, ops.leaky_relu, lambda x: o
 
 
 class Network:
-    """Random steps on maps, the last of which makes the last map; then a random head; `wanted` is their tape's map."""
+    """Random steps on maps, the last of which makes the last map; then a random head, of a third of the networks two,
+    the second from the last map or an earlier one. `wanted` is the tape's map of the one that is explained."""
 
     def __init__(self, seed):
         self.rng, self.layers = np.random.default_rng(seed), []
-        inputs = symbolic = keras.Input((int(self.rng.integers(7, 13)), int(self.rng.integers(7, 13)), 3))
+        self.shape = (int(self.rng.integers(7, 13)), int(self.rng.integers(7, 13)), 3)
         kinds = [MAKERS[0], *self.rng.choice([*MAKERS, *MOVERS], self.rng.integers(0, 4)), self.rng.choice(MAKERS)]
-        self.steps = []
+        inputs = keras.Input(self.shape)
+        maps, self.steps = [inputs], []
         for kind in kinds:
-            self.steps.append(kind(self, symbolic.shape))
-            symbolic = self.steps[-1](symbolic)
-        self.maps, self.head = keras.Model(inputs, symbolic), []
-        for kind in [*self.rng.choice(MOVERS, self.rng.integers(0, 2)), self.rng.choice(ENDS), dense]:
-            self.head.append(kind(self, symbolic.shape))
-            symbolic = self.head[-1](symbolic)
-        self.units = symbolic.shape[-1]
-        last = "sigmoid" if self.units == 1 else "softmax"
-        self.last = self.pick(lambda x: x, self.new(layers.Activation(last)), getattr(ops, last))
-        self.functional = keras.Model(inputs, self.last(symbolic))
+            self.steps.append(kind(self, maps[-1].shape))
+            maps.append(self.steps[-1](maps[-1]))
+        makers = [number for number, kind in enumerate(kinds, start=1) if kind in MAKERS]
+        self.starts = [len(kinds), *self.pick([], [], [self.pick(*makers)])]  # how many steps go before each head
+        self.backbone = keras.Model(inputs, [maps[start] for start in self.starts])
+        self.heads, self.structure = [self.head(maps[start]) for start in self.starts], self.pick(list, tuple, named)
+        self.functional = keras.Model(inputs, self.outputs(inputs))
         for weight in self.functional.weights:
             noise = self.rng.normal(0, 0.1, weight.shape)
             weight.assign(weight + np.abs(noise) if "variance" in weight.path else weight + noise)
+        self.explained = self.pick(*range(len(self.heads)))
+
+    def head(self, symbolic):
+        """The steps from a map to class scores, and the activation behind them."""
+        steps = []
+        for kind in [*self.rng.choice(MOVERS, self.rng.integers(0, 2)), self.rng.choice(ENDS), dense]:
+            steps.append(kind(self, symbolic.shape))
+            symbolic = steps[-1](symbolic)
+        last = "sigmoid" if symbolic.shape[-1] == 1 else "softmax"
+        return [*steps, self.pick(lambda x: x, self.new(layers.Activation(last)), getattr(ops, last))]
 
     def new(self, layer):
         self.layers.append(layer)
@@ -53,35 +62,61 @@ class Network:
             inputs = step(inputs)
         return inputs
 
+    def outputs(self, inputs):
+        maps = [inputs]
+        for step in self.steps:
+            maps.append(step(maps[-1]))
+        return self.joined([maps[start] for start in self.starts])
+
+    def joined(self, maps):
+        """The heads' outputs, two of them in the network's own structure."""
+        outputs = [self.run(one, head) for one, head in zip(maps, self.heads, strict=True)]
+        return self.structure(outputs) if len(outputs) > 1 else outputs[0]
+
     def model(self):
         """(kind, the network as a Keras model); all kinds share the layers."""
         kind = self.pick("functional", "subclassed", "nested", "decorated")
         if kind == "nested":
-            inputs = keras.Input(self.maps.input_shape[1:])
-            return kind, keras.Model(inputs, self.last(self.run(self.maps(inputs), self.head)))
+            inputs = keras.Input(self.shape)
+            return kind, keras.Model(inputs, self.joined(self.backbone(inputs)))
         return kind, {"functional": lambda _: self.functional, "subclassed": Called, "decorated": Decorated}[kind](self)
 
-    def wanted(self, pictures, classes):
-        maps = self.run(tf.cast(pictures, self.maps.compute_dtype), self.steps)
+    def output(self, model):
+        """How the explained output is asked for: by its name or number; of a dict the numbers are those of its keys."""
+        if len(self.heads) == 1:
+            return self.pick(None, 0)
+        if self.structure is named:
+            return self.pick(HEADS[self.explained], sorted(HEADS).index(HEADS[self.explained]))
+        return self.pick(self.explained, getattr(model, "output_names", range(2))[self.explained])
+
+    def wanted(self, pictures):
+        """(maps, classes)"""
+        start, head = self.starts[self.explained], self.heads[self.explained]
+        maps = self.run(tf.cast(pictures, self.backbone.compute_dtype), self.steps[:start])
         with tf.GradientTape() as tape:
             tape.watch(maps)
-            scores = tf.cast(self.run(maps, self.head), tf.float32)
-            scores = tf.concat([-scores, scores], axis=-1) if self.units == 1 else scores
+            scores = tf.cast(self.run(maps, head[:-1]), tf.float32)
+            scores = tf.concat([-scores, scores], axis=-1) if scores.shape[-1] == 1 else scores
+            classes = self.rng.integers(scores.shape[-1], size=len(pictures))
             score = tf.gather(scores, classes, batch_dims=1)
         weights = tf.reduce_mean(tf.cast(tape.gradient(score, maps), tf.float32), axis=(1, 2), keepdims=True)
-        return tf.nn.relu(tf.reduce_sum(tf.cast(maps, tf.float32) * weights, axis=-1)).numpy()
+        return tf.nn.relu(tf.reduce_sum(tf.cast(maps, tf.float32) * weights, axis=-1)).numpy(), classes
+
+
+HEADS = "species", "age"
+
+
+def named(outputs):
+    return dict(zip(HEADS, outputs, strict=True))
 
 
 class Called(keras.Model):
     def __init__(self, network):
         super().__init__()
-        self.own = [layer for layer in network.layers if layer.built]
-        self.steps = (*network.steps, *network.head, network.last)
+        self.own, self.outputs_of = [layer for layer in network.layers if layer.built], network.outputs
 
     def call(self, inputs):
-        for step in self.steps:
-            inputs = step(inputs)
-        return inputs
+        return self.outputs_of(inputs)
 
 
 class Decorated(Called):
@@ -203,11 +238,11 @@ def compared(seed):
     keras.utils.set_random_seed(seed)
     network = Network(seed)
     kind, model = network.model()
-    pictures = network.rng.normal(size=(2, *network.maps.input_shape[1:])).astype(np.float32)
-    classes = network.rng.integers(max(network.units, 2), size=2)
-    wanted = network.wanted(pictures, classes)
+    kind += f", {len(network.heads)} of {network.structure.__name__}" if len(network.heads) > 1 else ""
+    pictures = network.rng.normal(size=(2, *network.shape)).astype(np.float32)
+    wanted, classes = network.wanted(pictures)
     try:
-        maps = GradCAM(model)(pictures, classes)
+        maps = GradCAM(model, output=network.output(model))(pictures, classes)
     except ValueError as error:
         return kind, error
     return kind, np.abs(maps - wanted).max() / max(wanted.max(), 1e-6) if maps.shape == wanted.shape else np.inf

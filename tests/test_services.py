@@ -169,6 +169,15 @@ def test_a_record_that_is_none_costs_no_other(server, odd):
     assert found(server, "openverse") == ["1000"]
 
 
+@pytest.mark.parametrize("place", ["width_m", "license", "id", "title"])
+def test_a_number_of_5000_digits_costs_no_other_photo_of_flickrs(server, place):
+    server.photos = ids(3)
+    good, odd = ({"id": number, "owner": "o", "license": "4", "url_m": server.url, "width_m": 400} for number in ids(2))
+    answer = json.dumps({"stat": "ok", "photos": {"pages": 1, "photo": [{**odd, place: 7777}, good]}})
+    server.faults[SEARCH] = iter([fake.json_answer(answer.replace("7777", "9" * 5000).encode())])
+    assert found(server, "flickr")[-1] == "1000" and server.requests[SEARCH] == 1
+
+
 def server_result(server):
     """A record that Openverse might send."""
     facts = {"id": "1000", "url": f"{server.url}/1000.jpg", "license": "by", "license_version": "2.0"}

@@ -171,6 +171,14 @@ OPERATORS = {  # a layer's form, an operator's form
         lambda maps, gate: layers.ZeroPadding2D()(layers.Subtract()([maps, gate])),
         lambda maps, gate: ops.pad(maps - gate, ((0, 0), (1, 1), (1, 1), (0, 0))),
     ),
+    "mean": (
+        lambda maps, gate: layers.Average()([ops.tanh(maps), maps * gate]),
+        lambda maps, gate: ops.mean(ops.stack([ops.tanh(maps), maps * gate]), axis=0),
+    ),
+    "maxout": (
+        lambda maps, gate: layers.Maximum()([(maps - gate)[..., ::2], (maps - gate)[..., 1::2]]),
+        lambda maps, gate: ops.max(ops.reshape(maps - gate, (-1, 10, 10, 2, 2)), axis=-1),
+    ),
     "lambda": (
         lambda maps, gate: layers.Multiply()([maps, gate]),
         lambda maps, gate: layers.Lambda(lambda both: ops.average_pool(both[0] * both[1], 2))([maps, gate]),
@@ -192,6 +200,21 @@ def test_operators_make_feature_maps_as_layers_do(name):
     assert wanted.max() > 0
     for other in others:
         assert_allclose(GradCAM(other)(PICTURES, [0, 1, 2]), wanted, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("pool", [ops.logsumexp, ops.var, ops.std])
+def test_a_pooling_of_several_operations_makes_no_map(pool):
+    inputs, convolution = keras.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="relu", name="features")
+    top = layers.Dense(3)
+    explain = GradCAM(keras.Model(inputs, top(pool(convolution(inputs), axis=(1, 2)))))
+    with tf.GradientTape() as tape:
+        maps = convolution(PICTURES)
+        tape.watch(maps)
+        score = top(pool(maps, axis=(1, 2)))[:, 1]
+    weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
+    wanted = np.maximum(tf.reduce_sum(weights * maps, axis=-1), 0)
+    assert_allclose(explain(PICTURES, 1), wanted, rtol=1e-3, atol=1e-8)
+    assert explain.layer_path == "features"
 
 
 class Segmenter(keras.Model):
@@ -290,12 +313,15 @@ def test_softmax_in_the_middle_stays():
     assert_allclose(Gradient(model)(PICTURES, 1), tape.gradient(score, pictures), rtol=1e-4, atol=1e-7)
 
 
+constant = keras.initializers.Constant
+
+
 def average(*ends):
     return lambda values: layers.Average()([networks.chained(values, end) for end in ends])
 
 
 def unit(bias, activation=None):
-    return layers.Dense(1, activation=activation, bias_initializer=keras.initializers.Constant(bias))
+    return layers.Dense(1, activation=activation, bias_initializer=constant(bias))
 
 
 def served(*chain):
@@ -361,6 +387,36 @@ def test_a_logit_that_happens_to_lie_between_0_and_1_stays_one(end):
     values = network(pictures).numpy()
     assert values.min() > 0.1 and values.max() < 0.5
     assert_allclose(viewer.Probabilities(network)(pictures)[:, 1:], 1 / (1 + np.exp(-values)), rtol=1e-5)
+
+
+def normed(*chain):
+    """Logits of 0.3 and a little, whatever the pictures are."""
+    return [layers.LayerNormalization(gamma_initializer=constant(1e-3)), *chain]
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        lambda: normed(unit(0.3), lambda x: ops.transpose(ops.transpose(x))),
+        lambda: normed(unit(0.3), lambda x: ops.expand_dims(ops.squeeze(x, -1), -1)),
+        lambda: normed(layers.Dense(3, bias_initializer=constant(0.3)), lambda x: ops.max(x, -1, keepdims=True)),
+        lambda: normed(unit(0.3), layers.Reshape((1, 1, 1)), layers.MaxPooling2D(1), layers.Flatten()),
+    ],
+)
+def test_a_logit_stays_one_however_it_is_passed_on(chain):
+    network = networks.functional(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), *chain())
+    values = network(PICTURES).numpy()
+    assert values.min() > 0.2 and values.max() < 0.4
+    assert_allclose(viewer.Probabilities(network)(PICTURES)[:, 1:], 1 / (1 + np.exp(-values)), rtol=1e-5)
+
+
+def test_percentages_are_said_to_be_some():
+    percent = [layers.Dense(3, activation="softmax"), lambda p: 100 * p]
+    network = networks.functional(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), *percent)
+    with pytest.raises(ValueError, match=r"shares that sum to 100, .* divided by it"):
+        viewer.Probabilities(network)(PICTURES)
+    tenths = networks.functional(network, lambda p: p / 100)
+    assert_allclose(viewer.Probabilities(tenths)(PICTURES), network(PICTURES) / 100, rtol=1e-5)
 
 
 def test_one_unit_that_is_neither_probability_nor_logit():

@@ -30,7 +30,7 @@ BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Ope
     "pizza": ["ピザ", "pizza", "ピッツァ", "pizza margherita"],
 }
 SMALLEST = 320  # pixels of a photo's shorter side; the blog's network sees 160
-WORKERS = 6  # downloads at once
+WORKERS, MOST = 6, 24  # downloads at once, and those on the way with those whose verdict waits
 RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])([ .].*)?|.*[ .]", re.IGNORECASE)  # names Windows refuses
 CREDIT_FIELDS = ("title", "creator", "licence", "licence_url", "page_url", "source")
 MANIFEST_COLUMNS = ("label", "id", "sha256", "url", *CREDIT_FIELDS)
@@ -184,7 +184,7 @@ def _gather(catalogue, client, label, count, candidates, progress, smallest=SMAL
     judge = functools.partial(_judge, smallest, sums, {} if sums else catalogue.fingerprints())
     fetch = functools.partial(_fetch, client, catalogue.folder, label, smallest)
     start = functools.partial(_start, threading.Semaphore(WORKERS), client.stopped, fetch)
-    downloads = _downloads(candidates, start, most=lambda: min(4 * WORKERS - verdicts.waiting, count - kept))
+    downloads = _downloads(candidates, start, most=lambda: min(max(WORKERS, MOST - verdicts.waiting), count - kept))
     bar = tqdm(total=count, initial=kept, desc=label, unit="photo", disable=None if progress is None else not progress)
     try:
         while kept < count and (download := next(downloads, None)):

@@ -1,6 +1,7 @@
 """Flickr, where the blog's photos came from (blog, section 4.1). Needs an API key; new ones go to Pro members only."""
 
 import functools
+import json
 import logging
 import os
 
@@ -14,6 +15,7 @@ from helpers.collecting.services import (
     Photo,
     Service,
     ServiceError,
+    integer,
     licence_code,
     licence_name,
     one_line,
@@ -57,7 +59,7 @@ class Flickr(Service):
             raise ServiceError(NO_KEY)
         self.licences = tuple(licences)
         self.client = Client(call_gap, photo_gap, **client)
-        self._api = _Api(*_keys(), format="parsed-json", store_token=False, timeout=self.client.timeout)
+        self._api = _Api(*_keys(), format="json", store_token=False, timeout=self.client.timeout)
         self._api.flickr_oauth.session = self.client.session
         self._api.REST_URL = url or self._api.REST_URL
 
@@ -88,12 +90,12 @@ class Flickr(Service):
 
     def _call(self, method, read, **params):
         def call():
-            try:
-                return read(self._api.do_flickr_call(f"flickr.{method}", **params))
-            except flickrapi.FlickrError as error:
-                failure = Busy if str(error.code) in BUSY_CODES else ServiceError
-                reason = _without_keys(f"Flickr says: {error}. {BAD_KEY if error.code == 100 else ''}".strip())
-            raise failure(reason)  # outside the except block: nothing of the signed request hangs on
+            answer = json.loads(self._api.do_flickr_call(f"flickr.{method}", **params), parse_int=integer)
+            if answer.get("stat") != "fail":
+                return read(answer)
+            code, failure = str(answer["code"]), f"Error: {answer['code']}: {answer['message']}"
+            reason = _without_keys(f"Flickr says: {failure}. {BAD_KEY if code == '100' else ''}".strip())
+            raise (Busy if code in BUSY_CODES else ServiceError)(reason)
 
         try:
             return self.client.ask(call, self.name)

@@ -6,6 +6,7 @@ from helpers.collecting.services import (
     Photo,
     Service,
     ServiceError,
+    integer,
     licence_name,
     one_line,
     read_records,
@@ -59,7 +60,7 @@ class Openverse(Service):
 
         def call():
             asked = self.client.session.get(self.url, params=params, timeout=self.client.timeout)
-            answer = asked.json(parse_int=_integer)
+            answer = asked.json(parse_int=integer)
             photos, count = read_records(answer["results"], self._photo), len(answer["results"])
             found = int(answer.get("result_count") or 0) if count else PAGE_SIZE + 1  # look beyond an empty page
             return photos, max(int(answer.get("page_count") or 0), -(-found // PAGE_SIZE)), count == PAGE_SIZE
@@ -80,8 +81,3 @@ class Openverse(Service):
             sizes=(size(result.get("width"), result.get("height"), result.get("url")),),
             attribution=one_line(result.get("attribution")),
         )
-
-
-def _integer(digits):
-    """A number of an answer; None for one that Python refuses to read, so that it costs one record only."""
-    return int(digits) if len(digits) < 100 else None

@@ -98,6 +98,11 @@ def _pixels(number):
         return int(number) if 0 < int(number) < 1e6 else None
 
 
+def integer(digits):
+    """A number of an answer; None for one that Python refuses to read, so that it costs one record only."""
+    return int(digits) if len(digits) < 100 else None
+
+
 def read_records(records, read):
     """The `Photo`s that `read(record)` makes of a page's records; it gives None for those that are not wanted.
 

@@ -5,17 +5,20 @@ import hashlib
 from helpers.collecting.services import LeftOut, Refused, ServiceError, Unreachable
 
 SILENT = 6  # photos in a row that did not come, or one same picture for all: the network is at fault, not the photos
-AGAIN = "Mend the network and run the same again; what is collected stays."
+FORMER = 3  # kept photos that are asked for again then, one after the other: any may be gone meanwhile
+AGAIN = "Mend the network and run the same again; what is collected stays. Where it works, a next run looks further."
 
 
 class Verdicts:
     """The verdicts on the photos of `label`, in the order in which they are decided; refused ones wait in a row.
 
     catalogue: a `Catalogue`; client: a `Client`, which fetches a kept photo again where a row has become long.
+    Where none is kept yet, those that an earlier run was refused, too, do not count in a row: each run gets further.
     """
 
     def __init__(self, catalogue, client, label):
         self._catalogue, self._client, self._label = catalogue, client, label
+        self._refused_before = set() if catalogue.records() else set(catalogue.reasons(label))
         self._row, self._came = [], None  # [(photo, trouble)]; the checksum of what came for each, None for nothing
 
     @property
@@ -37,7 +40,7 @@ class Verdicts:
             self.settle()
         self._came = sha256
         self._row.append((photo, trouble))
-        if len(self._row) < SILENT:
+        if sum(map(self._counts, self._row)) < SILENT:
             return
         if not self._network_works():
             for one, its_trouble in self._row:
@@ -59,13 +62,19 @@ class Verdicts:
         if self._came:
             self.settle()
 
+    def _counts(self, decision):
+        photo, trouble = decision
+        return photo.id not in self._refused_before or isinstance(trouble, Unreachable)
+
     def _network_works(self):
-        """Whether a photo that was kept before still comes; after mere silence nobody asks."""
+        """Whether one of the last photos that were kept before still comes; after mere silence nobody asks."""
         row = {photo.id for photo, _ in self._row}
         kept = [(sha256, url) for _, sha256, _, photo, url in self._catalogue.records() if photo.id not in row]
         if not kept or any(isinstance(trouble, Unreachable) for _, trouble in self._row):
             return False
-        sha256, url = kept[-1]
+        return any(self._comes(*one) for one in kept[: -1 - FORMER : -1])
+
+    def _comes(self, sha256, url):
         try:
             return hashlib.sha256(self._client.download(url)).hexdigest() == sha256
         except (LeftOut, Unreachable):

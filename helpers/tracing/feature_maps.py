@@ -16,8 +16,10 @@ REARRANGING_OPS = {  # operators that make no map of their own, as the layers of
     *PRODUCTS, *POOLINGS, "SquaredDifference", "Identity", "Cast", "StopGradient", "Reshape", "Transpose", "Squeeze",
     "ExpandDims", "Pad", "PadV2", "MirrorPad", "Slice", "StridedSlice", "Split", "SplitV", "GatherV2", "Tile",
     "BroadcastTo", "Roll", "ReverseV2", "DepthToSpace", "SpaceToDepth", "SpaceToBatchND", "BatchToSpaceND",
-    "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea", "ScaleAndTranslate",
+    "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea", "ScaleAndTranslate", "EnsureShape",
+    "ImageProjectiveTransformV2", "ImageProjectiveTransformV3",
 }  # fmt: skip
+REDUCING = ("/reduce_std", "/reduce_variance", "/ReduceLogSumExp")  # poolings of several operations
 ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)  # inside: queries, keys, values
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
 POOLED = "defined for networks that end in GlobalAveragePooling2D"
@@ -125,7 +127,7 @@ def _chosen(traced, maps, place, seen, between):
         raise ValueError(f"layer: {name!r} gives {given}, no {kind}; {candidates}{_tokens(place, seen)}")
     leading = [call for call in meant if any(call is one for one in maps)]
     if not leading:
-        only = " with more than its class token" if place.tokens else ""
+        only = " with more than its further tokens" if place.tokens else ""
         raise ValueError(f"layer: {name!r} is not on the path to the score{only}; {candidates}")
     return leading[-1].path, leading[-1].output
 
@@ -147,8 +149,8 @@ def _makes_map(tensor, call):
         return False
     if call is not None:
         return call.output is tensor and not _rearranges(call)
-    if tensor.op.type in REARRANGING_OPS:
-        return _dense_input(tensor) is not None
+    if tensor.op.type in REARRANGING_OPS or any(name in tensor.op.name for name in REDUCING):
+        return _dense_input(tensor) is not None or bool(_joined(tensor))
     return all(map(_is_learned, tensor.op.inputs))
 
 
@@ -187,10 +189,19 @@ def _lies_over_the_picture(tensor, inside, ranks):
         if call is not None:  # a normalisation, or a dense layer for each place
             waiting.extend(leaf for leaf in keras.tree.flatten(call.inputs) if tf.is_symbolic_tensor(leaf))
         if made_by.type not in (*PRODUCTS, "Reshape"):
-            waiting.extend(made_by.inputs)
+            waiting.extend([*made_by.inputs, *_joined(tensor)])
         elif (places := _dense_input(tensor)) is not None:
             waiting.append(places)
     return False
+
+
+def _joined(tensor):
+    """The maps of which `tensor` is the mean, sum or maximum, stacked before, or the one whose channels it joins."""
+    if tensor.op.type not in POOLINGS or tensor.op.inputs[0].shape.rank != tensor.shape.rank + 1:
+        return []
+    stacked = source(tensor.op.inputs[0])
+    maps = stacked.op.inputs if stacked.op.type == "Pack" else [stacked]
+    return [one for one in maps if one.shape.rank == tensor.shape.rank and one.shape[1:-1] == tensor.shape[1:-1]]
 
 
 def _dense_input(tensor):

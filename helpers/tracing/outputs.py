@@ -8,7 +8,8 @@ from helpers.tracing.recording import ancestors
 
 FINAL_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
 WEIGHTING = ("MatMul", "BatchMatMulV2", "Conv2D", "DepthwiseConv2dNative", "Einsum")  # unbounded, with weights
-SCALING = ("BiasAdd", "Mul", "RealDiv", "Neg", "Mean", "Sum", "StridedSlice")  # linear in one operand
+SCALING = ("BiasAdd", "Mul", "RealDiv", "Neg", "Mean", "Sum", "AvgPool", "StridedSlice", "GatherV2", "Transpose")
+PICKING = ("Max", "Min", "MaxPool", "MaxPoolV2")  # SCALING: linear in one operand; these: as unbounded as it
 ADDING = ("Add", "AddV2", "AddN", "Sub", "ConcatV2", "Pack")  # and in each of several
 
 
@@ -72,12 +73,23 @@ def _are_probabilities(output, examples):
     values = values[np.isfinite(values).all(axis=-1)]
     if ((values > -1e-3) & (values < 1 + 1e-3)).all():
         return True
-    if output.shape[-1] > 1:  # far from any picture x / sum(x) may leave [0, 1]
-        return bool((values[0] > -1e-3).all() and abs(values[0].sum() - 1) < 0.02)
+    if output.shape[-1] > 1:
+        _check_sums(values)
+        return bool((values[0] > -1e-3).all() and abs(values[0].sum() - 1) < 0.02)  # far away x / sum(x) leaves [0, 1]
     if values.min() * values.max() >= 0:
         found = f"its one output, {values.min():.3g} to {values.max():.3g}, is no probability and has always one sign"
         raise ValueError(f"model: {found}, so its class cannot be known; pass score=lambda outputs: outputs[:, 0]")
     return False
+
+
+def _check_sums(values):
+    """ValueError for percentages and other shares [n, N] of a whole that is not 1."""
+    whole, least = values.sum(axis=-1).max(), values.sum(axis=-1).min()
+    if values.min() >= 0 and whole > 1.02 and whole - least < 1e-3 * whole:
+        advice = "let the network give them divided by it, or pass score=f(outputs) -> [B]"
+        raise ValueError(
+            f"model: its outputs are shares that sum to {whole:.4g}, neither logits nor 1 in all; {advice}"
+        )
 
 
 def _is_linear(tensor):
@@ -86,7 +98,7 @@ def _is_linear(tensor):
     operands = [operand for operand in made_by.inputs if not is_constant(operand)]
     if made_by.type in WEIGHTING:
         return len(operands) < len(made_by.inputs)
-    linear = made_by.type in ADDING or (made_by.type in SCALING and len(operands) == 1)
+    linear = made_by.type in ADDING or (made_by.type in (*SCALING, *PICKING) and len(operands) == 1)
     return linear and any(_is_linear(operand) for operand in operands)
 
 
@@ -98,7 +110,7 @@ def is_constant(tensor):
 
 def source(tensor):
     """The symbolic tensor that `tensor` is another form of: cast, reshaped or passed on."""
-    while tensor.op.type in ("Identity", "Cast", "Reshape", "Squeeze"):
+    while tensor.op.type in ("Identity", "Cast", "Reshape", "Squeeze", "ExpandDims"):
         tensor = tensor.op.inputs[0]
     return tensor
 

@@ -1,7 +1,7 @@
 """Which feature map an explanation is asked for, and how its values lie in the picture or signal.
 
 Tokens are rows [B, T, K], as Vision Transformers make them; (rows, columns) says how they lie in the picture, row by
-row. One further token may stand before them, the class token.
+row. Up to FURTHER tokens may stand before them: the class token, and the distillation token of a DeiT.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from helpers.tracing.recording import ancestors, find_layer
 
-PICKING = ("StridedSlice", "Slice", "GatherV2")  # may take the class token out
+FURTHER = 2
+PICKING = ("StridedSlice", "Slice", "GatherV2")  # may take the further tokens out
 PRODUCTS = ("Einsum", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")  # attention: what a token takes from the others
 
 
@@ -42,7 +43,9 @@ def is_map(value, place, seen):
     if not tf.is_tensor(value) or value.shape.rank not in ranks(place, seen):
         return False
     count = place.tokens and place.tokens[0] * place.tokens[1]
-    return not count or value.shape[1] in (None, count, count + 1)  # None: known when it runs, see `in_places`
+    if not count or value.shape[1] is None:  # known when it runs, see `in_places`
+        return True
+    return count <= value.shape[1] <= count + FURTHER
 
 
 def ranks(place, seen):
@@ -58,15 +61,16 @@ def wanted(place, seen, traced):
         count = place.tokens[0] * place.tokens[1]
         rows = (call.output for call in traced.calls if tf.is_tensor(call.output) and call.output.shape.rank == 3)
         lengths = sorted({row.shape[1] for row in rows if row.shape[1]})
-        return f"map of tokens [B, {count} or {count + 1}, K] (the model's rows of tokens have the lengths {lengths})"
+        found = f"the model's rows of tokens have the lengths {lengths}"
+        return f"map of tokens [B, {count} to {count + FURTHER}, K] ({found})"
     return "feature map [B, t, K]" if 3 in ranks(place, seen) else "4-D feature map [B, h, w, K]"
 
 
 def in_places(tensor, tokens):
-    """[B, T, K] as [B, rows, columns, K], the class token left out."""
+    """[B, T, K] as [B, rows, columns, K], the further tokens left out."""
     rows, columns = tokens
     before = tf.shape(tensor)[1] - rows * columns
-    fits = tf.debugging.Assert((before == 0) | (before == 1), ["tokens more than rows * columns:", before])
+    fits = tf.debugging.Assert((before >= 0) & (before <= FURTHER), [f"tokens more than {rows} x {columns}:", before])
     with tf.control_dependencies([fits]):
         return tf.reshape(tensor[:, before:], [-1, rows, columns, tensor.shape[-1]])
 
@@ -80,8 +84,8 @@ def reaching(score, place, seen):
     if not place.tokens:
         return before
     given = {tensor.op for tensor in seen.values()}
-    found = ancestors(score, lambda operation: _picks_one(operation, place.tokens))
-    found -= {operation for operation in before if _picks_one(operation, place.tokens)}
+    found = ancestors(score, lambda operation: _picks_further(operation, place.tokens))
+    found -= {operation for operation in before if _picks_further(operation, place.tokens)}
     for operation in before:
         if operation.type in PRODUCTS and len(operation.inputs) == 2:
             first, second = (ancestors(tensor) for tensor in operation.inputs)
@@ -90,9 +94,12 @@ def reaching(score, place, seen):
     return found
 
 
-def _picks_one(operation, tokens):
-    """Whether a graph operation takes one token out of as many as there are places, and the class token."""
+def _picks_further(operation, tokens):
+    """Whether a graph operation takes one token, or no more than the further ones, out of all of them."""
     if operation.type not in PICKING or operation.inputs[0].shape.rank != 3:
         return False
     before, after = operation.inputs[0].shape, operation.outputs[0].shape
-    return before[1] in (None, tokens[0] * tokens[1] + 1) and after[1:] in (before[2:], [1, before[2]])
+    further = FURTHER if before[1] is None else before[1] - tokens[0] * tokens[1]
+    if further not in range(1, FURTHER + 1):
+        return False
+    return after[1:] == before[2:] or (after[2:] == before[2:] and after[1] in range(1, further + 1))
