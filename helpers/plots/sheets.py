@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.plots.charts import score_bars
-from helpers.plots.pictures import highest, show_detail, show_gradient, show_heat, show_image
+from helpers.plots.pictures import heat_key, highest, show_detail, show_gradient, show_heat, show_image
 from helpers.plots.style import WIDTH
 
 
@@ -107,7 +107,7 @@ def asked_for(image, explained, credit=""):
 
     image: uint8 [H, W, 3]; explained: {row's title: (heat map [h, w], >= 0, gradient [H, W, 3])}, two of them.
     """
-    figure = plt.figure(figsize=(WIDTH, 4.3))
+    figure = plt.figure(figsize=(WIDTH, 4.6))
     grid = figure.add_gridspec(len(explained), 4)
     photograph = figure.add_subplot(grid[:, :2])
     show_image(photograph, image, "photograph")
@@ -117,4 +117,5 @@ def asked_for(image, explained, credit=""):
         show_heat(left, heat_map, None if row else "Grad-CAM", image=image)
         show_detail(right, gradient, None if row else "Guided Grad-CAM")
         left.set_ylabel(title)
+    heat_key(figure)
     return figure
