@@ -17,10 +17,10 @@ CREDIT = re.compile(
 
 
 def _pattern(words):
-    return re.escape(words).replace(r"\{\}", "(.*?)").replace(r"a\(n\)", "an?").replace(r"\ ", r"\s+")
+    return re.escape(words).replace(r"\{\}", "([^?→]*?)").replace(r"a\(n\)", "an?").replace(r"\ ", r"\s+")
 
 
-FITS = {re.compile(_pattern(words), re.IGNORECASE | re.DOTALL): said for words, said in SENTENCES.items()}
+FITS = {re.compile(_pattern(words), re.IGNORECASE): said for words, said in SENTENCES.items()}
 LONGEST_FIRST = sorted([*WORDS, *NAMES], key=len, reverse=True)
 KNOWN = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(map(_pattern, LONGEST_FIRST))})(?![A-Za-z])", re.IGNORECASE)
 LOWER = {words.lower(): said for words, said in WORDS.items()}

@@ -6,6 +6,7 @@ import numpy as np
 from helpers.plots.style import HEAT, SIGNED
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
+KEY_HEIGHT = 0.4  # inches
 KEY = {"fraction": 0.03, "aspect": 40, "shrink": 0.4}  # a small bar
 
 
@@ -31,6 +32,7 @@ def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, smoo
 
 def heat_key(figure):
     """Add the key of the heat's colours below all axes of a figure: each map reaches from none to its own strongest."""
+    figure.set_figheight(figure.get_figheight() + KEY_HEIGHT)
     bar = figure.colorbar(matplotlib.cm.ScalarMappable(cmap=HEAT), ax=figure.axes, location="bottom", **KEY)
     bar.set_ticks((0, 1), labels=("no evidence", "most evidence"))
     bar.ax.tick_params(length=0, labelsize=9)

@@ -107,7 +107,7 @@ def asked_for(image, explained, credit=""):
 
     image: uint8 [H, W, 3]; explained: {row's title: (heat map [h, w], >= 0, gradient [H, W, 3])}, two of them.
     """
-    figure = plt.figure(figsize=(WIDTH, 4.6))
+    figure = plt.figure(figsize=(WIDTH, 4.3))
     grid = figure.add_gridspec(len(explained), 4)
     photograph = figure.add_subplot(grid[:, :2])
     show_image(photograph, image, "photograph")

@@ -16,7 +16,7 @@ from helpers import paths
 from helpers.plots import japanese
 
 CLASS_COLOURS = {"okonomiyaki": "#123a63", "takoyaki": "#123a63", "pizza": "#d95f02"}  # dark blue, light orange
-CLASS_HATCHES = {"okonomiyaki": "////", "takoyaki": "////"}  # a second mark beside the colour: pizza has none
+CLASS_HATCHES = {"okonomiyaki": "//", "takoyaki": "//"}  # a second mark beside the colour: pizza has none
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
 COLOURS = 192  # of a stored figure; all figures together stay below 6 MB
@@ -25,12 +25,24 @@ PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
 SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
 SAME = 10.0  # grey levels of 255: by less, a stored figure is not written anew
 UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed English in them, a line a figure
-SHOWN = '<img alt="{alt}" src="data:image/png;base64,{data}">'
 
 plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "figure.titlesize": 13})
 plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True})
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "image.interpolation": "nearest"})
-plt.rcParams.update({"hatch.linewidth": 1.2, "svg.hashsalt": "figures"})  # the same SVG file every time
+plt.rcParams.update({"hatch.linewidth": 0.9, "svg.hashsalt": "figures"})  # the same SVG file every time
+
+
+class Shown:
+    """A PNG picture with a text alternative; in a terminal the alternative alone."""
+
+    def __init__(self, png, alt):
+        self.png, self.alt = png, alt
+
+    def __repr__(self):
+        return self.alt
+
+    def _repr_html_(self):
+        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{base64.b64encode(self.png).decode()}">'
 
 
 def save_figure(name, figure=None, alt=""):
@@ -53,8 +65,7 @@ def save_figure(name, figure=None, alt=""):
             figure.savefig(part, format="svg", metadata={"Title": alt, "Date": None})
     else:
         _store(paths.FIGURES / f"{name}.png", png)
-    data = base64.b64encode(png).decode()
-    display({"text/html": SHOWN.format(alt=html.escape(alt), data=data), "text/plain": alt}, raw=True)
+    display(Shown(png, alt))
     plt.close(figure)  # else the cell shows it a second time
 
 

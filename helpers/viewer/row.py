@@ -12,7 +12,7 @@ from helpers.photos import attributions
 from helpers.viewer import networks, views
 from helpers.viewer.saving import FOLDER, RESOLUTION
 
-SHOWN = 5  # scores
+SHOWN = 4  # scores
 TITLES = ("picture", "scores", "Grad-CAM", "Guided Grad-CAM")
 VERSIONS = ("keras", "tensorflow", "numpy", "matplotlib")
 
