@@ -3,7 +3,7 @@
 NAMES = {  # stay as they are
     *("Grad-CAM", "Guided Grad-CAM", "Grad-CAM++", "XGrad-CAM", "HiResCAM", "LayerCAM", "Score-CAM", "SmoothGrad"),
     *("Integrated Gradients", "RISE", "CAM", "CNN", "CNNs", "GCM", "NiN", "ReLU", "ImageNet", "CIFAR-10", "Flickr"),
-    *("relu", "conv", "DenseNet", "ResNet", "MobileNet"),
+    *("relu", "conv", "CWM", "CCM", "DenseNet", "ResNet", "MobileNet"),
 }
 SENTENCES = {  # with gaps, which are translated by themselves: the first that fits a whole text counts
     "is {}, taken for {}": "{0}を\n{1}と判定",
@@ -123,7 +123,8 @@ WORDS = {
     "on its own half": "自分の側",
     "right": "正解",
     "wrong": "不正解",
-    "ours: built-in kitchen": "本プロジェクト:描画した画像",
+    "ours": "本プロジェクト",
+    "built-in kitchen": "描画した画像",
     "loss": "損失",
     "trained": "学習済み",
     "top forgotten": "上位層をシャッフル",
@@ -187,6 +188,12 @@ WORDS = {
     "frog": "カエル",
     "horse": "馬",
     "ship": "船",
+    "weights": "重み",
+    "contributions": "寄与",
+    "all": "全体",
+    "joined picture": "合成画像",
+    "one ridden horse": "人が乗った馬",
+    "decay": "減衰あり",
     "above: +": "上:+",
     "here:": "ここ:",
     "test accuracy (%)": "正解率(評価用、%)",
@@ -214,5 +221,8 @@ WORDS = {
     "deletion area, minus random": "削除の面積(ランダムとの差)",
     "insertion area, minus random": "挿入の面積(ランダムとの差)",
     "random": "ランダム",
+    "blob": "中心の塊",
+    "edges": "輪郭",
+    "brightness": "明るさ",
     "centre": "中心",
 }
