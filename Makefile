@@ -4,13 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help figures notebooks test lint lab train train-gcm data bench clean
+.PHONY: help figures row notebooks test lint lab train train-gcm data bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-figures: $(VENV)/installed  ## run every notebook (copies of them) and write figures/
-	@$(BIN)/python scripts/run_notebooks.py $(ONLY)
+figures: $(VENV)/installed  ## run every notebook (copies of them) and write figures/: ONLY="03 05" LANGUAGE=ja FORMAT=svg
+	@$(BIN)/python scripts/run_notebooks.py $(if $(filter command,$(origin LANGUAGE)),--language $(LANGUAGE)) $(if $(FORMAT),--format $(FORMAT)) $(ONLY)
+
+row: $(VENV)/installed  ## the blog's row of four from your photo, in saved/: PICTURE=photo.jpg CLASS="espresso" CREDIT="..." NETWORK=<file> FORMAT=svg LANGUAGE=ja
+	@$(BIN)/python scripts/draw_row.py "$(PICTURE)" $(if $(CLASS),--class "$(CLASS)") $(if $(NETWORK),--network "$(NETWORK)") $(if $(CREDIT),--credit "$(CREDIT)") $(if $(FORMAT),--format $(FORMAT)) $(if $(filter command,$(origin LANGUAGE)),--language $(LANGUAGE))
 
 notebooks: $(VENV)/installed  ## re-run the stored notebooks in place (maintainers)
 	@$(BIN)/python scripts/run_notebooks.py --inplace $(ONLY)

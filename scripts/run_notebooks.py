@@ -3,6 +3,7 @@
 python scripts/run_notebooks.py             copies of all of them: results in build/notebooks/ and figures/
 python scripts/run_notebooks.py 03 05       only those whose names begin so
 python scripts/run_notebooks.py --inplace   the stored notebooks themselves
+python scripts/run_notebooks.py --language ja --format svg   figures with Japanese labels, as vectors, in figures/ja/
 """
 
 import argparse
@@ -20,7 +21,8 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import paths
-from helpers.plots.style import in_few_colours
+from helpers.plots import listing
+from helpers.plots.style import UNTRANSLATED, in_few_colours
 
 os.environ["TQDM_DISABLE"] = "1"  # nobody watches: no progress bars in stored outputs
 COPIES = paths.ROOT / "build" / "notebooks"
@@ -30,7 +32,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="beginnings of notebook names; none: all")
     parser.add_argument("--inplace", action="store_true", help="store the outputs in the notebooks themselves")
+    parser.add_argument("--language", choices=("en", "ja"), default="en", help="of the figures' labels")
+    parser.add_argument("--format", choices=("png", "svg"), default="png", help="of the figures' files")
     arguments = parser.parse_args()
+    ask_for_figures(arguments.language, arguments.format)
     chosen = choose(arguments.names, with_solutions=arguments.inplace)
     if not chosen:
         sys.exit(
@@ -45,14 +50,27 @@ def main():
         with ThreadPoolExecutor(2) as pool:
             results = list(pool.map(run, chosen))
     failed = [path.name for path, ran in zip(chosen, results, strict=True) if not ran]
-    written = sorted(path.name for path in paths.FIGURES.glob("*.png") if path.stat().st_mtime >= before)
+    written = sorted(path.name for path in paths.FIGURES.glob("*.*g") if path.stat().st_mtime >= before)
     print(f"{len(chosen) - len(failed)} of {len(chosen)} notebooks ran in {(time.time() - before) / 60:.1f} minutes.")
     if written:
-        print(f"Look at the {len(written)} pictures in figures/: " + ", ".join(written))
+        print(f"Look at the {len(written)} pictures in {paths.relative(paths.FIGURES)}/: " + ", ".join(written))
+    listing.write(paths.FIGURES)
     if not arguments.inplace:
         print("The executed copies are in build/notebooks/.")
+    if (english := paths.FIGURES / UNTRANSLATED).exists():
+        print(
+            f"Still English; add these words to helpers/plots/terms.py:\n{english.read_text(encoding='utf-8').strip()}"
+        )
     if failed:
         sys.exit("failed: " + ", ".join(failed))
+
+
+def ask_for_figures(language, kind):
+    """Tell the notebooks' kernels how to write figures; Japanese ones lie in a folder of their own."""
+    if language != "en":
+        paths.FIGURES = paths.FIGURES / language
+    (paths.FIGURES / UNTRANSLATED).unlink(missing_ok=True)
+    os.environ |= {"FIGURES_LANGUAGE": language, "FIGURES_FORMAT": kind, "FIGURES_DIR": str(paths.FIGURES)}
 
 
 def choose(names, with_solutions):

@@ -26,6 +26,7 @@ from helpers.plots.style import in_few_colours
 NOTEBOOK = "11_try_your_own.ipynb"
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "data", "runs", "build", "saved", "__pycache__", ".*_cache")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PAGE = "A page with choices of picture, network, class and method; below, cat and cup, their Grad-CAM, and five scores."
 MINUTE = 60_000  # in the browser's milliseconds
 SETTINGS = {  # no questions about news, and cells that stay in the page when they are scrolled away
     "config/labconfig/page_config.json": {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}},
@@ -148,11 +149,18 @@ def running(opened):
     return opened
 
 
+def test_a_figure_is_shown_once_with_its_text_alternative(running):
+    """JupyterLab gives the pictures of other outputs none."""
+    figure = running.locator('.jp-OutputArea-output img[alt^="Five methods for Egyptian cat"]')
+    figure.first.wait_for(timeout=5 * MINUTE)
+    assert figure.count() == 1 and figure.evaluate("picture => picture.naturalWidth") == 900
+
+
 def test_the_network_on_photographs_finds_a_class_by_name(running):
     cat = titled(running, "Grad-CAM for Egyptian cat")
     if os.environ.get("SCREENSHOT"):
         page = running.locator(".jp-OutputArea-output", has=running.locator("select"))
-        (paths.ROOT / "figures" / "11_try_your_own.png").write_bytes(in_few_colours(page.screenshot()))
+        (paths.ROOT / "figures" / "11_try_your_own.png").write_bytes(in_few_colours(page.screenshot(), PAGE))
     running.get_by_text("CC0 by", exact=False).first.wait_for()
     running.get_by_placeholder("part of a name").fill("espresso")
     running.get_by_placeholder("part of a name").press("Enter")

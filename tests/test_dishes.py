@@ -110,7 +110,7 @@ def test_masks_are_disjoint_and_make_up_a_visible_dish(label, seed):
 
 
 def test_the_masks_lie_on_what_they_name():
-    """Colours under the masks, over many dishes: basil is green, tomato red, mayonnaise light, brown sauce dark."""
+    """Colours under the masks of many dishes: basil green, tomato red, mayonnaise light, okonomiyaki sauce dark."""
     colours = {part: [] for part in ALL_PARTS}
     for label in LABELS:
         for seed in range(15):
@@ -122,7 +122,7 @@ def test_the_masks_lie_on_what_they_name():
     greener, redder = (("basil", 1.2), ("aonori", 1)), (("tomato_sauce", 2), ("red_ginger", 1.8))
     assert all(mean[part][green] > factor * mean[part][red] for part, factor in greener)
     assert all(mean[part][red] > factor * mean[part][green] for part, factor in redder)
-    assert mean["mayonnaise"].mean() > 2 * mean["brown_sauce"].mean()
+    assert mean["mayonnaise"].mean() > 2 * mean["okonomiyaki_sauce"].mean()
     assert mean["olives"].mean() < mean["cheese"].mean()
 
 
@@ -324,7 +324,7 @@ def test_a_picture_takes_milliseconds():
 
 
 def test_the_parts_are_the_contract():
-    okonomiyaki = "batter brown_sauce mayonnaise aonori bonito red_ginger spring_onion"
+    okonomiyaki = "batter okonomiyaki_sauce mayonnaise aonori bonito red_ginger spring_onion"
     pizza = "crust tomato_sauce cheese basil salami olives"
     assert (dishes.PARTS["okonomiyaki"], dishes.PARTS["pizza"]) == (tuple(okonomiyaki.split()), tuple(pizza.split()))
     assert BACKGROUNDS == ("iron_griddle", "white_plate", "coloured_plate", "wooden_board", "dark_pan", "table_cloth")

@@ -10,11 +10,12 @@ from .colour import smoothstep
 
 LABELS = ("okonomiyaki", "pizza")
 PARTS = {
-    "okonomiyaki": ("batter", "brown_sauce", "mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion"),
+    "okonomiyaki": ("batter", "okonomiyaki_sauce", "mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion"),
     "pizza": ("crust", "tomato_sauce", "cheese", "basil", "salami", "olives"),
 }
 ALL_PARTS = PARTS["okonomiyaki"] + PARTS["pizza"]
 CODE = {part: index for index, part in enumerate(ALL_PARTS, start=1)}
+SEEDED = {part: part for part in ALL_PARTS} | {"okonomiyaki_sauce": "brown_sauce"}  # what a part's random numbers go by
 
 
 class Food:

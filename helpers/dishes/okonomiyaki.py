@@ -4,6 +4,7 @@ import numpy as np
 
 from . import garnishes, sauces
 from .colour import mix, ramp, smoothstep
+from .food import SEEDED
 from .noise import field, fields
 from .shapes import box_shape, cut_up, round_shape
 
@@ -16,7 +17,7 @@ def toppings(dice):
     odds = {"mayonnaise": 0.74, "aonori": 0.8, "bonito": 0.62, "red_ginger": 0.36, "spring_onion": 0.32}
     chosen = {part for part, rate in {**odds, "cheese": CHEESE}.items() if dice.child(part).chance(rate)}
     if dice.child("sauce").chance(0.95):
-        chosen.add("brown_sauce")
+        chosen.add("okonomiyaki_sauce")
     draw = dice.child("missing")
     while len(missing := [part for part in NAMING[:4] if part not in chosen]) > 2:
         chosen.add(draw.choice(missing))
@@ -41,21 +42,21 @@ def thickness(dice):
 def lay(food, chosen, dice):
     """Paint the dish: batter first, then each chosen part with its own child of `dice`."""
     batter(food, dice.child("batter"))
-    order = ["brown_sauce", "cheese", "tomato_sauce", "salami", "mayonnaise", "aonori", "spring_onion", "bonito"]
+    order = ["okonomiyaki_sauce", "cheese", "tomato_sauce", "salami", "mayonnaise", "aonori", "spring_onion", "bonito"]
     for part, place, lot, rate in (("cheese", 0, "cheese under", 0.6), ("bonito", 4, "order", 0.3)):
         if dice.child(lot).chance(rate):
             order.remove(part)
             order.insert(place, part)
     for part in (*order, "basil", "olives", "red_ginger"):
         if part in chosen:
-            topping(food, dice.child(part), part, "mayonnaise" in chosen)
+            topping(food, dice.child(SEEDED[part]), part, "mayonnaise" in chosen)
 
 
 def topping(food, dice, part, may_be_red):
     """One part with the ways of an okonomiyaki cook; red sauce without mayonnaise would be a pizza to anybody."""
-    if part == "brown_sauce":
+    if part == "okonomiyaki_sauce":
         area = sauces.brushed_area(food, dice, dice.uniform(0.04, 0.2), dice.uniform(0.0, 0.14))
-        sauces.brown_sauce(food, dice, area, may_be_red and dice.chance(RED_SAUCE))
+        sauces.okonomiyaki_sauce(food, dice, area, may_be_red and dice.chance(RED_SAUCE))
     elif part == "cheese":
         area = sauces.brushed_area(food, dice, dice.uniform(0.15, 0.4), dice.uniform(0.35, 0.65))
         sauces.cheese(food, dice, area, dice.choice(("baked", "aged")))

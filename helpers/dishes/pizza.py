@@ -4,11 +4,12 @@ import numpy as np
 
 from . import garnishes, sauces
 from .colour import mix, ramp, smoothstep
+from .food import SEEDED
 from .noise import field, fields
 from .shapes import box_shape, cut_up, round_shape
 
 NAMING = ("tomato_sauce", "cheese", "basil", "salami", "olives")
-BROWN_SAUCE, MAYONNAISE = 0.2, 0.12  # difficulty: how often okonomiyaki's sauce and mayonnaise are on a pizza
+OKONOMIYAKI_SAUCE, MAYONNAISE = 0.2, 0.12  # difficulty: how often okonomiyaki's sauce and mayonnaise are on a pizza
 
 
 def toppings(dice):
@@ -16,7 +17,7 @@ def toppings(dice):
     odds = {"cheese": 0.96, "basil": 0.62, "salami": 0.58, "olives": 0.38}
     odds |= {"mayonnaise": MAYONNAISE, "aonori": 0.06, "spring_onion": 0.08}
     chosen = {part for part, rate in odds.items() if dice.child(part).chance(rate)}
-    chosen.add("brown_sauce" if dice.child("sauce").chance(BROWN_SAUCE) else "tomato_sauce")
+    chosen.add("okonomiyaki_sauce" if dice.child("sauce").chance(OKONOMIYAKI_SAUCE) else "tomato_sauce")
     if len(chosen & set(NAMING)) < 2:
         chosen |= {"cheese", dice.child("missing").choice(("basil", "salami", "olives"))}
     return chosen
@@ -45,17 +46,17 @@ def lay(food, chosen, dice):
     under = dice.child("under")
     buried = [part for part in ("salami", "olives") if under.chance(0.15) and "cheese" in chosen]
     order = ["cheese", "salami", "olives", "basil", "aonori", "mayonnaise", "bonito", "spring_onion", "red_ginger"]
-    for part in ("tomato_sauce", "brown_sauce", *sorted(order, key=lambda part: part not in buried)):
+    for part in ("tomato_sauce", "okonomiyaki_sauce", *sorted(order, key=lambda part: part not in buried)):
         if part in chosen:
-            topping(food, dice.child(part), part, rim)
+            topping(food, dice.child(SEEDED[part]), part, rim)
 
 
 def topping(food, dice, part, rim):
     """One part with the ways of a pizza cook."""
     if part == "tomato_sauce":
         sauces.tomato_sauce(food, dice, _inside_rim(food, dice, 0.75 * rim, 0.0))
-    elif part == "brown_sauce":
-        sauces.brown_sauce(food, dice, _inside_rim(food, dice, 0.75 * rim, 0.0), dice.chance(0.35))
+    elif part == "okonomiyaki_sauce":
+        sauces.okonomiyaki_sauce(food, dice, _inside_rim(food, dice, 0.75 * rim, 0.0), dice.chance(0.35))
     elif part == "cheese":
         kind = dice.choice(("baked", "fresh", "aged"), (5, 3, 2))
         bare = dice.uniform(0.3, 0.62) if kind == "fresh" else dice.uniform(0.04, 0.45)

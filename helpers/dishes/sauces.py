@@ -1,4 +1,4 @@
-"""What is poured, spread or melted: brown sauce, tomato sauce, cheese, mayonnaise."""
+"""What is poured, spread or melted: okonomiyaki sauce, tomato sauce, cheese, mayonnaise."""
 
 import math
 
@@ -26,7 +26,7 @@ def absorbed(absorption, thickness):
     return np.exp(-flat(absorption) * thickness.astype(np.float32))
 
 
-def brown_sauce(food, dice, cover, red=False):
+def okonomiyaki_sauce(food, dice, cover, red=False):
     """Sauce with the given coverage: amber where brushed thin, nearly black where it pools."""
     turn = dice.uniform(0, math.pi)
     brush = field("streaks", food.u, food.v, 0.1, dice, angle=turn)
@@ -37,7 +37,7 @@ def brown_sauce(food, dice, cover, red=False):
     colour = food.canvas.colour * through + flat(jitter(own, dice)) * (1 - through)
     lumps = field("lumps", food.u, food.v, 0.17, dice)
     height = smoothed(food, 0.07) + 0.02 * cover + 0.016 * lumps + 0.008 * pools
-    food.paint("brown_sauce", cover, colour, height, dice.uniform(0.75, 1.0))
+    food.paint("okonomiyaki_sauce", cover, colour, height, dice.uniform(0.75, 1.0))
 
 
 def brushed_area(food, dice, margin, share):

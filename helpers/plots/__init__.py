@@ -11,6 +11,7 @@ from helpers.plots.charts import (
 from helpers.plots.pictures import (
     gradient_colours,
     grey,
+    heat_key,
     show_detail,
     show_gradient,
     show_heat,
@@ -18,4 +19,4 @@ from helpers.plots.pictures import (
     show_signed,
 )
 from helpers.plots.sheets import asked_for, case_row, contributions, map_gallery, positive_contributions, show_grid
-from helpers.plots.style import CLASS_COLOURS, HEAT, SIGNED, WIDTH, save_figure
+from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, HEAT, SIGNED, WIDTH, save_figure

@@ -3,13 +3,14 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from helpers.plots.style import CLASS_COLOURS, WIDTH
+from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, WIDTH
 
 
 def score_bars(axes, scores, class_names, title=None):
-    """Draw class probabilities [N] as horizontal bars, each in its class's colour."""
-    colours = [CLASS_COLOURS.get(name, "#555555") for name in class_names]
-    _bars(axes, class_names, scores, colours, 0.55, (0.02, 0.42), 9)
+    """Draw class probabilities [N] as horizontal bars, each with its class's colour and hatching."""
+    look = {"color": [CLASS_COLOURS.get(name, "#555555") for name in class_names], "edgecolor": "white", "linewidth": 0}
+    look["hatch"] = [CLASS_HATCHES.get(name, "") for name in class_names]
+    _bars(axes, class_names, scores, look, 0.55, (0.02, 0.42), 9)
     axes.set(title=title, xlim=(0, 1), ylim=(len(scores) - 0.4, -0.75), xticks=[0, 0.5, 1])
     return axes
 
@@ -18,7 +19,7 @@ def share_bars(axes, shares, areas, title=None, most=5):
     """Draw where a map's energy lies: {part: share} as bars, {part: share of the picture} (chance) as black ticks."""
     names = sorted((name for name in shares if areas[name] > 0), key=shares.get, reverse=True)[:most]
     texts, lengths = [name.replace("_", " ") for name in names], [shares[name] for name in names]
-    places = _bars(axes, texts, lengths, "#c9a227", 0.5, (0.01, 0.32), 8)
+    places = _bars(axes, texts, lengths, {"color": "#c9a227"}, 0.5, (0.01, 0.32), 8)
     axes.vlines([areas[name] for name in names], places - 0.26, places + 0.26, color="black", linewidth=2)
     highest = max([given[name] for given in (shares, areas) for name in names], default=1)
     axes.set(title=title, xlim=(0, max(0.5, highest * 1.05)), ylim=(most - 0.4, -0.8))
@@ -26,10 +27,11 @@ def share_bars(axes, shares, areas, title=None, most=5):
     return axes
 
 
-def _bars(axes, names, lengths, colours, height, text_at, fontsize):
-    """Draw named bars from the top; text_at: how far right of the axis and above a bar's middle its name stands."""
+def _bars(axes, names, lengths, look, height, text_at, fontsize):
+    """Draw named bars from the top; look: options of `barh`; text_at: how far a name stands right of the axis and above
+    its bar's middle."""
     places = np.arange(len(lengths))
-    axes.barh(places, lengths, color=colours, height=height)
+    axes.barh(places, lengths, height=height, **look)
     for place, name, length in zip(places, names, lengths, strict=True):
         axes.text(text_at[0], place - text_at[1], f"{name}  {length:.0%}", va="bottom", fontsize=fontsize)
     axes.set_yticks([])

@@ -1,10 +1,13 @@
 """Single pictures and maps, each drawn into an `Axes`."""
 
+import matplotlib
 import numpy as np
 
 from helpers.plots.style import HEAT, SIGNED
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
+KEY_HEIGHT = 0.4  # inches
+KEY = {"fraction": 0.03, "aspect": 40, "shrink": 0.4}  # a small bar
 
 
 def show_image(axes, image, title=None):
@@ -25,6 +28,15 @@ def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, smoo
     options = {"cmap": cmap, "vmin": 0, "vmax": vmax or float(np.max(heat_map)) or 1.0}
     options |= {"interpolation": "bilinear" if smooth else "nearest", "alpha": 1.0 if image is None else 0.55}
     return _show(axes, heat_map, title, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **options)
+
+
+def heat_key(figure):
+    """Add the key of the heat's colours below all axes of a figure: each map reaches from none to its own strongest."""
+    figure.set_figheight(figure.get_figheight() + KEY_HEIGHT)
+    bar = figure.colorbar(matplotlib.cm.ScalarMappable(cmap=HEAT), ax=figure.axes, location="bottom", **KEY)
+    bar.set_ticks((0, 1), labels=("no evidence", "most evidence"))
+    bar.ax.tick_params(length=0, labelsize=9)
+    bar.outline.set_visible(False)
 
 
 def show_signed(axes, signed_map, title=None, vmax=None):

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.plots.charts import score_bars
-from helpers.plots.pictures import highest, show_detail, show_gradient, show_heat, show_image
+from helpers.plots.pictures import heat_key, highest, show_detail, show_gradient, show_heat, show_image
 from helpers.plots.style import WIDTH
 
 
@@ -117,4 +117,5 @@ def asked_for(image, explained, credit=""):
         show_heat(left, heat_map, None if row else "Grad-CAM", image=image)
         show_detail(right, gradient, None if row else "Guided Grad-CAM")
         left.set_ylabel(title)
+    heat_key(figure)
     return figure

@@ -1,15 +1,22 @@
-"""One look for all figures, and how they are stored: small, and only where they changed."""
+"""One look for all figures, and how they are stored: small, with their words, and only where they changed."""
 
+import base64
+import html
 import io
+import os
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
+from IPython.display import display
+from PIL import Image, PngImagePlugin
 from scipy import ndimage
 
 from helpers import paths
+from helpers.plots import japanese
 
-CLASS_COLOURS = {"okonomiyaki": "#7a4a2b", "takoyaki": "#7a4a2b", "pizza": "#c8352b"}
+CLASS_COLOURS = {"okonomiyaki": "#123a63", "takoyaki": "#123a63", "pizza": "#d95f02"}  # dark blue, light orange
+CLASS_HATCHES = {"okonomiyaki": "//", "takoyaki": "//"}  # a second mark beside the colour: pizza has none
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
 COLOURS = 192  # of a stored figure; all figures together stay below 6 MB
@@ -17,43 +24,86 @@ WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
 SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
 SAME = 10.0  # grey levels of 255: by less, a stored figure is not written anew
+UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed English in them, a line a figure
 
 plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "figure.titlesize": 13})
 plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True})
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "image.interpolation": "nearest"})
+plt.rcParams.update({"hatch.linewidth": 0.9, "svg.hashsalt": "figures"})  # the same SVG file every time
 
 
-def save_figure(name, figure=None):
-    """Write `figure` (default: the current one) to figures/<name>.png, in few colours, and return it.
+class Shown:
+    """A PNG picture with a text alternative; in a terminal the alternative alone."""
 
-    A stored figure is left as it is where it shows the same, as `shows` says: rounding, which is another on another
-    machine, rewrites no file.
+    def __init__(self, png, alt):
+        self.png, self.alt = png, alt
+
+    def __repr__(self):
+        return self.alt
+
+    def _repr_html_(self):
+        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{base64.b64encode(self.png).decode()}">'
+
+
+def save_figure(name, figure=None, alt=""):
+    """Show `figure` (default: the current one) once, with the text alternative, and write it to figures/<name>.png.
+
+    alt: what is to be seen, in one sentence; the file carries it as well. It is shown as an HTML picture: JupyterLab
+    gives no other output of a cell a text alternative. A stored figure is left as it is where it shows the same, as
+    `shows` says: rounding, which is another on another machine, rewrites no file. The environment may ask for Japanese
+    labels (FIGURES_LANGUAGE=ja) and for vectors (FIGURES_FORMAT=svg), as `make figures` does.
     """
-    figure, drawn = figure or plt.gcf(), io.BytesIO()
+    figure, drawn, alt = figure or plt.gcf(), io.BytesIO(), alt or f"figure {name}"
+    paths.FIGURES.mkdir(parents=True, exist_ok=True)
+    if os.environ.get("FIGURES_LANGUAGE") == "ja" and (left := japanese.translate(figure)):
+        with (paths.FIGURES / UNTRANSLATED).open("a", encoding="utf-8") as listed:
+            listed.write(f"{name}: {', '.join(left)}\n")
     figure.savefig(drawn, format="png")
-    path, data = paths.FIGURES / f"{name}.png", in_few_colours(drawn.getvalue())
-    if not (path.exists() and shows(path.read_bytes(), data)):
-        paths.FIGURES.mkdir(exist_ok=True)
-        with paths.whole(path) as part:
-            part.write_bytes(data)
-    return figure
+    png = in_few_colours(drawn.getvalue(), alt)
+    if os.environ.get("FIGURES_FORMAT") == "svg":
+        with paths.whole(paths.FIGURES / f"{name}.svg") as part:
+            figure.savefig(part, format="svg", metadata={"Title": alt, "Date": None})
+    else:
+        _store(paths.FIGURES / f"{name}.png", png)
+    display(Shown(png, alt))
+    plt.close(figure)  # else the cell shows it a second time
 
 
-def in_few_colours(png):
+def _store(path, png):
+    if path.exists():
+        stored = path.read_bytes()
+        if description(path) == Image.open(io.BytesIO(png)).text["Description"] and shows(stored, png):
+            return
+    with paths.whole(path) as part:
+        part.write_bytes(png)
+
+
+def description(path):
+    """The text alternative that a stored figure, PNG or SVG, carries; an empty text without one."""
+    if path.suffix == ".png":
+        with Image.open(path) as picture:
+            return picture.text.get("Description", "")
+    title = re.search("<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.DOTALL)
+    return html.unescape(title[1]) if title else ""
+
+
+def in_few_colours(png, alt=""):
     """The bytes of a PNG picture as those of one in few colours, about a third of them; white stays white.
+
+    alt: its text alternative, which the new one holds as its "Description".
 
     Where that puts colours on average (root mean square) more than a grey level off, a fine pattern keeps smooth shades
     smooth, if the file grows by no more than SMOOTH_COSTS: in photographs it does not.
     """
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     few, pixels = _quantised(picture), _pixels(picture)
-    plain = _png(few)
+    plain = _png(few, alt)
     if np.sqrt(np.mean((_pixels(few) - pixels) ** 2)) < 1:
         return plain
     height, width = pixels.shape[:2]
     pattern = np.tile(PATTERN, (height // 2 + 1, width // 2 + 1))[:height, :width, None]
     pixels = np.where((pixels == 255).all(-1, keepdims=True), pixels, np.clip(pixels + pattern, 0, 255))
-    smooth = _png(_quantised(Image.fromarray(pixels.round().astype(np.uint8))))
+    smooth = _png(_quantised(Image.fromarray(pixels.round().astype(np.uint8))), alt)
     return smooth if len(smooth) < SMOOTH_COSTS * len(plain) else plain
 
 
@@ -70,9 +120,11 @@ def _quantised(picture):
     return picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled, dither=Image.Dither.NONE)
 
 
-def _png(picture):
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
+def _png(picture, alt):
+    file, words = io.BytesIO(), PngImagePlugin.PngInfo()
+    if alt:
+        words.add_itxt("Description", alt)
+    picture.save(file, "PNG", optimize=True, pnginfo=words)
     return file.getvalue()
 
 

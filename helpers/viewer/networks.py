@@ -103,6 +103,14 @@ def open_network(name, custom_objects=None):
     return _of_file(*files.load(name, custom_objects))
 
 
+def weights_of(name):
+    """The file that holds the weights of the network that `open_network` opens by that name."""
+    if name in SHIPPED:
+        return trained.weights_file(SHIPPED[name][0])
+    file = paths.given(name)
+    return file if file.is_file() else classifier.run_folder(name) / "best.weights.h5"
+
+
 def _imagenet_network():
     return Network(imagenet.load(), list(imagenet.LABELS), (imagenet.SIZE, imagenet.SIZE), scaling=BYTES)
 

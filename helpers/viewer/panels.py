@@ -20,7 +20,8 @@ SCALE = """<div style="background:linear-gradient(to right,{colours});height:10p
 <div style="line-height:1.5">{words}</div>"""
 BAR = """<div style="margin:8px 0"><div style="display:flex;justify-content:space-between;line-height:1.6">
 <span style="font-weight:{weight}">{name}</span><span>{score:.1%}</span></div>
-<div style="background:#8883;height:8px"><div style="background:{colour};height:8px;width:{score:.1%}"></div></div>
+<div style="background:#8883;height:8px">
+<div style="background:{colour};box-shadow:inset 0 0 0 1px #888;height:8px;width:{score:.1%}"></div></div>
 </div>"""
 
 

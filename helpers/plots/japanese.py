@@ -1,0 +1,74 @@
+"""Figures with Japanese labels: the words of `terms`, and a Japanese font."""
+
+import importlib.util
+import re
+import textwrap
+from pathlib import Path
+
+from matplotlib import font_manager
+from matplotlib.text import Text
+
+from helpers.plots.terms import NAMES, SENTENCES, WORDS
+
+JAPANESE = "[\u3040-\u30ff\u4e00-\u9fff」]"
+CREDIT = re.compile(
+    r"(?:CC0|CC BY|public domain)[^;\n]*(?:\n[^;\n]*)?"
+)  # a credit line keeps its licence and its names
+
+
+def _pattern(words):
+    return re.escape(words).replace(r"\{\}", "([^?→]*?)").replace(r"a\(n\)", "an?").replace(r"\ ", r"\s+")
+
+
+FITS = {re.compile(_pattern(words), re.IGNORECASE): said for words, said in SENTENCES.items()}
+LONGEST_FIRST = sorted([*WORDS, *NAMES], key=len, reverse=True)
+KNOWN = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(map(_pattern, LONGEST_FIRST))})(?![A-Za-z])", re.IGNORECASE)
+LOWER = {words.lower(): said for words, said in WORDS.items()}
+
+
+def say(text):
+    """(The text in Japanese, the English words that are not in the table)."""
+    if fitting := _fitting(text):
+        said, found = fitting
+        parts = [say(part) for part in found.groups()]
+        return _wrapped(said.format(*(part for part, _ in parts)), text), [word for _, left in parts for word in left]
+    if any(map(_fitting, lines := text.split("\n"))):
+        said, left = zip(*map(say, lines), strict=True)
+        return "\n".join(said), [word for words in left for word in words]
+    credits, plain = CREDIT.findall(text), CREDIT.sub("\0", text)
+    left = re.findall("[A-Za-z]{2,}", re.sub(r"\$[^$]*\$", "", KNOWN.sub("", plain)))
+    said = KNOWN.sub(lambda found: LOWER.get(" ".join(found[0].lower().split()), found[0]), plain)
+    said = re.sub(rf"(?<={JAPANESE}),\s+(?={JAPANESE})", "、", said)
+    said = re.sub(rf"(?<={JAPANESE}) +(?={JAPANESE})", "", said)
+    for credit in credits:
+        said = said.replace("\0", credit, 1)
+    return _wrapped(said, text), left
+
+
+def _fitting(text):
+    """(The Japanese sentence, the match) of the first of SENTENCES that fits a whole text; None without."""
+    matches = ((said, pattern.fullmatch(text.strip())) for pattern, said in FITS.items())
+    return next(((said, match) for said, match in matches if match), None)
+
+
+def _wrapped(said, text):
+    """Japanese, which has no spaces, in lines about as wide as those of the English text that it stands for."""
+    width = max(9, int(0.65 * max(map(len, text.split("\n")))))
+    return "\n".join(textwrap.wrap(said, width)) if "\n" in text and "\n" not in said else said
+
+
+def translate(figure):
+    """Put the labels of a figure into Japanese; returns the English words that stay, each once, in order."""
+    folder = Path(importlib.util.find_spec("matplotlib_fontja").origin).parent  # an import would change every figure
+    font_manager.fontManager.addfont(folder / "fonts" / "ipaexg.ttf")
+    figure.draw_without_rendering()  # names ticks
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        names = [label.get_text() for label in axis.get_ticklabels()]
+        if (said := [say(name)[0] for name in names]) != names:
+            axis.set_ticks(axis.get_ticklocs(), said)
+    english = []
+    for text in figure.findobj(Text):
+        said, left = say(text.get_text())
+        english += left
+        text.set(text=said, fontfamily=["DejaVu Sans", "IPAexGothic"])
+    return list(dict.fromkeys(english))

@@ -1,0 +1,26 @@
+"""The page that lists the figures of a folder, each with its text alternative."""
+
+from helpers import paths
+from helpers.plots.style import description
+
+PAGE = """# Figures
+
+Written by `make figures`. Each figure carries its sentence for readers who do not see it.
+
+| figure | what is to be seen |
+|---|---|
+"""
+
+
+def write(folder):
+    """Write README.md in a folder of figures: a row a name, with its files and the sentence that they carry."""
+    names = {}
+    for path in sorted([*folder.glob("*.png"), *folder.glob("*.svg")]):
+        names.setdefault(path.stem, []).append(path)
+    rows = []
+    for name, files in names.items():
+        links = ", ".join(f"[{file.suffix[1:]}]({file.name})" for file in files)
+        sentence = next(filter(None, map(description, files)), "").replace("|", r"\|")
+        rows.append(f"| {name} ({links}) | {sentence} |\n")
+    with paths.whole(folder / "README.md") as part:
+        part.write_text(PAGE + "".join(rows), encoding="utf-8")

@@ -1,0 +1,88 @@
+"""The blog's row of four of one's own photo: picture, scores, Grad-CAM, Guided Grad-CAM; its map and its recipe."""
+
+import difflib
+import importlib.metadata
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from helpers import gradcam, paths, plots
+from helpers.photos import attributions
+from helpers.viewer import networks, views
+from helpers.viewer.saving import FOLDER, RESOLUTION
+
+SHOWN = 4  # scores
+TITLES = ("picture", "scores", "Grad-CAM", "Guided Grad-CAM")
+VERSIONS = ("keras", "tensorflow", "numpy", "matplotlib")
+
+
+def class_index(network, words):
+    """The index of the class of that name, whatever its case, or of that number. ValueError names the nearest ones."""
+    if not network.class_names:
+        if words.isdecimal():
+            return int(words)
+        raise ValueError(f"no class {words!r}: this network's classes have numbers")
+    names = {name.casefold(): index for index, name in enumerate(network.class_names)}
+    if words.casefold() in names:
+        return names[words.casefold()]
+    near = [name for name in names if words.casefold() in name]
+    near = near or difflib.get_close_matches(words.casefold(), names, n=5, cutoff=0.5)
+    named = ", ".join(network.class_names[names[name]] for name in near[:5])
+    raise ValueError(f"no class {words!r}: " + (f"did you mean {named}?" if near else "none has a similar name"))
+
+
+def read(path):
+    """(The picture (PIL, RGB) at a path as a reader gives it, its credit where attributions.csv has one, its name)."""
+    file = paths.given(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"no picture file {str(path)!r}: make row PICTURE=<path of a photo>")
+    try:
+        image = views.read_picture(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from error
+    listed = ((folder, entry) for folder in (file.parent, file.parent.parent) for entry in attributions.read(folder))
+    own = next((entry for folder, entry in listed if (folder / entry["file"]).resolve() == file.resolve()), None)
+    return image, attributions.credit(own["licence"], own["creator"]) if own else "", file.stem
+
+
+def draw(network, image, index=None, credit=""):
+    """(The row as a Figure, Grad-CAM [h, w], what it shows {"class", "score", ...}); index None: the likeliest class.
+
+    ValueError where the network has no layer that Grad-CAM can explain.
+    """
+    scores = views.probabilities(network, image)
+    index = int(scores.argmax()) if index is None else index
+    if not 0 <= index < len(scores):
+        raise ValueError(f"no class {index}: this network has {len(scores)}, counted from 0")
+    seen, detail = (views.look(network, image, method, index) for method in TITLES[2:])
+    shown = list(dict.fromkeys([*np.argsort(-scores, kind="stable")[:SHOWN].tolist(), index]))
+    figure, axes = plt.subplots(1, 4, figsize=(plots.WIDTH, 2.7))
+    names = [network.class_name(one) for one in shown]
+    plots.case_row(axes, seen.image, scores[shown], seen.raw, detail.raw, names, credit)
+    for axis, title in zip(axes, TITLES, strict=True):
+        axis.set_title(title)
+    layer = network.explainer(gradcam.GradCAM).layer_path
+    about = {"class": network.class_name(index), "index": index, "score": float(scores[index]), "layer": layer}
+    words = f"A photo, its scores and two maps for {about['class']} ({about['score']:.0%}): {views.in_words(seen)}."
+    return figure, seen.raw, {**about, "words": words}
+
+
+def save(figure, raw, about, kind="png"):
+    """Write saved/<picture>_<class>.png (or .svg), .npy (the raw map) and .json (`about`); returns the three paths."""
+    FOLDER.mkdir(exist_ok=True)
+    name = re.sub(r"[^\w-]+", "_", f"{about['picture']}_{about['class']}")[:120]
+    files = [FOLDER / f"{name}.{ending}" for ending in (kind, "npy", "json")]
+    words = {"Title": about["words"]} if kind == "svg" else {"Description": about["words"]}
+    with paths.whole(files[0]) as part:
+        figure.savefig(part, format=kind, dpi=RESOLUTION, metadata=words)
+    with paths.whole(files[1]) as part, part.open("wb") as opened:
+        np.save(opened, raw)
+    paths.write_json(about, files[2])
+    return files
+
+
+def recipe(name):
+    """What a row was made with: {"network": name, "weights": sha256 of its file, "versions": {package: version}}."""
+    versions = {package: importlib.metadata.version(package) for package in VERSIONS}
+    return {"network": name, "weights": paths.checksum(networks.weights_of(name)), "versions": versions}

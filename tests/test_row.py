@@ -1,0 +1,121 @@
+"""The blog's row of four from one's own photo: `make row`."""
+
+import json
+import runpy
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_viewer import BLOG, encoded, picture, saved, small_network
+
+from helpers import gradcam, imagenet, paths, viewer
+from helpers.photos import builtin
+from helpers.viewer import row
+
+COFFEE = paths.ROOT / "pictures" / "coffee.jpg"
+
+
+@pytest.fixture(scope="module")
+def network():
+    return viewer.open_network(viewer.shipped()[0])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(row, "FOLDER", tmp_path / "saved")
+    return row.FOLDER
+
+
+@pytest.mark.parametrize("words", ["espresso", "Espresso", "EGYPTIAN CAT"])
+def test_classes_are_found_by_name_whatever_their_case(network, words):
+    assert imagenet.LABELS[row.class_index(network, words)].casefold() == words.casefold()
+
+
+@pytest.mark.parametrize(
+    "words, near", [("expreso", "espresso"), ("teapots", "teapot"), ("coffee", "coffee mug"), ("qqqqqq", "none has a")]
+)
+def test_another_name_is_answered_by_the_nearest(network, words, near):
+    with pytest.raises(ValueError, match=rf"no class '{words}'.*{near}") as told:
+        row.class_index(network, words)
+    assert "\n" not in str(told.value) and len(str(told.value)) < 200
+
+
+def test_classes_without_names_go_by_number(tmp_path):
+    numbered = viewer.open_network(saved(small_network(), tmp_path))
+    assert row.class_index(numbered, "2") == 2
+    with pytest.raises(ValueError, match="have numbers"):
+        row.class_index(numbered, "cat")
+    with pytest.raises(ValueError, match="no class 3: this network has 3"):
+        row.draw(numbered, picture(), 3)
+
+
+def test_the_row_shows_what_the_helpers_compute(network):
+    image, credit, name = row.read(COFFEE)
+    index = imagenet.LABELS.index("espresso")
+    figure, raw, about = row.draw(network, image, index, credit)
+    inputs = network.inputs(network.pixels(image))
+    np.testing.assert_allclose(raw, gradcam.GradCAM(network.model)(inputs, index)[0], rtol=1e-4, atol=1e-6)
+    assert about["score"] == pytest.approx(float(network.model(inputs)[0, index]), rel=1e-4)
+    assert about["class"] == "espresso" and about["layer"] == "head_relu" and "espresso" in about["words"]
+    assert credit == builtin.load("coffee").credit == figure.axes[0].get_xlabel() and name == "coffee"
+    assert [axes.get_title() for axes in figure.axes] == list(row.TITLES)
+    assert figure.axes[1].texts[0].get_text() == f"espresso  {about['score']:.0%}"
+
+
+def test_a_class_that_is_not_likely_has_its_bar_as_well(network):
+    index = imagenet.LABELS.index("Egyptian cat")
+    figure, _, _ = row.draw(network, row.read(COFFEE)[0], index)
+    names = [text.get_text().rpartition("  ")[0] for text in figure.axes[1].texts]
+    assert len(names) == row.SHOWN + 1 and names[-1] == "Egyptian cat"
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_saved_are_the_row_its_map_and_its_recipe(folder, kind):
+    blog = viewer.open_network(BLOG)
+    figure, raw, about = row.draw(blog, picture(), 1)
+    about |= {"picture": "my photo", **row.recipe(BLOG)}
+    drawn, stored, recipe = row.save(figure, raw, about, kind)
+    assert {path.name for path in folder.iterdir()} == {f"my_photo_pizza.{end}" for end in (kind, "npy", "json")}
+    np.testing.assert_array_equal(np.load(stored), raw)
+    told = json.loads(recipe.read_text(encoding="utf-8"))
+    known = json.loads((paths.WEIGHTS / "kitchen_cnn.json").read_text(encoding="utf-8"))
+    assert (
+        told["weights"] == known["sha256"] and told["class"] == "pizza" and set(told["versions"]) == set(row.VERSIONS)
+    )
+    if kind == "png":
+        assert Image.open(drawn).text["Description"] == told["words"]
+    else:
+        assert f"<title>{told['words']}</title>" in drawn.read_text(encoding="utf-8")
+
+
+def test_the_credit_comes_from_the_list_beside_the_photo(tmp_path):
+    (tmp_path / "cups").mkdir()
+    shutil.copy(COFFEE, tmp_path / "cups" / "one.jpg")
+    assert row.read(tmp_path / "cups" / "one.jpg")[1] == ""
+    head = "file,sha256,title,creator,licence,licence_url,page_url,source,date\n"
+    (tmp_path / "attributions.csv").write_text(head + "cups/one.jpg,,,Ann,CC BY 2.0,,,,\n", encoding="utf-8")
+    assert row.read(tmp_path / "cups" / "one.jpg")[1] == "CC BY 2.0 by Ann"
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["nowhere.jpg"], "no picture file 'nowhere.jpg': make row PICTURE=<path of a photo>"),
+        ([""], "no picture file '': make row PICTURE=<path of a photo>"),
+        (["README.md"], "README.md: "),
+        ([str(COFFEE), "--class", "expreso"], "no class 'expreso': did you mean espresso"),
+        ([str(COFFEE), "--network", "nothing.keras"], "no model file 'nothing.keras'"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(arguments, told, capsys):
+    main = runpy.run_path(str(paths.ROOT / "scripts" / "draw_row.py"))["main"]
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code.startswith(told) and "\n" not in stopped.value.code
+    assert capsys.readouterr().out == ""
+
+
+def test_encoded_pictures_of_any_kind_are_read(tmp_path):
+    (tmp_path / "a.webp").write_bytes(encoded(picture(), "webp"))
+    assert row.read(tmp_path / "a.webp")[0].size == picture().size
