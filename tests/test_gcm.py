@@ -418,16 +418,16 @@ def test_claimed_accuracy_on_a_thousand_test_pictures(name, thousand):
 
 def test_the_model_card_says_what_is_known_of_the_network():
     card, about = (paths.WEIGHTS / "gcm.md").read_text(encoding="utf-8"), shipped.known("gcm")
-    variant, epochs, l2 = gcm.SHIPPED["gcm"]
+    _, epochs, l2 = gcm.SHIPPED["gcm"]
     count = sum(int(np.prod(variable.shape)) for variable in gcm.untrained("gcm").trainable_variables)
-    log = np.genfromtxt(paths.WEIGHTS / f"{variant}-{epochs}-seed0.csv", delimiter=",", names=True)
+    log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True)
     for said in (
         training.accuracy_text(about["test_accuracy"], about["test_images"]),
         f"{count:,} parameters",
         f"{epochs} epochs; L2 penalty: {l2 or 'none'}; seed {about['seed']}",
         f"{about['train_images']:,} training pictures",
         f"{100 * log[-1]['accuracy']:.1f} % right in the last epoch",
-        f"`{variant}-{epochs}-seed0.csv`",
+        f"`{about['log']}`",
     ):
         assert said in card, said
     assert ("JPEG copies" in card) == ("jpeg" in about["data"])

@@ -38,7 +38,8 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
     assert about["test_images"] == 20 and 0 <= low <= about["test_accuracy"] <= high <= 1 and high - low > 0.15
     assert about["test_accuracy"] == history[-1]["validation_accuracy"] and about["data"].startswith("drawn")
     assert json.loads((paths.WEIGHTS / f"{variant}.json").read_text()) == about and "l2" not in about
-    log = np.genfromtxt(paths.WEIGHTS / f"{run.name}.csv", delimiter=",", names=True, ndmin=1)
+    assert about["log"] == f"{run.name}.csv"
+    log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True, ndmin=1)
     assert log["validation_accuracy"][-1] == pytest.approx(about["test_accuracy"])
     images = DATA.test_images[:3] / np.float32(255)
     np.testing.assert_array_equal(gcm.load_trained(variant)(images), model(images))

@@ -94,7 +94,7 @@ def copy_weights(source, target):
 
 
 def ship(run, data, name):
-    """Copy a finished run to weights/: <name>.weights.h5, <name>.json (recipe, accuracy, sha256), <run>.csv.
+    """Copy a finished run to weights/: <name>.weights.h5, <name>.json (recipe, accuracy, log, sha256), <run>.csv.
 
     name: as `gcm.load_trained` will ask for it. The accuracy is measured anew on `data.test_*` in Keras' global
     precision, which need not be the training's. Returns the json's dict. Raises FileNotFoundError where the run has
@@ -106,7 +106,8 @@ def ship(run, data, name):
     about = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     model = gcm.untrained(about["variant"])
     model.load_weights(run / "last.weights.h5")
-    shutil.copyfile(run / "log.csv", paths.WEIGHTS / f"{run.name}.csv")
+    about["log"] = f"{run.name}.csv"
+    shutil.copyfile(run / "log.csv", paths.WEIGHTS / about["log"])
     batches = cifar10.test_batches(data.test_images, data.test_labels)
     tested = training.evaluate(model, batches, from_logits=about["variant"] != "cnn")
     return shipped.ship(model, name, about | _tested(tested["accuracy"], data))
