@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help figures row notebooks test lint lab train train-gcm data bench clean
+.PHONY: help figures row notebooks test lint lab train train-gcm paper data bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ train: $(VENV)/installed  ## train a classifier: PHOTOS=<folder of class folders
 
 train-gcm: $(VENV)/installed  ## train on CIFAR-10: VARIANT=gcm|gcm-clipped|gcm-separate|cnn EPOCHS=<n, default 180>
 	$(BIN)/python scripts/train_gcm.py --variant $(or $(VARIANT),gcm) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)
+
+paper: $(VENV)/installed  ## the GCM paper's experiment: three networks, 180 epochs, a table beside its numbers; RECIPE=letter|found
+	$(BIN)/python scripts/train_paper.py $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
 data: $(VENV)/installed  ## collect photos (Openverse, or Flickr with a key); MANIFEST=<file> fetches the same set again
 	$(BIN)/python scripts/collect_photos.py $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)

@@ -36,8 +36,9 @@ def main(arguments=None):
         sys.exit("Stopped. The same command goes on after the last whole epoch.")
     except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
         sys.exit(f"error: {error}")
-    accuracy = f"{history[-1]['validation_accuracy']:.2%} of the {'held-out' if options.hold_out else 'test'} pictures"
-    print(f"last epoch: {accuracy}; everything is in {paths.relative(run)}")
+    tested = training.accuracy_text(history[-1]["validation_accuracy"], len(data.test_images))
+    print(f"last epoch: {tested} {'held-out' if options.hold_out else 'test'} pictures right (95 % interval)")
+    print(f"everything is in {paths.relative(run)}")
 
 
 def read(arguments):
@@ -58,19 +59,22 @@ def read(arguments):
 
 
 def load(options):
-    asked = (options.variant, options.epochs, options.seed, options.batch_size, options.l2, options.hold_out)
-    if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE, 0, 0):
-        variant, epochs = gcm.SHIPPED[options.ship]
-        wanted = f"--variant {variant} --epochs {epochs}, without --seed, --batch-size, --l2 and --hold-out"
+    asked = (options.variant, options.epochs, options.l2, options.seed, options.batch_size, options.hold_out)
+    if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE, 0):
+        variant, epochs, l2 = gcm.SHIPPED[options.ship]
+        wanted = f"--variant {variant} --epochs {epochs} --l2 {l2}, without --seed, --batch-size and --hold-out"
         raise ValueError(f"--ship {options.ship}: that is for {wanted}")
     data = cifar10.load(options.data)
-    whole = data.is_real and (len(data.train_images), len(data.test_images)) == (50_000, 10_000)
+    whole = data.is_real and len(data.train_images) == 50_000
     if options.hold_out:
         data = data.held_out(options.hold_out)
-    print(data.source)
     if options.ship and not (whole and options.train_images >= 50_000):
-        raise ValueError("--ship: only a network trained on all of CIFAR-10 belongs into weights/; leave --ship out")
-    return data.first(train=options.train_images)
+        raise ValueError(
+            "--ship: only a network trained on all 50,000 pictures of CIFAR-10 belongs into weights/; leave --ship out"
+        )
+    data = data.first(train=options.train_images)
+    print(f"{data.contents}; {gcm_training.how_sure(data)}")
+    return data
 
 
 if __name__ == "__main__":

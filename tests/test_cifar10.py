@@ -45,6 +45,14 @@ def test_a_record_is_a_label_and_three_planes(tmp_path):
     np.testing.assert_equal([data.train_labels, data.test_labels], [raw[:5, :, 0].ravel(), raw[5, :, 0]])
 
 
+def test_a_test_file_may_be_shorter_and_the_pictures_are_counted(tmp_path):
+    raw = write_batches(tmp_path, records=4)
+    (tmp_path / cifar10.TEST_FILE).write_bytes(raw[5, :1].tobytes())
+    data = cifar10.read_binary(tmp_path)
+    np.testing.assert_array_equal(data.test_labels, raw[5, :1, 0])
+    assert data.contents == f"CIFAR-10 binary files in {tmp_path.name}: 20 training and 1 test pictures"
+
+
 def test_the_first_pictures_only_and_the_last_held_out():
     data = cifar10.drawn(train=2, test=2)
     part = data.first(train=7)

@@ -40,6 +40,42 @@ def test_contributions_are_drawn_on_one_scale_a_picture():
             assert f"{abs(scores[index, j]):.1f}" in upper.get_title()
 
 
+def test_a_clipped_networks_maps_stand_below_on_their_own_scale():
+    images, maps, clipped = RNG.random((2, 8, 8, 3)), RNG.normal(0, 5, (2, 3, 8, 8, 3)), RNG.random((2, 3, 8, 8, 3))
+    scores = maps.mean((2, 3, 4)), clipped.mean((2, 3, 4))
+    figure = plots.contributions(images, maps, scores[0], NAMES, [2, 0], (clipped, scores[1]))
+    grid = np.array(figure.axes).reshape(2, 3, 4)
+    for index, true in enumerate([2, 0]):
+        scale = np.percentile(clipped[index], 99.5)
+        assert grid[index, 2, 0].texts[0].get_text() == f"clipped\nwhite: {scale:.0f}"
+        for j, axes in enumerate(grid[index, 2, 1:]):
+            np.testing.assert_allclose(drawn(axes), np.clip(clipped[index, j] / scale, 0, 1))
+            assert framed(axes) == (j == true) and axes.get_title() == f"{NAMES[j]}\n{scores[1][index, j]:+.1f}"
+
+
+def test_the_papers_network_is_drawn_with_the_maps_given():
+    image, weights = RNG.random((8, 8, 3)), RNG.normal(size=(8, 8, 3))
+    for shared, boxes, last in ((False, "decoder\na", "highest"), (True, "layer 15\na", "softmax")):
+        axes = plots.class_map_network(image, weights, [1.25, -2.0, 0.5], NAMES, shared).axes[0]
+        picture, *pairs = (np.asarray(shown.get_array()) for shown in axes.get_images())
+        np.testing.assert_array_equal(picture, image)
+        scale = np.percentile(np.abs(weights[..., None, :] * image[..., None]), 99.5)
+        for j, (own_weights, product) in enumerate(zip(pairs[::2], pairs[1::2], strict=True)):
+            np.testing.assert_array_equal(own_weights, weights[..., j])
+            np.testing.assert_allclose(product, np.clip(weights[..., j, None] * image / scale, 0, 1))
+        said = [text.get_text() for text in axes.texts]
+        assert {boxes, last, "mean\n+1.2", "mean\n\u22122.0", "a"} <= set(said)
+        assert any(text.startswith("shared") for text in said) == shared
+
+
+def test_the_weight_generating_network_is_drawn_with_its_weights():
+    image, weights = RNG.random((8, 8, 3)), RNG.normal(size=(8, 8))
+    axes = plots.weight_generating_network(image, weights, -3.21, "truck").axes[0]
+    np.testing.assert_array_equal(axes.get_images()[1].get_array(), weights)
+    assert axes.get_images()[1].get_clim()[0] == -axes.get_images()[1].get_clim()[1]
+    assert "\u22123.2" in [text.get_text() for text in axes.texts]
+
+
 def test_maps_without_negative_parts_have_one_row_a_picture_and_black_maps_are_drawn_black():
     maps = RNG.random((2, 3, 4, 4, 3))
     assert len(plots.contributions(maps[:, 0], maps, maps.mean((2, 3, 4)), NAMES, [1, 1]).axes) == 8

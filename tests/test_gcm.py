@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from helpers import gcm, gradcam, guided, paths
+from helpers import gcm, gradcam, guided, paths, training
 from helpers.gcm import cifar10
 from helpers.gcm.conv_block import ConvBlock, FusedBatchNormalization
 from helpers.training import batches, shipped
@@ -391,7 +391,7 @@ def test_load_trained(monkeypatch, tmp_path):
     refused("choose one of gcm, gcm-clipped, cnn", gcm.load_trained, "resnet")
     command = 'VARIANT=gcm-clipped EPOCHS=60 ARGS="--ship gcm-clipped"'
     refused(command, gcm.load_trained, "gcm-clipped", error=FileNotFoundError)
-    for name, (variant, _) in gcm.SHIPPED.items():
+    for name, (variant, *_) in gcm.SHIPPED.items():
         model, images, file = gcm.untrained(variant), pictures(1, 32, 32, 3), tmp_path / f"{name}.weights.h5"
         model.save_weights(file)
         assert file.stat().st_size < 1e6
@@ -414,6 +414,23 @@ def test_claimed_accuracy_on_a_thousand_test_pictures(name, thousand):
     images, labels = thousand
     accuracy = np.mean(batches.predict_all(gcm.load_trained(name), images, 250).argmax(axis=1) == labels)
     assert abs(accuracy - shipped.known(name)["test_accuracy"]) < 0.03  # three standard errors of 1,000 pictures
+
+
+def test_the_model_card_says_what_is_known_of_the_network():
+    card, about = (paths.WEIGHTS / "gcm.md").read_text(encoding="utf-8"), shipped.known("gcm")
+    _, epochs, l2 = gcm.SHIPPED["gcm"]
+    count = sum(int(np.prod(variable.shape)) for variable in gcm.untrained("gcm").trainable_variables)
+    log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True)
+    for said in (
+        training.accuracy_text(about["test_accuracy"], about["test_images"]),
+        f"{count:,} parameters",
+        f"{epochs} epochs; L2 penalty: {l2 or 'none'}; seed {about['seed']}",
+        f"{about['train_images']:,} training pictures",
+        f"{100 * log[-1]['accuracy']:.1f} % right in the last epoch",
+        f"`{about['log']}`",
+    ):
+        assert said in card, said
+    assert ("JPEG copies" in card) == ("jpeg" in about["data"])
 
 
 def test_trained_maps_are_complete(thousand):

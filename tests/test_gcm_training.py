@@ -3,6 +3,7 @@
 import hashlib
 import json
 import runpy
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -33,9 +34,12 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
     about = gcm_training.ship(run, DATA, variant)
     shipped = (paths.WEIGHTS / f"{variant}.weights.h5").read_bytes()
     assert about["sha256"] == hashlib.sha256(shipped).hexdigest() and len(shipped) < 1e6
+    low, high = about["test_interval"]
+    assert about["test_images"] == 20 and 0 <= low <= about["test_accuracy"] <= high <= 1 and high - low > 0.15
     assert about["test_accuracy"] == history[-1]["validation_accuracy"] and about["data"].startswith("drawn")
     assert json.loads((paths.WEIGHTS / f"{variant}.json").read_text()) == about and "l2" not in about
-    log = np.genfromtxt(paths.WEIGHTS / f"{run.name}.csv", delimiter=",", names=True, ndmin=1)
+    assert about["log"] == f"{run.name}.csv"
+    log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True, ndmin=1)
     assert log["validation_accuracy"][-1] == pytest.approx(about["test_accuracy"])
     images = DATA.test_images[:3] / np.float32(255)
     np.testing.assert_array_equal(gcm.load_trained(variant)(images), model(images))
@@ -77,7 +81,7 @@ def train_gcm(*arguments):
     "other", ["--epochs 2", "--variant cnn", "--l2 0.005", "--seed 1", "--batch-size 32", "--hold-out 5000"]
 )
 def test_the_command_ships_nothing_under_another_networks_name(other):
-    with pytest.raises(SystemExit, match="--ship gcm-180: that is for --variant gcm --epochs 180, without"):
+    with pytest.raises(SystemExit, match=r"--ship gcm-180: that is for --variant gcm --epochs 180 --l2 0\.0, without"):
         train_gcm("--ship", "gcm-180", *other.split())
 
 
@@ -86,12 +90,18 @@ def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, 
     monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])  # three of its ten rows
     for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
         (tmp_path / file).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
-    held = ["--hold-out", "3", "--name", "held"], "held", ", the last 3 training pictures held out", "held-out pictures"
-    for options, name, part, last in (([], "gcm-1-seed0", "", "last epoch: 50.00% of the test pictures"), held):
+    held = ["--hold-out", "3", "--name", "held"], "held", ", the last 3 training pictures held out", 3, "held-out"
+    for options, name, part, tested, kind in (([], "gcm-1-seed0", "", 2, "test"), held):
         train_gcm("--epochs", "1", "--data", str(tmp_path), "--train-images", "6", *options)
         history, printed = history_of(tmp_path / "runs" / name), capsys.readouterr().out
         source = f"CIFAR-10 binary files in {tmp_path.name}{part}"
-        for said in (f"{source}\n", training.summary(history[0]), last, f"{name}\n"):
+        last = training.accuracy_text(history[0]["validation_accuracy"], tested)
+        for said in (
+            f"{source}: 6 training and {tested} test pictures; at 90 % ",
+            training.summary(history[0]),
+            f"last epoch: {last} {kind} pictures right",
+            f"{name}\n",
+        ):
             assert said in printed
         about = json.loads((tmp_path / "runs" / name / "metrics.json").read_text())
         assert about.items() >= {"train_images": 6, "batch_size": 128, "seed": 0, "data": source}.items()
@@ -122,3 +132,49 @@ def test_variants_are_what_they_are_called_and_only_the_cnn_has_a_twin():
     assert isinstance(gcm.untrained("cnn"), keras.Sequential) and gcm.untrained("cnn").built
     assert isinstance(gcm_training.fast_twin("gcm"), gcm.GCM)
     assert gcm_training.fast_twin("cnn").count_params() > gcm.untrained("cnn").count_params()
+
+
+def train_paper(*arguments):
+    """The command `make paper`."""
+    runpy.run_path(str(paths.ROOT / "scripts" / "train_paper.py"))["main"](["--precision", "float32", *arguments])
+
+
+def test_the_papers_experiment_resumes_and_ends_in_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])  # three of its ten rows
+    for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
+        (tmp_path / file).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
+    command, original, begun = ["--data", str(tmp_path), "--epochs", "1", "--recipe", "found"], gcm_training.train, []
+
+    def killed_at_the_cnn(run, variant, *rest, **options):
+        if "probe" not in str(run) and (paths.RUNS / "paper-found-gcm-clipped-1" / "metrics.json").exists():
+            raise KeyboardInterrupt
+        return original(run, variant, *rest, **options)
+
+    def noted(run, variant, data, epochs=180, **options):
+        begun.append((variant, epochs, history_of(Path(run))))
+        return original(run, variant, data, epochs, **options)
+
+    monkeypatch.setattr(gcm_training, "train", killed_at_the_cnn)
+    with pytest.raises(SystemExit, match="The same command goes on"):
+        train_paper(*command)
+    printed = capsys.readouterr().out
+    assert "10 training and 2 test pictures" in printed and "this will take about 0" in printed
+    assert not (paths.RUNS / "paper-found.md").exists()
+    monkeypatch.setattr(gcm_training, "train", noted)
+    train_paper(*command)
+    probed, *trained = begun
+    assert probed[:2] == ("cnn", 2), "what is finished needs no probe"
+    assert [(variant, len(rows)) for variant, _, rows in trained] == [("gcm", 1), ("gcm-clipped", 1), ("cnn", 0)]
+    table = (paths.RUNS / "paper-found.md").read_text(encoding="utf-8")
+    assert table in capsys.readouterr().out and "an L2 penalty of 2e-4, our inference, 1 epochs" in table
+    for row in ("| gcm | ", "| gcm-clipped | ", "| cnn | 164,258 | 50.0 % of 2 (9.5 to 90.5 %) | "):
+        assert row in table
+    assert table.count("% of 10,000 |") == 3
+    assert json.loads((paths.RUNS / "paper-found-cnn-1" / "metrics.json").read_text())["l2"] == 2e-4
+
+
+def test_the_papers_experiment_is_not_done_on_a_stand_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar10, "load", lambda folder: DATA)
+    with pytest.raises(SystemExit, match="error: the paper's numbers are about CIFAR-10"):
+        train_paper()

@@ -107,6 +107,18 @@ def test_no_epoch_waits_for_the_tuning_of_its_data(tmp_path, monkeypatch):
     assert [data.options().autotune.enabled for data in seen] == [False, False]
 
 
+def test_the_interval_of_an_accuracy_by_wilsons_formula():
+    right, pictures, z = 875, 1000, 1.959964
+    share, spread = right / pictures, z * np.sqrt(right * (pictures - right) / pictures + z**2 / 4)
+    by_hand = [(right + z**2 / 2 + sign * spread) / (pictures + z**2) for sign in (-1, 1)]
+    np.testing.assert_allclose(training.accuracy_interval(share, pictures), by_hand, rtol=1e-6)
+    assert training.accuracy_text(0.875, 1000) == "87.5 % of 1,000 (85.3 to 89.4 %)"
+    assert training.accuracy_interval(0, 5)[0] == 0 and training.accuracy_interval(1, 5)[1] == 1
+    for wrong in [(0.5, 0), (1.5, 10), (-0.1, 10)]:
+        with pytest.raises(ValueError, match="a share between 0 and 1 of at least one picture"):
+            training.accuracy_interval(*wrong)
+
+
 def test_evaluate_by_hand():
     """Identity network: the inputs are the scores."""
     scores = np.array([[2.0, 0, 0], [0, 1, 0], [0, 0, 3], [5, 0, 0], [0, 1, 0]], "float32")

@@ -15,7 +15,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 RECORD = 1 + 32 * 32 * 3  # a label byte, then the R, G and B planes, row by row
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
-EXAMPLES = paths.NOTEBOOKS / "pictures" / "horse_swan_truck.png"  # three test pictures (JPEG copies), side by side
+EXAMPLES = paths.NOTEBOOKS / "pictures" / "cars_bird_truck.png"  # three test pictures, side by side
 
 
 class Cifar10(NamedTuple):
@@ -26,6 +26,11 @@ class Cifar10(NamedTuple):
     test_images: np.ndarray
     test_labels: np.ndarray
     source: str
+
+    @property
+    def contents(self):
+        """The source and how many pictures it has, in words: every accuracy depends on them."""
+        return f"{self.source}: {len(self.train_images):,} training and {len(self.test_images):,} test pictures"
 
     @property
     def is_real(self):
@@ -79,7 +84,10 @@ HOW_TO_GET_IT = (
 
 
 def read_binary(folder):
-    """CIFAR-10 from a folder in the official binary layout (no pickle is read). Errors as in `load`."""
+    """CIFAR-10 from a folder in the official binary layout (no pickle is read). Errors as in `load`.
+
+    A file may hold fewer pictures than the official one, as where only the first 1,000 test pictures were passed on.
+    """
     folder = paths.given(folder).resolve()
     train = map(np.concatenate, zip(*[_records(folder / name) for name in TRAIN_FILES], strict=True))
     return Cifar10(*train, *_records(folder / TEST_FILE), f"CIFAR-10 binary files in {folder.name}")
@@ -95,7 +103,7 @@ def drawn(train=500, test=100):
 
 
 def find_examples(images):
-    """Where among `images`, uint8 [N,32,32,3], the notebooks' horse, swan and truck are: three ints.
+    """Where among `images`, uint8 [N,32,32,3], the notebooks' cars, bird and truck are: three ints.
 
     They are found by their looks, as the most alike, because copies of CIFAR-10 differ in order and compression.
     """

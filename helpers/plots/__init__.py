@@ -8,6 +8,7 @@ from helpers.plots.charts import (
     score_intervals,
     share_bars,
 )
+from helpers.plots.diagrams import class_map_network, weight_generating_network
 from helpers.plots.pictures import (
     gradient_colours,
     grey,

@@ -20,33 +20,47 @@ def case_row(axes, image, scores, heat_map, guided, class_names, credit=""):
     show_gradient(axes[3], guided)
 
 
-def contributions(images, maps, scores, class_names, true_classes):
+def contributions(images, maps, scores, class_names, true_classes, clipped=None):
     """Draw Class Contribution Maps as the GCM paper's Figures 6 and 7 do; returns the Figure.
 
     images [P, H, W, 3] in [0, 1]; maps [P, N, H, W, 3], signed; scores [P, N]. A row a picture for the positive parts
     and, where any map is negative, one below for the negative parts; each class with its score, a red frame on the
-    true class. One scale a picture, linear and clipped at the maps' 99.5th percentile, so that brightness compares
-    classes: over the picture stands the contribution that is drawn white.
+    true class. clipped: (maps, scores) of a second network, a further row a picture. One scale a picture and network,
+    linear and clipped at the maps' 99.5th percentile, so that brightness compares classes: on the left stands the
+    contribution that is drawn white.
     """
-    signs = (1, -1) if np.min(maps) < 0 else (1,)
-    height, columns = (0.95 * len(signs) + 0.25) * len(images), len(class_names) + 1
-    figure, axes = plt.subplots(len(signs) * len(images), columns, figsize=(WIDTH, height), squeeze=False)
+    kinds = [
+        (1, maps, scores),
+        *([(-1, maps, None)] if np.min(maps) < 0 else []),
+        *([(1, *clipped)] if clipped else []),
+    ]
+    height = 0.95 * len(kinds) + (0.5 if clipped else 0.25)
+    size = (WIDTH, height * len(images))
+    figure, axes = plt.subplots(len(kinds) * len(images), len(class_names) + 1, figsize=size, squeeze=False)
     for index, rows in enumerate(np.split(axes, len(images))):
-        scale, true = highest(maps[index]), true_classes[index]
+        true = true_classes[index]
+        for row, (sign, some, own) in zip(rows, kinds, strict=True):
+            scale = highest(some[index])
+            _class_maps(row[1:], sign * some[index] / scale, class_names, None if own is None else own[index], true)
+            said = "above: +\nhere: \u2212" if own is None else f"clipped\nwhite: {scale:.0f}"
+            row[0].axis("off")
+            row[0].text(0.5, 0.5, said, fontsize=8, ha="center", va="center", transform=row[0].transAxes)
+        rows[0, 0].texts[0].remove()
         show_image(rows[0, 0], images[index])
-        rows[0, 0].set_title(f"{class_names[true]}\nwhite: {scale:.0f}", fontsize=8)
-        for row, sign in zip(rows, signs, strict=True):
-            for axis, contribution in zip(row[1:], maps[index], strict=True):
-                show_image(axis, np.maximum(sign * contribution, 0) / scale)
-            row[true + 1].spines[:].set(visible=True, color="#d62728", linewidth=2.5)
-        for axis, name, score in zip(rows[0, 1:], class_names, scores[index], strict=True):
-            axis.set_title(f"{name}\n{score:+.1f}".replace("-", "\u2212"), fontsize=8)
-        for axis in rows[1:, 0]:
-            axis.axis("off")
-            centred = {"ha": "center", "va": "center", "transform": axis.transAxes}
-            axis.text(0.5, 0.5, "above: +\nhere: \u2212", fontsize=8, **centred)
+        rows[0, 0].axis("on")
+        rows[0, 0].set_title(f"{class_names[true]}\nwhite: {highest(maps[index]):.0f}", fontsize=8)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.02)
     return figure
+
+
+def _class_maps(row, maps, class_names, scores, true):
+    """Draw the positive parts of maps [N, H, W, 3] into `row`, the true class framed, over each its score if given."""
+    for axes, contribution in zip(row, maps, strict=True):
+        show_image(axes, np.maximum(contribution, 0))
+    row[true].spines[:].set(visible=True, color="#d62728", linewidth=2.5)
+    if scores is not None:
+        for axes, name, score in zip(row, class_names, scores, strict=True):
+            axes.set_title(f"{name}\n{score:+.1f}".replace("-", "\u2212"), fontsize=8)
 
 
 def positive_contributions(images, maps, titles=None, columns=4):
