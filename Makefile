@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+BOOK   := build/book-env
 
 .DEFAULT_GOAL := help
-.PHONY: help figures row notebooks test lint lab train train-gcm paper data bench clean
+.PHONY: help figures row notebooks test lint lab train train-gcm paper data bench book slides clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -45,7 +46,14 @@ data: $(VENV)/installed  ## collect photos (Openverse, or Flickr with a key); MA
 bench: $(VENV)/installed  ## what the explanations cost, in forward passes, beside two other libraries (about 10 minutes)
 	$(BIN)/python benchmarks/peers.py $(ARGS)
 
-clean:  ## remove .venv and the executed copies; data, runs and figures stay
+book: $(BOOK)/installed  ## a website of the stored notebooks and docs/, in build/book
+	$(BOOK)/bin/sphinx-build -q -E -W --keep-going -c book -d build/book-doctrees . build/book
+	@$(BOOK)/bin/python book/check.py build/book
+
+slides: $(BOOK)/installed  ## decks for four lessons (TEACHING.md), in build/slides
+	@$(BOOK)/bin/python book/slides.py
+
+clean:  ## remove .venv, the executed copies, the book and the slides; data, runs and figures stay
 	rm -rf $(VENV) build
 
 $(VENV)/installed: requirements.txt
@@ -53,4 +61,11 @@ $(VENV)/installed: requirements.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@echo "installing requirements.txt into $(VENV) (once; a few minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(BOOK)/installed: book/requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else f"Python {v[0]}.{v[1]} found; the book needs 3.11 or later: make PYTHON=python3.12 ...")'
+	@$(BOOK)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(BOOK)
+	@echo "installing book/requirements.txt into $(BOOK) (once; a minute) ..."
+	@$(BOOK)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -1,0 +1,121 @@
+"""What the slides show: for each notebook the slides of its deck in order, each a list of the notebook's cells.
+
+cell-05     a Markdown cell's text, or a code cell's output     +cell-05   a code cell's source and output
+cell-05.1   the second section of a Markdown cell               =cell-05   its source alone
+cell-05:2   only the first two paragraphs of that               !cell-05   its figure fills the slide
+"""
+
+import re
+
+ITEM = re.compile(r"([+=!]?)([\w-]+)(?:\.(\d+))?(?::(\d+))?")
+HEADING = re.compile(r"^(?=#{1,4} )", re.MULTILINE)  # where a section begins
+
+DECKS = {
+    "00_start_here": [
+        ["cell-00:2"],
+        ["+cell-02", "cell-03"],
+        ["cell-04", "cell-05"],
+        ["=cell-04"],
+        ["cell-06", "cell-07"],
+        ["cell-10"],
+        ["cell-13", "cell-14"],
+        ["cell-15", "cell-16.0"],
+        ["cell-16.1:2"],
+    ],
+    "03_grad_cam": [
+        ["cell-00:2"],
+        ["cell-07", "cell-06"],
+        ["cell-08"],
+        ["cell-10", "+cell-11"],
+        ["cell-13", "cell-14.0"],
+        ["cell-14.1", "cell-17"],
+        ["cell-18.1", "+cell-19"],
+        ["cell-21", "cell-20", "cell-22.0"],
+        ["cell-22.1"],
+        ["cell-25", "cell-26.0"],
+        ["cell-26.1"],
+        ["cell-27", "cell-28:1"],
+        ["cell-31", "cell-32.0"],
+        ["cell-35", "cell-36.0"],
+        ["cell-38"],
+        ["!cell-41"],
+        ["cell-43", "cell-44"],
+        ["!cell-48"],
+        ["cell-54", "cell-55:1"],
+        ["cell-71.2"],
+    ],
+    "05_case_studies": [
+        ["cell-00:2"],
+        ["cell-05", "cell-06"],
+        ["cell-07"],
+        ["cell-10"],
+        ["cell-16"],
+        ["!cell-17"],
+        ["cell-18.0", "cell-18.1"],
+        ["!cell-19"],
+        ["cell-20.0", "cell-20.1"],
+        ["!cell-21"],
+        ["cell-22.0", "cell-22.1"],
+        ["!cell-23"],
+        ["cell-24.0", "cell-24.1"],
+        ["cell-27", "cell-26"],
+        ["cell-28.0"],
+        ["cell-28.1"],
+        ["cell-28.2"],
+    ],
+    "08_gcm_the_idea": [
+        ["cell-00:2"],
+        ["cell-03.0"],
+        ["cell-08"],
+        ["=cell-09", "cell-11"],
+        ["cell-16", "+cell-17"],
+        ["cell-19", "cell-18"],
+        ["cell-21.1"],
+        ["+cell-22", "cell-23", "+cell-24"],
+        ["cell-27", "+cell-28"],
+        ["cell-31", "cell-32", "cell-33.0"],
+        ["!cell-36"],
+        ["cell-37:1"],
+        ["cell-38", "cell-39.0"],
+        ["cell-39.1", "cell-40"],
+        ["cell-41", "cell-42"],
+        ["cell-44", "cell-45"],
+        ["cell-47.0", "cell-47.1"],
+        ["cell-48", "cell-49"],
+        ["cell-52", "cell-53.0"],
+        ["cell-53.1"],
+    ],
+}
+
+
+def find(cells, item):
+    """The number of the cell that an item names."""
+    name = ITEM.fullmatch(item)[2]
+    for number, cell in enumerate(cells):
+        if cell["id"] == name:
+            return number
+    raise LookupError(f"{item}: the notebook has no cell {name!r}: correct book/decks.py")
+
+
+def sections(cell):
+    """A Markdown cell's sections: the text before its first heading, if any, then each heading with its text."""
+    return [part for part in HEADING.split("".join(cell["source"])) if part.strip()]
+
+
+def text(cells, item):
+    """What an item shows of a Markdown cell."""
+    cell = cells[find(cells, item)]
+    _, _, section, paragraphs = ITEM.fullmatch(item).groups()
+    parts = sections(cell)
+    if section and int(section) >= len(parts):
+        raise LookupError(f"{item}: that cell has {len(parts)} sections: correct book/decks.py")
+    whole = parts[int(section)] if section else "".join(parts)
+    return "\n\n".join(whole.split("\n\n")[: int(paragraphs) if paragraphs else None])
+
+
+def heading_above(cells, item):
+    """The words of the nearest heading above what an item shows."""
+    number, section = find(cells, item), int(ITEM.fullmatch(item)[3] or 0)
+    above = [part for cell in cells[:number] if cell["cell_type"] == "markdown" for part in sections(cell)]
+    above += sections(cells[number])[:section] if section else []
+    return [part.splitlines()[0].lstrip("# ") for part in above if HEADING.match(part)][-1]
