@@ -41,23 +41,22 @@ def main():
 
 
 def slide(cells, items):
-    """[(kind, HTML)] of one slide's parts; the nearest heading above comes first where none of them brings one."""
+    """[(kind, HTML)] of one slide's parts, below the nearest heading above them where they bring none."""
     parts = [shown(cells, item) for item in items]
     kind, first = parts[0]
     if kind != "whole" and not first.startswith("<h"):
-        headings = [part for part in parts if part[1].startswith("<h")]
-        parts = headings + [part for part in parts if part not in headings]
-        if not headings:
-            parts.insert(0, ("text", f"<h2>{inline(heading_above(cells, items[0]))}</h2>"))
+        parts.insert(0, ("text", f"<h2>{reader().renderInline(heading_above(cells, items[0]))}</h2>"))
     return parts
 
 
 def shown(cells, item):
-    """(Kind, HTML) of one item: "text", "code", "output", or "whole" for a figure that fills the slide."""
+    """(Kind, HTML) of one item: "text", "listing", "output", or "whole" for a figure that fills the slide."""
     cell = cells[find(cells, item)]
     if cell["cell_type"] == "markdown":
         return "text", reader().render(PICTURE.sub("", text(cells, item)))
-    outputs = "".join(output_html(output) for output in cell["outputs"])
+    # beside its figure, what a cell prints is left out
+    pictures = [output for output in cell["outputs"] if "image/png" in output.get("data", {})]
+    outputs = "".join(output_html(output) for output in pictures or cell["outputs"])
     if item[0] not in "+=":
         return "whole" if item[0] == "!" else "output", outputs
     source = highlight("".join(cell["source"]), PythonLexer(), HtmlFormatter(cssclass="code"))
@@ -86,10 +85,6 @@ def reader():
 def formula(tex, about):
     left, right = ("\\[", "\\]") if about["display_mode"] else ("\\(", "\\)")
     return left + html.escape(tex) + right
-
-
-def inline(words):
-    return reader().renderInline(words)
 
 
 if __name__ == "__main__":
