@@ -64,25 +64,25 @@ DECKS = {
         ["cell-28.2"],
     ],
     "08_gcm_the_idea": [
-        ["cell-00:2", "cell-48"],
-        ["cell-03.0"],
+        ["cell-00:2"],
+        ["cell-03"],
+        ["cell-54", "cell-55"],
         ["cell-08"],
         ["=cell-09", "cell-11"],
+        ["cell-10", "cell-56"],
         ["cell-16", "+cell-17"],
-        ["cell-19", "cell-18"],
-        ["cell-21.1"],
-        ["+cell-22", "cell-23", "+cell-24"],
+        ["cell-19"],
+        ["cell-21", "+cell-22"],
         ["cell-27", "+cell-28"],
-        ["cell-31", "cell-32", "cell-33.0"],
+        ["!cell-57"],
         ["!cell-36"],
-        ["cell-37:1"],
-        ["!cell-38"],
-        ["cell-39.0", "cell-39.1", "cell-40"],
-        ["cell-41", "cell-42"],
-        ["cell-44", "cell-45"],
+        ["cell-35"],
+        ["cell-38", "cell-37"],
+        ["cell-39", "cell-40"],
+        ["cell-43", "cell-46"],
+        ["!cell-44"],
         ["cell-47.0", "cell-47.1"],
         ["cell-48", "cell-49"],
-        ["cell-52", "cell-53.0"],
         ["cell-53.1"],
     ],
 }
@@ -95,6 +95,12 @@ def find(cells, item):
         if cell["id"] == name:
             return number
     raise LookupError(f"{item}: the notebook has no cell {name!r}: correct book/decks.py")
+
+
+def pictures(cell):
+    """A code cell's outputs that are pictures: PNG, or HTML with a text alternative."""
+    outputs = [(output, output.get("data", {})) for output in cell["outputs"]]
+    return [output for output, data in outputs if "image/png" in data or "<img" in "".join(data.get("text/html", ""))]
 
 
 def sections(cell):

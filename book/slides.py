@@ -10,7 +10,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from decks import DECKS, find, heading_above, text
+from decks import DECKS, find, heading_above, pictures, text
 from jinja2 import Template
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
@@ -55,8 +55,7 @@ def shown(cells, item):
     if cell["cell_type"] == "markdown":
         return "text", reader().render(PICTURE.sub("", text(cells, item)))
     # beside its figure, what a cell prints is left out
-    pictures = [output for output in cell["outputs"] if "image/png" in output.get("data", {})]
-    outputs = "".join(output_html(output) for output in pictures or cell["outputs"])
+    outputs = "".join(output_html(output) for output in pictures(cell) or cell["outputs"])
     if item[0] not in "+=":
         return "whole" if item[0] == "!" else "output", outputs
     source = highlight("".join(cell["source"]), PythonLexer(), HtmlFormatter(cssclass="code"))
@@ -66,6 +65,8 @@ def shown(cells, item):
 def output_html(output):
     """A stored output as HTML: a figure with its text alternative, a table, or what was printed."""
     data = output.get("data", {})
+    if "text/html" in data:
+        return "".join(data["text/html"])
     if "image/png" in data:
         alt = html.escape(output["metadata"].get("image/png", {}).get("alt", NO_ALT))
         return f'<img alt="{alt}" src="data:image/png;base64,{"".join("".join(data["image/png"]).split())}">'
