@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = {  # the book's table of contents
     "Notebooks": ["notebooks/[0-9]*.ipynb"],
-    "More": ["docs/*.md", "TEACHING.md", "weights/README.md", "benchmarks/README.md", "helpers/README.md"],
+    "More": ["docs/*.md", "TEACHING.md", "weights/*.md", "benchmarks/README.md", "helpers/README.md"],
     "Solutions": ["notebooks/solutions/[0-9]*.ipynb"],
 }
 ENTRY = re.compile(r"^\* ((?:\*\*[^*]+\*\*(?:, )?)+): (.+)\n?", re.MULTILINE)

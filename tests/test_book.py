@@ -179,9 +179,9 @@ def test_the_book_in_a_browser(browser, build):
     page.go_back()
     page.locator("a.right-next").click()
     assert page.url.endswith("04_guided_grad_cam.html")
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert max(map(int, re.findall(r"\d+", colour)[:3])) < DARKEST
+    page.emulate_media(color_scheme="dark")  # the page follows the system's choice
+    page.reload()
+    page.wait_for_function(f"parseInt(getComputedStyle(document.body).backgroundColor.slice(4)) < {DARKEST}")
     page.goto((build / "book" / "search.html").as_uri() + "?q=receptive+field")
     page.locator("#search-results a[href*='glossary.html#term-receptive-field']").first.wait_for()
     assert asked == []
