@@ -68,7 +68,7 @@ ROWS = {
         "yes",
         "gradients, ReLUs",
         "sharp edges of what\nexcites the network",
-        "any question about the class",
+        "telling classes apart",
     ),
     "deconvnet": (
         r"as above, but whatever went in",
@@ -125,13 +125,13 @@ ROWS = {
         "things larger than a window;\nredundant evidence",
     ),
     "RISE": (
-        r"mean of masks $m$, weighted with $p(x \odot m)$",
+        r"mean of masks $m$ times $p(x \odot m)$",
         "1 a mask",
         "7 × 7",
         "no",
         ANYTHING,
         "a black box, with time",
-        "small things; hundreds\nof passes",
+        "too few masks leave\ntheir own pattern",
     ),
 }
 
@@ -139,8 +139,7 @@ ROWS = {
 def draw(measured):
     """The page as a Figure, A4 across. measured: {heading: {method: text}}, more columns to the right."""
     widths = [*COLUMNS.values(), *[8] * len(measured)]
-    figure = plt.figure(figsize=(11.7, 8.3), layout="none")
-    axes = figure.add_axes((0.02, 0.03, 0.96, 0.88))
+    figure, axes = plt.subplots(figsize=(11.7, 8.3))
     axes.axis("off")
     cells = [[method, *row, *(values[method] for values in measured.values())] for method, row in ROWS.items()]
     shares = [width / sum(widths) for width in widths]
@@ -152,5 +151,6 @@ def draw(measured):
         cell.PAD = 0.04
         if row == 0 or column == 0:
             cell.set_text_props(weight="bold", color="black" if row == 0 else list(COLOURS.values())[row - 1])
-    figure.text(0.02, 0.945, "Where does the network look? Thirteen methods on one page", size=14, weight="bold")
+    title = "Where does the network look? Thirteen methods on one page"
+    figure.suptitle(title, x=0.01, ha="left", size=14, weight="bold")
     return figure
