@@ -52,12 +52,12 @@ def _package_problem(requirement):
 
 def weights(folder=paths.WEIGHTS):
     """Are the trained weights here, byte for byte as their descriptions say?"""
-    stated = {about: json.loads(about.read_text(encoding="utf-8"))["sha256"] for about in sorted(folder.glob("*.json"))}
-    files = {about.with_suffix(".weights.h5"): sha256 for about, sha256 in stated.items()}
+    stated = {about.stem: json.loads(about.read_text(encoding="utf-8")) for about in sorted(folder.glob("*.json"))}
+    files = {folder / about.get("file", f"{name}.weights.h5"): about["sha256"] for name, about in stated.items()}
     broken = [file.name for file, sha256 in files.items() if not file.exists() or paths.checksum(file) != sha256]
     if broken or not files:
         return Check(False, f"weights missing or changed: {', '.join(broken) or 'all'}: git checkout -- weights")
-    return Check(True, f"{len(files)} trained networks in weights/")
+    return Check(True, f"{len(files)} files in weights/")
 
 
 def writable():

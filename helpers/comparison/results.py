@@ -51,7 +51,8 @@ def pack(files, target=FILE):
     with paths.whole(target) as part, part.open("wb") as opened:
         np.savez_compressed(opened, **arrays)
     networks = {network: json.loads(str(np.load(file)["about"])) for network, file in files.items()}
-    about = {"made by": "python scripts/compare_methods.py", "networks": networks, "sha256": paths.checksum(target)}
+    about = {"file": target.name, "made by": "python scripts/compare_methods.py", "networks": networks}
+    about["sha256"] = paths.checksum(target)
     paths.write_json(about, target.with_suffix(".json"))
     return about
 
