@@ -113,6 +113,8 @@ def test_files_carry_the_sentence_and_the_page_lists_it(folder, monkeypatch, kin
         plots.save_figure(name, alt=SENTENCE)
     assert {path.name for path in folder.iterdir()} == {f"a.{kind}", f"b.{kind}"}
     assert style.description(folder / f"a.{kind}") == SENTENCE
+    for name in ("a_load_drawn", "a_quick", "05_photos_rows"):
+        (folder / f"{name}.png").write_bytes(b"of another run: never opened")
     listing.write(folder)
     rows = (folder / "README.md").read_text(encoding="utf-8").splitlines()[-2:]
     assert rows == [f"| {name} ([{kind}]({name}.{kind})) | {SENTENCE} |" for name in ("a", "b")]
