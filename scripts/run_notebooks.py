@@ -8,6 +8,7 @@ python scripts/run_notebooks.py --language ja --format svg   figures with Japane
 
 import argparse
 import base64
+import html
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import paths
 from helpers.plots import listing
-from helpers.plots.style import UNTRANSLATED, in_few_colours
+from helpers.plots.style import SHOWN, UNTRANSLATED, in_few_colours
 
 os.environ["TQDM_DISABLE"] = "1"  # nobody watches: no progress bars in stored outputs
 COPIES = paths.ROOT / "build" / "notebooks"
@@ -111,10 +112,19 @@ def run(path, inplace=False):
 
 
 def shrink(notebook):
-    """Store each of a notebook's pictures in few colours, as figures are."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    for data in (output.data for output in outputs if "image/png" in output.get("data", {})):
-        data["image/png"] = base64.b64encode(in_few_colours(base64.b64decode(data["image/png"]))).decode()
+    """Store each of a notebook's pictures as a PNG in few colours, as figures are, with its text alternative beside it.
+
+    A kernel shows figures as HTML, for JupyterLab; whatever reads a stored notebook looks for PNG pictures.
+    """
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    for output in outputs:
+        if "image/png" in output.data:
+            picture = in_few_colours(base64.b64decode(output.data["image/png"]))
+            output.data["image/png"] = base64.b64encode(picture).decode()
+        elif shown := SHOWN.fullmatch(output.data.get("text/html", "")):
+            del output.data["text/html"]
+            output.data["image/png"] = shown[2]
+            output.metadata["image/png"] = {"alt": html.unescape(shown[1])}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """What is seen of a figure by those who do not see it, who see no red, who see it in Japanese, or as vectors."""
 
 import ast
+import copy
+import functools
+import importlib
 import io
 import json
 import re
@@ -53,12 +56,28 @@ def test_a_cell_shows_a_figure_once_with_its_text_alternative(ran):
 @pytest.mark.parametrize("exporter", [HTMLExporter, MarkdownExporter])
 def test_exports_carry_the_text_alternative(ran, exporter):
     """JupyterLab draws an output of image/png without one, and nbconvert's Markdown calls it "png"."""
-    page, _ = exporter().from_notebook_node(ran)
-    found = []
-    reader = HTMLParser()
+    assert alternatives(exporter, ran) == [SENTENCE]
+
+
+def alternatives(exporter, notebook):
+    """The text alternatives of all pictures on the page that nbconvert makes of a notebook."""
+    page, _ = exporter().from_notebook_node(notebook)
+    found, reader = [], HTMLParser()
     reader.handle_starttag = lambda tag, values: found.append(dict(values)["alt"]) if tag == "img" else None
     reader.feed(page)
-    assert found == [SENTENCE]
+    return found
+
+
+def test_a_stored_figure_is_a_png_with_its_text_alternative(ran, monkeypatch):
+    monkeypatch.syspath_prepend(paths.ROOT / "scripts")
+    monkeypatch.setenv("TQDM_DISABLE", "1")  # as the script sets it for its kernels
+    stored = copy.deepcopy(ran)
+    importlib.import_module("run_notebooks").shrink(stored)
+    (before,), (output,) = (notebook.cells[0].outputs for notebook in (ran, stored))
+    assert "text/html" not in output.data and output.metadata["image/png"] == {"alt": SENTENCE}
+    assert f'src="data:image/png;base64,{output.data["image/png"]}"' in before.data["text/html"]
+    classic = functools.partial(HTMLExporter, template_name="classic")  # the template that reads alternatives of PNGs
+    assert alternatives(classic, stored) == [SENTENCE]
 
 
 def figure_calls(path):
@@ -176,7 +195,6 @@ def charts():
     yield plots.confusion_matrix(plt.figure().subplots(), [[9, 1], [2, 8]], dishes.LABELS).figure
     curves = ("loss", "accuracy", "validation_loss", "validation_accuracy")
     yield plots.learning_curves({curve: [0.5, 0.4, 0.3] for curve in curves}, best_epoch=2)
-    yield plots.score_curves(plt.figure().subplots(), np.linspace(0, 1, 3), {"Grad-CAM": np.ones((2, 3))}).figure
 
 
 def test_the_charts_own_labels_are_wholly_japanese_and_stay_so_when_drawn():

@@ -96,13 +96,3 @@ def score_intervals(scores, colours, bands):
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     return figure
-
-
-def score_curves(axes, fractions, curves, title=None, controls=()):
-    """Draw the mean of curves {method: [B, K]} over fractions [K], in percent of the picture; `controls` are dashed."""
-    greys = iter(np.linspace(0, 0.75, len(controls)))
-    for method, rows in curves.items():
-        style = {"color": str(next(greys)), "linestyle": "--"} if method in controls else {}
-        axes.plot(100 * fractions, np.mean(rows, axis=0), marker="o", markersize=3, label=method, **style)
-    axes.set(title=title, xlabel="pixels changed, %", ylim=(0, 1.02))
-    return axes

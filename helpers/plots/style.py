@@ -32,8 +32,11 @@ plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "imag
 plt.rcParams.update({"hatch.linewidth": 0.9, "svg.hashsalt": "figures"})  # the same SVG file every time
 
 
+SHOWN = re.compile('<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
+
+
 class Shown:
-    """A PNG picture with a text alternative; in a terminal the alternative alone."""
+    """A PNG picture with a text alternative, as SHOWN reads it; in a terminal the alternative alone."""
 
     def __init__(self, png, alt):
         self.png, self.alt = png, alt
