@@ -22,6 +22,7 @@ import tensorflow as tf
 from helpers import classifier, dishes, faithfulness, gcm, imagenet, paths
 from helpers.blackbox import Occlusion
 from helpers.comparison import methods, networks, results, study
+from helpers.faithfulness import randomisation
 from helpers.gcm import cifar10
 from helpers.photos import builtin
 from helpers.training import shipped
@@ -92,7 +93,7 @@ def in_the_kitchen(name, kept):
     for method, explain in maker(model, quick).items():
         some = slice(ALIKE[costly(method)])
         about = explain, [own[method] for own in elsewhere], shown.images[some], asked.classes[some]
-        kept.once(method, "alike", lambda about=about: study.likeness(*about))
+        kept.once(method, "alike", lambda about=about: randomisation.likeness(*about))
     if name == "kitchen_cam":
         forget_step_by_step(model, maker(model, quick), both[1].images, judges[1].classes, kept)
 

@@ -8,6 +8,7 @@ import pytest
 
 from helpers import dishes, faithfulness, gradcam
 from helpers.comparison import methods, networks, results, study
+from helpers.faithfulness import randomisation
 
 LEFT = np.arange(4) < 2  # columns of a picture of four
 
@@ -85,7 +86,7 @@ def test_a_network_that_forgot_keeps_its_weights_in_another_order():
     assert np.array_equal(np.sort(copies[0], None), np.sort(model.get_weights()[0], None))
     assert np.array_equal(copies[0], copies[1]) and not np.array_equal(copies[0], copies[2])
     images = np.random.default_rng(0).random((2, 4, 4, 3), np.float32)
-    same = study.likeness(lambda images, classes: images, [lambda images, classes: -images], images, 0)
+    same = randomisation.likeness(lambda images, classes: images, [lambda images, classes: -images], images, 0)
     assert same.tolist() == [[1, 1]]
 
 

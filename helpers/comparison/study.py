@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers import dishes, faithfulness
+from helpers.faithfulness import randomisation
 
 STEPS, ROAD = 10, (0.1, 0.3, 0.5)  # of deletion and insertion curves; parts that ROAD takes away
 MOVED, COPIES = 10, 3  # stability: so many pictures, so many noisy copies of each
@@ -108,15 +109,8 @@ def score(explain, asked, shown, occluded):
     }
 
 
-def likeness(explain, others, images, classes):
-    """Rank correlation of a method's maps with those it gives on other networks: float64 [len(others), B]."""
-    own = faithfulness.saliency(faithfulness.explain_all(explain, images, classes))
-    every = (faithfulness.saliency(faithfulness.explain_all(other, images, classes)) for other in others)
-    return np.stack([faithfulness.spearman(own, other) for other in every])
-
-
 def forgetful(build, model, seed):
     """A copy of `model`, build() of its kind, in which the entries of every weight are shuffled."""
     rng, copy = np.random.default_rng(seed), build()
-    copy.set_weights([rng.permutation(weight.ravel()).reshape(weight.shape) for weight in model.get_weights()])
+    copy.set_weights(randomisation.shuffled(model.get_weights(), rng))
     return copy

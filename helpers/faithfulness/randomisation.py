@@ -42,7 +42,7 @@ def model_randomisation(model, explain, images, classes, layers=None, seed=0):
     rng, alike = np.random.default_rng(seed), {}
     try:
         for path, layer in _top_down(model, images, layers).items():
-            _set(layer, [rng.permutation(weight.ravel()).reshape(weight.shape) for weight in layer.get_weights()])
+            _set(layer, shuffled(layer.get_weights(), rng))
             alike[path] = spearman(original, saliency(explain_all(explain, images, classes)))
     finally:
         _set(model, before)
@@ -55,7 +55,18 @@ def label_randomisation(explain, explain_shuffled, images, classes):
     explain, explain_shuffled: the same method on the one and on the other. Low: the map shows what was learned.
     Source: Adebayo et al. 2018, section 4.
     """
-    return spearman(*(saliency(explain_all(one, images, classes)) for one in (explain, explain_shuffled)))
+    return likeness(explain, [explain_shuffled], images, classes)[0]
+
+
+def likeness(explain, others, images, classes):
+    """Rank correlation of a method's maps with those it gives on other networks: float64 [len(others), B]."""
+    own = saliency(explain_all(explain, images, classes))
+    return np.stack([spearman(own, saliency(explain_all(other, images, classes))) for other in others])
+
+
+def shuffled(weights, rng):
+    """Weights, a list of arrays, each with its entries in another order, drawn by `rng`."""
+    return [rng.permutation(weight.ravel()).reshape(weight.shape) for weight in weights]
 
 
 def sensitivity(explain, images, classes, radius=0.02, samples=10, seed=0):
