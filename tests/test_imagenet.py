@@ -73,6 +73,16 @@ def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
         imagenet.load()
 
 
+@pytest.mark.parametrize("there", [b"", b"tench, Tinca tinca\ngoldf", None])
+def test_missing_or_damaged_labels_say_what_to_do_when_they_are_needed(there, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
+    if there is not None:
+        (tmp_path / "imagenet_labels.txt").write_bytes(there)
+    monkeypatch.setattr(imagenet.network, "NAMES", imagenet.network._names())
+    with pytest.raises(OSError, match=r"imagenet_labels\.txt is missing or damaged: 1000 lines.*git checkout"):
+        imagenet.load()
+
+
 def test_two_photographs_side_by_side():
     pair = builtin.side_by_side("chelsea", "coffee", size=64)
     left, right = pair.masks["chelsea"], pair.masks["coffee"]

@@ -61,5 +61,9 @@ def test_faults_say_what_to_do(folder):
         with pytest.raises(OSError, match=r"weights/tiny\.weights\.h5 is damaged.*git checkout"):
             trained.restore(network(), "tiny", "make tiny")
     (folder / "tiny.json").unlink()
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=r"weights/tiny\.weights\.h5 is damaged.*git checkout"):
         trained.restore(network(), "tiny", "make tiny")
+    for damaged in (b"", b'{"sha256": "39be', b"\xff\xfe"):
+        (folder / "tiny.json").write_bytes(damaged)
+        with pytest.raises(OSError, match=r"weights/tiny\.json is damaged.*git checkout"):
+            trained.restore(network(), "tiny", "make tiny")

@@ -22,7 +22,16 @@ BLOCKS = [  # kernel, stride, expansion, channels
     *((5, stride, 6, 192) for stride in (2, 1, 1, 1)),
     (3, 1, 6, 320),
 ]
-NAMES = tuple((paths.WEIGHTS / "imagenet_labels.txt").read_text(encoding="utf-8").splitlines())
+CLASSES = 1000
+
+
+def _names():
+    """The classes' names with synonyms; () without their file, so that other networks work without it."""
+    file = paths.WEIGHTS / "imagenet_labels.txt"
+    return tuple(file.read_text(encoding="utf-8", errors="replace").splitlines()) if file.exists() else ()
+
+
+NAMES = _names()
 LABELS = tuple(name.split(",")[0] for name in NAMES)  # without their synonyms
 
 
@@ -31,8 +40,11 @@ def load():
 
     4,694,024 parameters, the batch norms' averages included. It ends in global average pooling and one dense layer, so
     CAM is defined for it. It computes in float32 whatever Keras' global dtype policy is. Raises FileNotFoundError and
-    OSError as `shipped.restore` does.
+    OSError as `shipped.restore` does, for the labels' file as well.
     """
+    if len(NAMES) != CLASSES:
+        wanted = f"{CLASSES} lines are wanted, there are {len(NAMES)}"
+        raise OSError(f"weights/imagenet_labels.txt is missing or damaged: {wanted}. {shipped.AGAIN}")
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
@@ -50,7 +62,7 @@ def build():
         maps = _block(maps, f"block{number}", *block)
     maps = _normed(maps, layers.Conv2D(1280, 1, use_bias=False, name="head"))
     pooled = layers.GlobalAveragePooling2D(name="average")(maps)
-    logits = layers.Dense(len(LABELS), name="logits")(layers.Dropout(0.2, name="dropout")(pooled))
+    logits = layers.Dense(CLASSES, name="logits")(layers.Dropout(0.2, name="dropout")(pooled))
     probabilities = layers.Activation("softmax", name="softmax", dtype="float32")(logits)
     return keras.Model(picture, probabilities, name="efficientnet_lite0")
 

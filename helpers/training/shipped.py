@@ -4,6 +4,8 @@ import json
 
 from helpers import paths
 
+AGAIN = "Fetch it again (git checkout -- weights)"
+
 
 def weights_file(name):
     """Where the weights of that name lie."""
@@ -35,19 +37,24 @@ def describe(name, about):
 def restore(model, name, advice):
     """Load the shipped weights of that name into `model` and return it.
 
-    Raises FileNotFoundError where there are none, with `advice`, a command that makes them; OSError where the file
-    is damaged or not the one that <name>.json describes; ValueError where it belongs to another network.
+    Raises FileNotFoundError where there are none, with `advice`, a command that makes them; OSError where the file or
+    <name>.json is damaged, or one is not the other's; ValueError where it belongs to another network.
     """
     file = weights_file(name)
     if not file.exists():
         raise FileNotFoundError(f"weights/{file.name} is not there: fetch it with the project, or train it by {advice}")
     if file.with_name(f"{name}.json").exists() and paths.checksum(file) != known(name)["sha256"]:
-        advice = "Fetch it again (git checkout -- weights)"
-        raise OSError(f"weights/{file.name} is damaged: its sha256 is not the one in {name}.json. {advice}")
-    model.load_weights(file)
+        raise OSError(f"weights/{file.name} is damaged: its sha256 is not the one in {name}.json. {AGAIN}")
+    try:
+        model.load_weights(file)
+    except OSError as error:
+        raise OSError(f"weights/{file.name} is damaged: {error}. {AGAIN}") from error
     return model
 
 
 def known(name):
-    """What <name>.json says: recipe, measured accuracy, sha256."""
-    return json.loads((paths.WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    """What <name>.json says: recipe, measured accuracy, sha256. Raises OSError where it is damaged."""
+    try:
+        return json.loads((paths.WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OSError(f"weights/{name}.json is damaged: {error}. {AGAIN}") from error
