@@ -58,6 +58,11 @@ def test_grad_cam_is_the_positive_part_of_cam(network):
     assert heat.shape == (2, 7, 7)
 
 
+def test_no_two_classes_have_the_same_label_whatever_its_case():
+    assert len({label.casefold() for label in imagenet.LABELS}) == 1000
+    assert (imagenet.LABELS[134], imagenet.LABELS[517]) == ("crane bird", "crane")
+
+
 def test_any_picture_is_prepared():
     grey, wide = np.full((300, 200), 90, np.uint8), Image.new("RGBA", (500, 100), "red")
     assert imagenet.prepare(grey).shape == imagenet.prepare(wide).shape == (224, 224, 3)
