@@ -72,6 +72,24 @@ def test_any_picture_is_prepared():
             imagenet.prepare(bad)
 
 
+def test_what_a_picture_shows_does_not_depend_on_its_mode():
+    grey = np.broadcast_to(np.linspace(0, 255, 224).astype(np.uint8), (224, 224))
+    deep, clear = grey.astype(np.uint16) * 257, Image.new("RGBA", (30, 30), (200, 0, 0, 0))
+    others = [Image.fromarray(deep), Image.fromarray(deep.astype(np.int32)), Image.fromarray(np.float32(grey / 255))]
+    for other in others:  # of 16 bits, integers, fractions
+        np.testing.assert_array_equal(imagenet.prepare(other), imagenet.prepare(grey), err_msg=other.mode)
+    for mode in ("RGBA", "LA", "PA"):
+        assert (imagenet.prepare(clear.convert(mode)) == 255).all(), mode
+    for mode in ("CMYK", "P", "1", "HSV", "YCbCr"):
+        assert (imagenet.prepare(Image.new("RGB", (30, 30), "white").convert(mode)) >= 254).all(), mode
+    turned = Image.fromarray(grey)
+    turned.getexif()[0x0112] = 3  # upside down
+    np.testing.assert_array_equal(imagenet.prepare(turned)[..., 0], grey[:, ::-1])
+    for bad in (np.zeros((0, 5, 3), np.uint8), Image.new("RGB", (5, 0))):
+        with pytest.raises(ValueError, match="pixels; at least one is wanted"):
+            imagenet.prepare(bad)
+
+
 def test_missing_weights_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"imagenet\.weights\.h5 is not there"):

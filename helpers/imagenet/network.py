@@ -10,6 +10,7 @@ from keras import layers
 from PIL import Image, ImageOps
 
 from helpers import paths
+from helpers.photos import pictures
 from helpers.training import shipped
 
 NAME, SIZE = "imagenet", 224
@@ -85,9 +86,10 @@ def _normed(maps, convolution, relu=True):
 
 
 def prepare(image):
-    """Any picture as the network takes it, uint8 [224, 224, 3]: its central square, bilinear.
+    """Any picture as the network takes it, uint8 [224, 224, 3]: upright, its central square, bilinear.
 
-    image: a PIL picture, or uint8 [H, W, 3] or [H, W]. Raises ValueError for other arrays.
+    image: a PIL picture, of any mode as `pictures.rgb` takes it, or uint8 [H, W, 3] or [H, W]. Raises ValueError for
+    other arrays and for no pixels.
     """
     if not isinstance(image, Image.Image):
         image = np.asarray(image)
@@ -95,7 +97,9 @@ def prepare(image):
             wanted = "one picture is wanted, uint8 [H, W, 3] from 0 to 255"
             raise ValueError(f"image: {image.dtype} {image.shape}; {wanted}")
         image = Image.fromarray(image)
-    return np.asarray(ImageOps.fit(image.convert("RGB"), (SIZE, SIZE), Image.Resampling.BILINEAR))
+    if not min(image.size):
+        raise ValueError(f"image: {image.width} x {image.height} pixels; at least one is wanted")
+    return np.asarray(ImageOps.fit(pictures.rgb(image), (SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
 def top(probabilities, k=5):

@@ -106,6 +106,11 @@ def _check_size(size, decoded, kind, most):
         raise TooLarge(f"too large, or a decompression bomb: {width}x{height} pixels, {advice}")
 
 
+def rgb(image):
+    """A PIL picture as upright RGB: transparency laid on white; 16 bits, integers and fractions brought to 8 bits."""
+    return _upright_rgb(image, 0, math.inf)[0]
+
+
 def _upright_rgb(image, size, large):
     notes = []
     if getattr(image, "n_frames", 1) > 1:
