@@ -58,6 +58,15 @@ def test_grad_cam_is_the_positive_part_of_cam(network):
     assert heat.shape == (2, 7, 7)
 
 
+def test_other_probabilities_than_this_networks_have_no_labels():
+    for bad in (np.zeros((3, 2)), np.zeros(1001), np.zeros((1, 1, 1000)), 0.3):
+        with pytest.raises(ValueError, match=r"\[B, 1000\] or \[1000\]"):
+            imagenet.top(bad)
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match="at least 1"):
+            imagenet.top(np.zeros(1000), bad)
+
+
 def test_no_two_classes_have_the_same_label_whatever_its_case():
     assert len({label.casefold() for label in imagenet.LABELS}) == 1000
     assert (imagenet.LABELS[134], imagenet.LABELS[517]) == ("crane bird", "crane")

@@ -89,6 +89,13 @@ def test_pictures_of_another_size_are_resized_and_a_plain_call_is_no_training():
     assert GradCAM(model)(scaled).shape == (3, 7, 7)
 
 
+def test_features_of_other_arrays_are_refused():
+    pixels = np.zeros((2, 50, 50, 3), np.uint8)
+    for bad in (pixels / np.float32(255), pixels[0], pixels[..., :1]):
+        with pytest.raises(ValueError, match=r"images: .*uint8 \[N, H, W, 3\] from 0 to 255 is wanted"):
+            transfer.features(bad)
+
+
 def test_what_cannot_be_done_is_said(folder, tmp_path):
     data, _ = classifier.photo_data(folder, (5, 5, 5))
     with pytest.raises(ValueError, match="network 'resnet': choose one of blog, imagenet"):

@@ -105,9 +105,14 @@ def prepare(image):
 def top(probabilities, k=5):
     """The k likeliest classes of each picture, best first: [[(label, probability), ...], ...] for [B, 1000].
 
-    For one picture, [1000], its list alone.
+    For one picture, [1000], its list alone. Raises ValueError for other shapes and for no k.
     """
     probabilities = np.asarray(probabilities)
+    if probabilities.ndim not in (1, 2) or probabilities.shape[-1] != CLASSES:
+        wanted = f"[B, {CLASSES}] or [{CLASSES}]"
+        raise ValueError(f"probabilities {probabilities.shape}: this network's are wanted, {wanted}")
+    if k < 1:
+        raise ValueError(f"k {k}: at least 1 is wanted")
     if probabilities.ndim == 2:
         return [top(row, k) for row in probabilities]
     return [(LABELS[index], float(probabilities[index])) for index in np.argsort(-probabilities, kind="stable")[:k]]

@@ -43,7 +43,13 @@ def build_head(num_classes):
 
 
 def features(images):
-    """What the frozen network gives for pictures uint8 [N, H, W, 3], about 12 ms each: float32 [N, 1280]."""
+    """What the frozen network gives for pictures uint8 [N, H, W, 3], about 12 ms each: float32 [N, 1280].
+
+    Raises ValueError for other arrays (pictures in [0, 1] would all be black to it) and for no pictures.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(f"images: {images.dtype} {images.shape}; uint8 [N, H, W, 3] from 0 to 255 is wanted")
     return batches.predict_all(_extractor(), images).astype(np.float32)
 
 
