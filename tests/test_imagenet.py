@@ -1,5 +1,7 @@
 """The network trained on photographs, the photographs, and two of them side by side."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -123,6 +125,27 @@ def test_two_photographs_side_by_side():
     swapped = builtin.side_by_side("coffee", "chelsea", size=64)
     np.testing.assert_array_equal(swapped.image[:, 32:], pair.image[:, :32])
     assert pair.credit == "CC0 by Stéfan van der Walt; CC0 by Rachel Michetti"
+
+
+def test_pairs_without_two_halves_are_refused():
+    with pytest.raises(ValueError, match="'chelsea' twice: two different"):
+        builtin.side_by_side("chelsea", "chelsea")
+    for size in (65, 0, -2):
+        with pytest.raises(ValueError, match="even number"):
+            builtin.side_by_side("chelsea", "coffee", size)
+
+
+@pytest.mark.parametrize("file", ["chelsea.jpg", "attributions.csv"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage"])
+def test_missing_or_damaged_photographs_say_what_to_do(file, damage, tmp_path, monkeypatch):
+    shutil.copytree(builtin.FOLDER, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(builtin, "FOLDER", tmp_path)
+    whole = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes({"empty": b"", "cut": whole[:60], "garbage": b"\xff\xfe\0"}.get(damage, whole))
+    if damage == "missing":
+        (tmp_path / file).unlink()
+    with pytest.raises(OSError, match=r"photograph 'chelsea'.*missing or damaged.*git checkout"):
+        builtin.load("chelsea")
 
 
 def test_photographs_come_with_their_credits():

@@ -1,5 +1,6 @@
 """The photographs that come with the project, and two of them side by side: then the half is the truth."""
 
+import csv
 import itertools
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ FOLDER = paths.ROOT / "pictures"
 # what each one shows, in ImageNet's words; nobody there is called an astronaut
 PAIRED = {"chelsea": "Egyptian cat", "coffee": "espresso", "rocket": "missile", "china": "palace", "flower": "daisy"}
 SHOWS = PAIRED | {"astronaut": None}
+SKLEARNS = ("china", "flower")  # read from that package
 
 
 class Photograph(NamedTuple):
@@ -25,19 +27,33 @@ class Photograph(NamedTuple):
 
 
 def load(name):
-    """The `Photograph` of that name, a key of SHOWS. ValueError for others, OSError where its file is damaged."""
+    """The `Photograph` of that name, a key of SHOWS.
+
+    Raises ValueError for others; OSError, which says what to do, where its file or its credit is missing or damaged.
+    """
     if name not in SHOWS:
         raise ValueError(f"photograph {name!r}: choose one of {', '.join(SHOWS)}")
-    row = next(row for row in attributions.read(FOLDER) if row["file"].startswith(f"{name}."))
-    credit = attributions.credit(row["licence"], row["creator"])
-    if not (FOLDER / row["file"]).exists():  # scikit-learn brings it
-        return Photograph(load_sample_image(row["file"]), credit)
-    with Image.open(FOLDER / row["file"]) as image:
-        return Photograph(np.asarray(image.convert("RGB")), credit)
+    try:
+        row = next(row for row in attributions.read(FOLDER) if row["file"].startswith(f"{name}."))
+        credit = attributions.credit(row["licence"], row["creator"])
+        if name in SKLEARNS:
+            return Photograph(load_sample_image(row["file"]), credit)
+        with Image.open(FOLDER / row["file"]) as image:
+            return Photograph(np.asarray(image.convert("RGB")), credit)
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, StopIteration) as error:
+        its = f"photograph {name!r}, or its line in pictures/{attributions.ATTRIBUTIONS}"
+        raise OSError(f"{its}, is missing or damaged: fetch them again (git checkout -- pictures)") from error
 
 
 def side_by_side(left, right, size=224):
-    """Two photographs, names of SHOWS, each in half of one `Photograph`: its centre, cut to [size, size / 2]."""
+    """Two photographs, names of SHOWS, each in half of one `Photograph`: its centre, cut to [size, size / 2].
+
+    Raises ValueError for twice the same one and for an odd size; errors as for `load`.
+    """
+    if left == right:
+        raise ValueError(f"{left!r} twice: two different photographs are wanted, so that the half tells them apart")
+    if size < 2 or size % 2:
+        raise ValueError(f"size {size}: an even number of pixels is wanted, for two halves")
     both, half = [load(name) for name in (left, right)], (size // 2, size)
     halves = [ImageOps.fit(Image.fromarray(one.image), half, Image.Resampling.BILINEAR) for one in both]
     on_left = np.broadcast_to(np.arange(size) < size // 2, (size, size))
