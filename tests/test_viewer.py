@@ -17,9 +17,9 @@ import pytest
 from keras import layers, ops
 from PIL import Image
 
-from helpers import classifier, dishes, gcm, guided, imagenet, plots, viewer
+from helpers import classifier, dishes, gcm, guided, imagenet, paths, plots, viewer
 from helpers.photos import builtin
-from helpers.viewer import controls, networks, page, saving, scalings, views
+from helpers.viewer import controls, gallery, networks, page, saving, scalings, views
 
 BLOG = "kitchen CNN (the blog's)"
 DISH = dishes.render("pizza", seed=1).image
@@ -416,6 +416,57 @@ def test_the_page_begins_with_photographs_and_finds_one_of_a_thousand_classes_by
     begun.class_index.value = last = int(begun.probabilities.argmin())  # a chosen class has its bar
     assert imagenet.LABELS[last] in begun.bars.value and begun.bars.value.count("bold") == 1
     assert imagenet.LABELS[last] in " ".join(text.get_text() for axis in begun.figure().axes for text in axis.texts)
+
+
+def test_a_search_that_finds_nothing_leaves_all_classes_to_choose_from():
+    begun = page.Page()
+    begun.search.value, found = "espresso", imagenet.LABELS.index("espresso")
+    assert len(begun.class_index.options) < 10
+    begun.search.value = "qqqq"
+    assert "no class of this network is called" in begun.message.value and begun.search.value == ""
+    assert len(begun.class_index.options) == 1001 and begun.explained == found
+
+
+def test_a_page_whose_first_network_is_damaged_says_so_until_another_is_chosen(tmp_path, monkeypatch):
+    def damaged():
+        raise OSError("weights/imagenet.weights.h5 is damaged")
+
+    monkeypatch.setitem(networks.SHIPPED, "ImageNet, 1,000 classes", (imagenet.NAME, damaged))
+    own = saved(small_network(), tmp_path)
+    image = str(paths.ROOT / "pictures" / "coffee.jpg")
+    for begun in (page.Page(), page.Page(image)):
+        assert begun.message.value.count("is damaged") == 1 and begun.view is None
+    begun.scaling.value = viewer.BYTES
+    assert "is damaged" in begun.message.value and "AttributeError" not in begun.message.value
+    begun.search.value = "cat"
+    assert "is damaged" in begun.message.value and "no class" not in begun.message.value
+    begun.network.value = BLOG
+    assert begun.message.value == "" and begun.view is not None
+    with_own = page.Page(image, own)
+    assert with_own.network.value == own and with_own.message.value == "" and with_own.view is not None
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_page_without_any_weights_takes_a_network_of_ones_own(own, tmp_path, monkeypatch):
+    file = saved(small_network(), tmp_path)
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path / "empty")
+    begun = page.Page(model=file if own else None)
+    assert ("no network: weights/ holds none" in begun.message.value) is not own
+    begun.file.value = file
+    assert begun.message.value == "" and begun.view is not None
+
+
+def test_a_page_whose_first_picture_is_missing_says_so_until_another_is_chosen(monkeypatch):
+    def missing():
+        raise OSError("photograph 'chelsea' is missing")
+
+    monkeypatch.setitem(gallery.PICTURES, "cat and coffee (photographs)", missing)
+    begun = page.Page()
+    assert "is missing" in begun.message.value and begun.view is None
+    begun.network.value = BLOG
+    assert "is missing" in begun.message.value and begun.view is None
+    begun.picture.value = "pizza (drawn)"
+    assert begun.message.value == "" and begun.view is not None
 
 
 def test_the_page_shows_what_the_viewer_gives(shown):

@@ -12,6 +12,8 @@ LIKELIEST = -1  # in the choice of classes
 WIDTH = {"layout": {"width": "370px"}, "style": {"description_width": "86px"}}
 INDENTED = {"margin": "2px 2px 2px 96px"}
 NOTE = '<div style="line-height:1.4;box-sizing:border-box;width:370px;padding-left:94px">{}</div>'
+ERROR = """<div role="alert" style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;
+line-height:1.4">{text}</div>"""
 UPLOADS = "up to {} MB here; for larger files:"
 
 
@@ -77,3 +79,8 @@ class Controls:
         maps = widgets.HBox(maps, layout={"grid_gap": "10px"})  # never one below the other
         results = widgets.HBox([seen, self.bars, maps], layout={**side_by_side, "grid_gap": "6px 10px"})
         return widgets.VBox([choices, self.message, results], layout={"padding": "10px 0", "grid_gap": "10px"})
+
+
+def unquoted(path):
+    """A path as it may be copied: within quotes, with spaces around."""
+    return path.strip().strip("\"'")

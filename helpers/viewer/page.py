@@ -9,16 +9,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.viewer import networks, panels, saving, views
-from helpers.viewer.controls import LIKELIEST, NOTE, Controls
+from helpers.viewer.controls import ERROR, LIKELIEST, NOTE, Controls, unquoted
 from helpers.viewer.gallery import Gallery
 
 MOST_BARS = 5
 WITHOUT_MAP = "plain gradient"  # the method that asks least of a network
 BUSY = '<div role="status">Working …</div>'
 INTERRUPTED = "Interrupted. Choose again."
-ERROR = """<div role="alert" style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;
-line-height:1.4">{text}</div>"""
 ALL_ZERO = "The map is zero everywhere: this method finds no evidence in the picture for this class."
+NO_NETWORK = "no network: weights/ holds none. Fetch them (git checkout -- weights), or give a file of yours"
 GUESS = "A guess, from {}. A wrong choice gives no error, only nonsense."
 
 
@@ -35,15 +34,16 @@ class Page(Controls):
         super().__init__(self._gallery.names, list(self._networks))
         self._one_at_a_time = threading.RLock()  # JupyterLab hands choices on in a thread of their own as well
         self._reacting, self._maps, self._scored = False, [], {}
-        self._image, self._credit = self._gallery.open(self.picture.value)
+        self._image, self._credit = None, ""
         self._connect()
-        self._react(self._choose_network)
-        said = []
-        for field, given in ((self.path, picture), (self.file, model)):
+        self._react(self._choose_picture)
+        said = [self.message.value]
+        for field, given in ((self.file, model), (self.path, picture)):
             if given:
                 field.value = str(given)
                 said.append(self.message.value)
-        self.message.value = "".join(said)
+        said = said[1:] if self._maps else said  # a network or a picture of one's own took the place of the first
+        self.message.value = "".join(dict.fromkeys(said))
 
     def _connect(self):
         reactions = {self.picture: self._choose_picture, self.upload: self._choose_upload, self.path: self._choose_path}
@@ -84,7 +84,7 @@ class Page(Controls):
         return self._choose_own(uploaded["name"])
 
     def _choose_path(self):
-        name, self.path.value = self._gallery.take_file(_unquoted(self.path.value)), ""
+        name, self.path.value = self._gallery.take_file(unquoted(self.path.value)), ""
         return self._choose_own(name)
 
     def _choose_own(self, name):
@@ -92,13 +92,15 @@ class Page(Controls):
         return self._choose_picture()
 
     def _choose_file(self):
-        name = _unquoted(self.file.value)
+        name = unquoted(self.file.value)
         self._networks[name] = networks.open_network(name, self._custom_objects)
         self.network.options, self.network.value, self.file.value = list(self._networks), name, ""
         return self._choose_network()
 
     def _choose_network(self):
         name, self._maps, self._scored = self.network.value, [], {}
+        if name is None:
+            raise FileNotFoundError(NO_NETWORK)
         network = self._networks[name] = self._networks[name] or networks.open_network(name)
         method, self.method.options = self.method.value, list(network.methods)
         self.method.value = method if method in network.methods else self.method.options[0]
@@ -113,14 +115,17 @@ class Page(Controls):
         return self._choose_network()
 
     def _choose_scaling(self):
-        network = self._networks[self.network.value]
-        network.scaling, network.guessed = self.scaling.value, ""
+        if network := self._networks.get(self.network.value):
+            network.scaling, network.guessed = self.scaling.value, ""
         return self._explain()
 
     def _search_class(self):
         found, word = self._matching(), self.search.value
+        if not self._scored:
+            return self._explain()  # says why
         if not found:
             self.search.value = ""
+            self._score(self._networks[self.network.value])  # the choice is of all classes again
             raise ValueError(f"no class of this network is called {word!r}: try part of an English name, such as 'cat'")
         self.class_index.options = [*self.class_index.options[:1], (self._scored[found[0]][0], found[0])]
         self.class_index.value = found[0] if word else LIKELIEST
@@ -132,9 +137,9 @@ class Page(Controls):
         return [index for index, (name, _) in self._scored.items() if word in name.casefold()]
 
     def _explain(self):
-        network, self._maps, self._scored = self._networks[self.network.value], [], {}
-        if network is None:
-            return self._choose_network()  # it could not be opened before
+        network, self._maps, self._scored = self._networks.get(self.network.value), [], {}
+        if network is None or self._image is None:  # it could not be opened before
+            return self._choose_network() if network is None else self._choose_picture()
         self._score(network)
         for method, index in self._asked():
             try:
@@ -186,7 +191,7 @@ class Page(Controls):
         return [(*self._scored[index], index in explained) for index in shown]
 
     def _show(self):
-        network, seen = self._networks[self.network.value], self._panels[0]
+        network, seen = self._networks.get(self.network.value), self._panels[0]
         if self._scored:
             pixels = np.broadcast_to(network.pixels(self._image), (*network.size, 3))
             seen.show("What the network sees ({} × {})".format(*network.size), pixels, self._credit)
@@ -243,8 +248,3 @@ class Page(Controls):
         plt.close(figure)  # else the next cell shows it
         text = ". ".join(f"{title}: {views.in_words(view)}" for title, view in self._maps)
         return saving.link(saving.save(figure, "{Picture}: {Shown}".format(**settings), text, settings))
-
-
-def _unquoted(path):
-    """A path as it may be copied: within quotes, with spaces around."""
-    return path.strip().strip("\"'")
