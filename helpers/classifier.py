@@ -1,6 +1,5 @@
 """The blog's classifier (section 4.2) and today's: layers, training that survives being killed, what they get right."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -75,7 +74,7 @@ def train(run, data, epochs=None, seed=0, network=BLOG, **options):
     of `training.fit`. Killed at any moment, the same call goes on after the last whole epoch; with more epochs it
     trains further. Best is the first epoch with the highest validation accuracy. The metrics, measured on the test
     pictures with that epoch's weights in float32, go to runs/<run>/metrics.json at the end. Raises ValueError for
-    another network, where the folder holds another training, and for no epochs; errors as for `imagenet.load`.
+    another network, where the folder holds another or a damaged training, and for no epochs; errors as `imagenet.load`.
     """
     if network not in RECIPES:
         raise ValueError(f"network {network!r}: choose one of {', '.join(RECIPES)}")
@@ -95,7 +94,7 @@ def train(run, data, epochs=None, seed=0, network=BLOG, **options):
     options |= {"validation": validation, "keep_best": True, "from_logits": False, "recipe": recipe}
     history = training.fit(trained, optimizer, run, feeder, epochs, **options)
     best, last = (build(network, classes, size) for _ in range(2))
-    trained_part(best).load_weights(run / "best.weights.h5")
+    runs.load_best(trained_part(best), run)
     trained_part(last).set_weights(trained.get_weights())
     metrics = {"network": network, **_metrics(data, recipe, history, best, last)}
     metrics["sha256"] = paths.checksum(run / "best.weights.h5")
@@ -161,8 +160,8 @@ def load_trained(name=SHIPPED):
     """The trained network of that name, in float32, and its metrics: (model, dict).
 
     name: "kitchen_cnn" or another that `ship` wrote to weights/, or "runs/<name>" for one of your own.
-    Raises FileNotFoundError where there is none, or where its training has not ended; OSError where one of weights/ is
-    damaged; ValueError for weights of another kind.
+    Raises FileNotFoundError where there is none, or where its training has not ended; OSError where one of weights/ or
+    its description is damaged; ValueError for weights of another kind.
     """
     weights, about = shipped.weights_file(name), paths.WEIGHTS / f"{name}.json"
     if not weights.exists():
@@ -171,7 +170,8 @@ def load_trained(name=SHIPPED):
         missing = f"neither {paths.relative(weights)} with {about.name} nor one in weights/"
         advice = "train it with `make train` and name it runs/<name>"
         raise FileNotFoundError(f"no finished training {name!r}: {missing}; {advice}")
-    metrics = json.loads(about.read_text(encoding="utf-8"))
+    anew = "Give the same command again, which writes it anew"
+    metrics = shipped.read(about, shipped.AGAIN if about.parent == paths.WEIGHTS else anew)
     if "class_names" not in metrics:
         raise ValueError(f"weights {name!r} are of another kind of network; take {SHIPPED!r} or one of your own")
     model = build(metrics.get("network", BLOG), len(metrics["class_names"]), metrics["size"])

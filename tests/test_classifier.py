@@ -156,6 +156,20 @@ def test_another_seed_other_pictures_and_newer_weights_are_found_out(runs, learn
     assert classifier.load_trained("runs/mine")
 
 
+def test_a_damaged_training_says_what_to_do(runs, learned):
+    shutil.copytree(learned[0], runs / "mine")
+    best, about = runs / "mine" / "best.weights.h5", runs / "mine" / "metrics.json"
+    about.write_bytes(about.read_bytes()[:100])
+    with pytest.raises(OSError, match=r"metrics\.json is damaged.*same command again"):
+        classifier.load_trained("runs/mine")
+    train("mine", epochs=25, seed=1)
+    assert classifier.load_trained("runs/mine")[1]["epochs"] == 25
+    for damage in (lambda: best.write_bytes(best.read_bytes()[:500]), best.unlink):
+        damage()
+        with pytest.raises(ValueError, match=r"best\.weights\.h5 is missing or damaged: delete the folder"):
+            train("mine", epochs=25, seed=1)
+
+
 def test_shipped_weights_are_rounded_and_measured_as_rounded(runs, learned):
     shutil.copytree(learned[0], runs / "stripes")
     metrics = classifier.ship("stripes", DATA.test, "shipped")

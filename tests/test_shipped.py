@@ -65,5 +65,5 @@ def test_faults_say_what_to_do(folder):
         trained.restore(network(), "tiny", "make tiny")
     for damaged in (b"", b'{"sha256": "39be', b"\xff\xfe"):
         (folder / "tiny.json").write_bytes(damaged)
-        with pytest.raises(OSError, match=r"weights/tiny\.json is damaged.*git checkout"):
+        with pytest.raises(OSError, match=r"/tiny\.json is damaged.*git checkout"):
             trained.restore(network(), "tiny", "make tiny")

@@ -52,6 +52,15 @@ def restore(run, model, optimizer, recipe):
     return about["history"]
 
 
+def load_best(model, run):
+    """Give `model` the weights in run/best.weights.h5. Raises ValueError where they are missing or damaged."""
+    try:
+        model.load_weights(run / "best.weights.h5")
+    except OSError as error:
+        advice = "delete the folder to start anew"
+        raise ValueError(f"{run.name}: best.weights.h5 is missing or damaged: {advice}") from error
+
+
 def digest(*arrays):
     """A checksum of pictures and labels, for a recipe: a resumed training must see the same ones."""
     found = hashlib.sha256()

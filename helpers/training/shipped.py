@@ -54,7 +54,12 @@ def restore(model, name, advice):
 
 def known(name):
     """What <name>.json says: recipe, measured accuracy, sha256. Raises OSError where it is damaged."""
+    return read(paths.WEIGHTS / f"{name}.json", AGAIN)
+
+
+def read(file, advice):
+    """What a JSON file says. Raises OSError with `advice` where it is damaged."""
     try:
-        return json.loads((paths.WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise OSError(f"weights/{name}.json is damaged: {error}. {AGAIN}") from error
+        raise OSError(f"{file.parent.name}/{file.name} is damaged: {error}. {advice}") from error
