@@ -1,7 +1,9 @@
 """The bias experiment (blog, 3-3): the same small network trained with and without the griddle giving the answer away.
 
-Conditions: "biased", okonomiyaki mostly on the griddle and pizza hardly ever; "balanced", both equally often; "cured",
-the biased pictures with their backgrounds exchanged with the help of the masks. Derived in notebook 07.
+Conditions, each of the same number of pictures: "biased", okonomiyaki mostly on the griddle and pizza hardly ever;
+"balanced", both equally often; "cured", the biased pictures with their backgrounds exchanged with the help of the
+masks; "half-cured", every second one exchanged; "diverse", every second one replaced by a new dish of a balanced set.
+Derived in notebook 07.
 """
 
 from functools import partial
@@ -14,12 +16,12 @@ from scipy import ndimage
 from helpers import dishes, faithfulness, gradcam, tracing, training
 from helpers.training import batches, shipped
 
-CONDITIONS = ("biased", "balanced", "cured")
+CONDITIONS = ("biased", "balanced", "cured", "half-cured", "diverse")
 RATES = {"biased": (0.9, 0.1), "balanced": (0.5, 0.5), "swapped": (0.1, 0.9)}  # P(griddle | okonomiyaki, pizza)
 SIZE, TRAIN_COUNT, TEST_COUNT = 80, 400, 200  # pixels; pictures a class
 SEEDS = (0, 1, 2)
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 25, 15, 1e-3
-TRAIN_SEED, TEST_SEED = 70, 71  # of the kitchen
+TRAIN_SEED, TEST_SEED, NEW_SEED = 70, 71, 72  # of the kitchen
 LEAST_BACKGROUND = 0.2  # of a picture, to lend its background to another
 MARGIN = 2  # pixels around a dish in which its colours blend with the background
 
@@ -39,12 +41,21 @@ def build_cnn(size=SIZE):
 
 
 def training_set(condition, count=TRAIN_COUNT):
-    """Pictures uint8 [N, SIZE, SIZE, 3] and labels [N], `count` of each class: the same food in all conditions."""
+    """Pictures uint8 [N, SIZE, SIZE, 3] and labels [N], `count` of each class, in one of the CONDITIONS.
+
+    The food is the same in all of them but for the new half of "diverse".
+    """
     rates = RATES["balanced" if condition == "balanced" else "biased"]
     split = dishes.make_split({"train": count}, TRAIN_SEED, rates, SIZE)["train"]
-    if condition == "cured":
-        return exchange_backgrounds(split.images, split.mask("dish")), split.labels
-    return split.images, split.labels
+    images, labels = split.images.copy(), split.labels
+    half = np.concatenate([np.flatnonzero(labels == label)[::2] for label in range(len(dishes.LABELS))])
+    if condition in ("cured", "half-cured"):
+        changed = half if condition == "half-cured" else np.arange(len(labels))
+        images[changed] = exchange_backgrounds(split.images, split.mask("dish"))[changed]
+    if condition == "diverse":
+        new = dishes.make_split({"train": (count + 1) // 2}, NEW_SEED, RATES["balanced"], SIZE)["train"]
+        images[half] = new.images[np.argsort(new.labels, kind="stable")]
+    return images, labels
 
 
 def test_sets(count=TEST_COUNT, size=SIZE):

@@ -8,7 +8,9 @@ Killed runs go on where they were: runs/ keeps everything that is needed.
 
 import argparse
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -44,11 +46,13 @@ def main():
 def captioner(measure_only):
     network = captioning.load() if measure_only else captioning.build_captioner()
     if not measure_only:
-        images, captions, _ = captioned(sentences.TRAIN_SEEDS)
-        captioning.train(network, paths.RUNS / "captioner", images, captions, progress=IN_TERMINAL)
-    images, captions, scenes = captioned(sentences.TEST_SEEDS)
-    measured = captioning.measure(network, images / np.float32(255), captions)
-    _, _, inputs, masks = captioning.phrase_examples(scenes)  # the words' maps: do they find the ingredients?
+        images, captions = zip(*in_processes(captioned, sentences.TRAIN_SEEDS), strict=True)
+        captioning.train(network, paths.RUNS / "captioner", np.stack(images), captions, progress=IN_TERMINAL)
+    scenes = [sentences.draw(seed) for seed in sentences.TEST_SEEDS]
+    captions, images = [sentences.caption(scene) for scene in scenes], np.stack([scene.image for scene in scenes])
+    written = captioning.write(network, images / np.float32(255))
+    measured = captioning.measure(network, images / np.float32(255), captions, written)
+    _, _, inputs, masks = captioning.phrase_examples(scenes, written)  # do the words' maps find the ingredients?
     maps = GradCAM(captioning.scorer(network), score=captioning.total)(inputs)
     measured |= {"tested_on": len(scenes), "times_chance": faithfulness.times_chance(maps, masks)}
     finish(network, captioning.NAME, about(encoder, COSINE, len(sentences.TRAIN_SEEDS), 0, measured), measure_only)
@@ -57,10 +61,11 @@ def captioner(measure_only):
 def answerer(measure_only):
     network = vqa.load() if measure_only else vqa.build_answerer()
     if not measure_only:
-        images, asked, _ = questioned(questions.TRAIN_SEEDS)
-        vqa.train(network, paths.RUNS / "answerer", images, *vqa.answers_for(asked), progress=IN_TERMINAL)
-    images, asked, tables = questioned(questions.TEST_SEEDS)
-    measured = vqa.accuracy_by_kind(network, images, asked)
+        data = map(np.stack, zip(*in_processes(questioned, questions.TRAIN_SEEDS), strict=True))
+        vqa.train(network, paths.RUNS / "answerer", *data, progress=IN_TERMINAL)
+    tables = [questions.draw(seed) for seed in questions.TEST_SEEDS]
+    asked = [questions.ask(table, seed) for table, seed in zip(tables, questions.TEST_SEEDS, strict=True)]
+    measured = vqa.accuracy_by_kind(network, np.stack([table.image for table in tables]), asked)
     _, inputs, masks = vqa.presence_examples(tables, asked)  # "yes rather than no": is that where the toppings are?
     maps = GradCAM(network, score=vqa.rather("yes", "no"))(inputs)
     measured |= {"tested_on": len(tables), "times_chance": faithfulness.times_chance(maps, masks)}
@@ -93,17 +98,23 @@ def class_map_network(name, measure_only):
     finish(network, name, networks.about(network, name, data), measure_only)
 
 
-def captioned(seeds):
-    """Pictures uint8 [N, H, W, 3], their captions, and the scenes."""
-    scenes = [sentences.draw(seed) for seed in tqdm(seeds, "drawing scenes", disable=None)]
-    return np.stack([scene.image for scene in scenes]), [sentences.caption(scene) for scene in scenes], scenes
+def captioned(seed):
+    """(a scene's picture uint8 [H, W, 3], its caption)"""
+    scene = sentences.draw(seed)
+    return scene.image, sentences.caption(scene)
 
 
-def questioned(seeds):
-    """Pictures uint8 [N, H, W, 3], for each a list of `questions.Question`, and the tables."""
-    tables = [questions.draw(seed) for seed in tqdm(seeds, "drawing tables", disable=None)]
-    asked = [questions.ask(table, seed) for table, seed in zip(tables, seeds, strict=True)]
-    return np.stack([table.image for table in tables]), asked, tables
+def questioned(seed):
+    """(a table's picture uint8 [H, W, 3], questions int32 [K, LENGTH], answers int32 [K])"""
+    table = questions.draw(seed)
+    asked, answers = vqa.answers_for([questions.ask(table, seed)])
+    return table.image, asked[0], answers[0]
+
+
+def in_processes(draw, seeds):
+    """draw(seed) for all seeds, on all processors."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(tqdm(pool.map(draw, seeds, chunksize=100), "drawing", len(seeds), disable=None))
 
 
 def about(kind, schedule, pictures, seed, measured):

@@ -66,11 +66,11 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(seed):
 def small():
     """(captioner with random weights and batch statistics, pictures [3, 16, 16, 3], tokens of three captions)"""
     keras.utils.set_random_seed(1)
-    vision, rng = encoder.build_vision(size=16, units=12, filters=(4, 6, 6, 6, 8)), np.random.default_rng(1)
+    vision, rng = encoder.build_vision(16, 12, (4, 6, 6, 6, 8), rare=-1), np.random.default_rng(1)
     for layer in vision.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.weights])
-    texts = "a pizza with basil, cheese and red ginger on a red plate", "an okonomiyaki with brown sauce"
+    texts = "a pizza with basil, cheese and red ginger on a red plate", "an okonomiyaki with okonomiyaki sauce"
     texts = *texts, "a pizza with red ginger in a dark pan"
     pictures = np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
     tokens = captioning.VOCABULARY.encode(texts, captioning.LENGTH, marks=True)
@@ -168,7 +168,7 @@ def test_next_words_are_learned_from_the_true_words_before(small):
 def test_training_learns_captions_by_heart(tmp_path, monkeypatch):
     monkeypatch.setattr(encoder, "LEARNING_RATE", 0.01)  # five times the usual, for fewer steps
     keras.utils.set_random_seed(0)
-    captioner = captioning.build_captioner(encoder.build_vision(16, 48, (4, 6, 6, 6, 8)))
+    captioner = captioning.build_captioner(encoder.build_vision(16, 48, (4, 6, 6, 6, 8), rare=0))
     texts = ["a pizza with basil", "an okonomiyaki on a red plate", "a pizza with cheese and basil in a dark pan"]
     images = np.stack([np.full((16, 16, 3), shade, np.uint8) for shade in (10, 120, 240)] * 128)
     history = captioning.train(captioner, tmp_path / "run", images, texts * 128, epochs=7, progress=False)
@@ -186,7 +186,7 @@ def test_phrases_are_found_in_captions(small):
     chosen = captioning.phrase_words(tokens[[0, 2]], "red ginger")
     numbers = [captioning.VOCABULARY.number(word) for word in ("red", "ginger")]
     assert [list(row[marks == 1]) for row, marks in zip(tokens[[0, 2]], chosen, strict=True)] == [numbers, numbers]
-    with pytest.raises(ValueError, match="'red ginger' is not in the caption 'an okonomiyaki with brown sauce'"):
+    with pytest.raises(ValueError, match="'red ginger' is not in the caption 'an okonomiyaki with okonomiyaki sauce'"):
         captioning.phrase_words(tokens[1:2], "red ginger")
     with pytest.raises(ValueError, match="unknown word 'sushi'"):
         captioning.phrase_words(tokens, "sushi")

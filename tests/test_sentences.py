@@ -75,7 +75,7 @@ def true_answer(table, question):
         if thing not in table.background:
             return "nothing"
         return " and ".join(label for label in ("okonomiyaki", "pizza") if label in table.labels)
-    called = {"bonito flakes": "bonito", "brown sauce": "okonomiyaki_sauce"}
+    called = {"bonito flakes": "bonito", "okonomiyaki sauce": "okonomiyaki_sauce"}
     part = called.get(thing, thing.replace(" ", "_"))
     return "yes" if any(masks[part].sum() > 0 for masks in table.masks) else "no"
 

@@ -20,7 +20,7 @@ def about(kind, answer, there=False):
 def small():
     """(answerer with random weights, pictures [3, 16, 16, 3])"""
     keras.utils.set_random_seed(2)
-    answerer = vqa.build_answerer(encoder.build_vision(16, 12, (4, 6, 6, 6, 8)))
+    answerer = vqa.build_answerer(encoder.build_vision(16, 12, (4, 6, 6, 6, 8), rare=0))
     return answerer, np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
 
 
@@ -90,7 +90,7 @@ def test_the_blind_answer_the_commonest():
 def test_training_learns_answers_by_heart(tmp_path, monkeypatch):
     monkeypatch.setattr(encoder, "LEARNING_RATE", 0.01)  # five times the usual, for fewer steps
     keras.utils.set_random_seed(0)
-    answerer = vqa.build_answerer(encoder.build_vision(16, 32, (4, 6, 6, 6, 8)))
+    answerer = vqa.build_answerer(encoder.build_vision(16, 32, (4, 6, 6, 6, 8), rare=0))
     colours, counts = ["red", "yellow", "blue"], ["one", "one", "two"]
     shades = (200, 20, 20), (220, 200, 20), (20, 20, 200)
     images = np.stack([np.full((16, 16, 3), shade, np.uint8) for shade in shades])

@@ -168,19 +168,21 @@ def phrase_words(tokens, phrase):
     return ((places >= 0) & (places < len(numbers))).astype(np.float32)
 
 
-def phrase_examples(scenes):
-    """Every ingredient named in the true captions of scenes, ready for a `scorer`'s explainer.
+def phrase_examples(scenes, captions):
+    """Every ingredient that the captions name and that is there to see, ready for a `scorer`'s explainer.
 
-    scenes: [dishes.Dish]. Returns (which scene int [M], the ingredients' names [M], inputs [pictures, tokens, chosen],
-    masks bool [M, H, W]).
+    scenes: [dishes.Dish]; captions: a sentence about each, the network's own or the true one. Returns (which scene int
+    [M], the ingredients' names [M], inputs [pictures, tokens, chosen], masks bool [M, H, W]).
     """
-    pairs = [(index, part) for index, scene in enumerate(scenes) for part in sentences.visible(scene.masks)]
-    which, parts = np.array([index for index, _ in pairs]), [part for _, part in pairs]
-    tokens = VOCABULARY.encode([sentences.caption(scenes[index]) for index in which], LENGTH, marks=True)
+    spoken = [[part for part in sentences.visible(scene.masks) if sentences.PHRASES[part] in text]
+              for scene, text in zip(scenes, captions, strict=True)]
+    which = np.repeat(np.arange(len(scenes)), [len(parts) for parts in spoken])
+    parts = [part for parts in spoken for part in parts]
+    tokens = VOCABULARY.encode([captions[index] for index in which], LENGTH, marks=True)
     chosen = [phrase_words(row, sentences.PHRASES[part]) for row, part in zip(tokens[:, None], parts, strict=True)]
     pictures = np.stack([scenes[index].image for index in which]) / np.float32(255)
-    masks = np.stack([scenes[index].masks[part] for index, part in pairs])
-    return which, parts, [pictures, tokens, np.concatenate(chosen)], masks
+    masks = np.stack([scenes[index].masks[part] for index, part in zip(which, parts, strict=True)])
+    return which, np.array(parts), [pictures, tokens, np.concatenate(chosen)], masks
 
 
 def measure(captioner, images, captions, written=None):

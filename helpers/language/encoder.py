@@ -5,29 +5,34 @@ from keras import layers
 
 from helpers import training
 
-FILTERS = (16, 32, 48, 48, 64)  # of the CNN's five convolutions
-BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 18, 2e-3
+FILTERS, KERNELS = (16, 32, 48, 48, 64), (5, 3, 3, 3, 1)  # of the CNN's five convolutions
+RARE = 2.0  # standard deviations above its mean, below which a channel of the last feature map is zero
+BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 10, 2e-3
 
 
-def build_vision(size=96, units=128, filters=FILTERS):
+def build_vision(size=96, units=128, filters=FILTERS, rare=RARE):
     """The CNN: a picture [B, size, size, 3] in [0, 1] to a vector [B, units], untrained.
 
-    Five convolutions, each with batch normalisation and ReLU: the first 5x5 in steps of two pixels, the others 3x3;
-    2x2 pooling after the second and no more. So the last feature map, `relu5`, has a cell for every 4x4 pixels
-    ([B, 24, 24, 64] at size 96), fine enough to tell a leaf from its neighbour. Its average and its maximum over space
-    (what covers little still has a high maximum) go through a dense layer.
+    Five convolutions, each with batch normalisation and ReLU: the first in steps of two pixels, 2x2 pooling after the
+    second and no more. So the last feature map, `relu5`, has a cell for every 4x4 pixels ([B, 24, 24, 64] at size 96),
+    fine enough to tell a leaf from its neighbour; a cell sees 27x27 pixels. Its channels are normalised and lowered by
+    `rare`, so that they are zero at most places: a map made of them says "here" and not "everywhere". Their maximum over
+    space, which what covers little reaches too, goes through a dense layer.
     """
     picture = inputs = keras.Input((size, size, 3), name="picture")
-    for index, count in enumerate(filters, start=1):
-        kernel, step = (5, 2) if index == 1 else (3, 1)
+    for index, (count, kernel) in enumerate(zip(filters, KERNELS, strict=True), start=1):
+        last = index == len(KERNELS)
+        step = 2 if index == 1 else 1
         picture = layers.Conv2D(count, kernel, step, padding="same", use_bias=False, name=f"conv{index}")(picture)
-        picture = layers.BatchNormalization(momentum=0.9, name=f"norm{index}")(picture)
+        learned = {"center": not last, "scale": not last}
+        picture = layers.BatchNormalization(momentum=0.9, **learned, name=f"norm{index}")(picture)
+        if last:
+            picture = layers.Rescaling(1.0, -rare, name="rare")(picture)
         picture = layers.ReLU(name=f"relu{index}")(picture)
         if index == 2:
             picture = layers.MaxPooling2D(name="pool2")(picture)
-    pools = layers.GlobalAveragePooling2D(name="average"), layers.GlobalMaxPooling2D(name="maximum")
-    pooled = layers.Concatenate(name="pooled")([pool(picture) for pool in pools])
-    return keras.Model(inputs, layers.Dense(units, name="vector")(pooled), name="vision")
+    seen = layers.GlobalMaxPooling2D(name="maximum")(picture)
+    return keras.Model(inputs, layers.Dense(units, name="vector")(seen), name="vision")
 
 
 def fit(model, name, scenes, run, batches, epochs, progress):

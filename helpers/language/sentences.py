@@ -7,7 +7,7 @@ from helpers.dishes.dice import Dice
 
 VISIBLE = 0.005  # of the picture: what covers less is not named
 PLACE_VISIBLE = 0.15  # of the picture must be beside the dish, else the place is not named
-TRAIN_SEEDS, TEST_SEEDS = range(20_000, 24_000), range(30_000, 30_200)  # of the shipped captioner's scenes
+TRAIN_SEEDS, TEST_SEEDS = range(100_000, 124_000), range(30_000, 30_200)  # of the shipped captioner's scenes
 COLOURS = ("red", "yellow", "blue", "green")  # of the kitchen's plates, those used here
 MENU = {  # what can be told at 96x96 pixels; olives and spring onion are left in the kitchen
     "okonomiyaki": ("okonomiyaki_sauce", "mayonnaise", "aonori", "bonito", "red_ginger"),
@@ -15,7 +15,6 @@ MENU = {  # what can be told at 96x96 pixels; olives and spring onion are left i
 }
 NAMED = tuple(part for part in dishes.TOPPINGS if part in MENU["okonomiyaki"] + MENU["pizza"])
 PHRASES = {part: part.replace("_", " ") for part in NAMED} | {"bonito": "bonito flakes"}
-PHRASES["okonomiyaki_sauce"] = "brown sauce"  # the words that the shipped networks learned
 PLACES = {name: f"on a {name.replace('_', ' ')}" for name in dishes.BACKGROUNDS}
 PLACES |= {"iron_griddle": "on an iron griddle", "coloured_plate": "on a {colour} plate", "dark_pan": "in a dark pan"}
 

@@ -59,7 +59,6 @@ WORDS = {
     "channel k": "フィルタ k",
     # food and places
     "okonomiyaki sauce": "ソース",
-    "brown sauce": "ソース",
     "mayonnaise": "マヨネーズ",
     "aonori": "青のり",
     "bonito": "かつお節",
