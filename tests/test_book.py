@@ -178,7 +178,7 @@ def test_the_book_in_a_browser(browser, build):
     assert "glossary.html#term-" in page.url
     page.go_back()
     page.locator("a.right-next").click()
-    assert page.url.endswith("04_guided_grad_cam.html")
+    assert page.url.endswith("03b_grad_cam_measured.html")
     page.emulate_media(color_scheme="dark")  # the page follows the system's choice
     page.reload()
     page.wait_for_function(f"parseInt(getComputedStyle(document.body).backgroundColor.slice(4)) < {DARKEST}")
