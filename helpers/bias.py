@@ -17,7 +17,7 @@ from helpers import dishes, faithfulness, gradcam, tracing, training
 from helpers.training import batches, shipped
 
 CONDITIONS = ("biased", "balanced", "cured", "half-cured", "diverse")
-RATES = {"biased": (0.9, 0.1), "balanced": (0.5, 0.5), "swapped": (0.1, 0.9)}  # P(griddle | okonomiyaki, pizza)
+RATES = {"biased": (0.95, 0.05), "balanced": (0.5, 0.5), "swapped": (0.05, 0.95)}  # P(griddle | okonomiyaki, pizza)
 SIZE, TRAIN_COUNT, TEST_COUNT = 80, 400, 200  # pixels; pictures a class
 SEEDS = (0, 1, 2)
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 25, 15, 1e-3

@@ -54,6 +54,21 @@ def test_the_sets_differ_in_their_backgrounds_alone(nothing_kept):
     assert set(tests["biased"].seeds).isdisjoint(train.seeds)
 
 
+def test_half_of_the_pictures_are_cured_or_give_way_to_new_dishes(nothing_kept):
+    images, labels = bias.training_set("biased", count=3)
+    cured, _ = bias.training_set("cured", count=3)
+    new = dishes.make_split({"train": 2}, bias.NEW_SEED, bias.RATES["balanced"], bias.SIZE)["train"]
+    sets = {"half-cured": cured, "diverse": None}
+    for condition, replaced in sets.items():
+        half, same_labels = bias.training_set(condition, count=3)
+        np.testing.assert_array_equal(same_labels, labels)
+        for label in (0, 1):  # of three dishes of a class, the first and the last
+            own, kept = half[labels == label], images[labels == label]
+            np.testing.assert_array_equal(own[1], kept[1])
+            wanted = new.images[new.labels == label] if replaced is None else replaced[labels == label][[0, 2]]
+            np.testing.assert_array_equal(own[[0, 2]], wanted)
+
+
 def test_background_energy_is_the_share_beside_the_dish(nothing_kept):
     """A network whose map is the same everywhere has the background's share of the energy, on griddles alone."""
     split = bias.test_sets(count=6, size=64)["balanced"]

@@ -174,8 +174,10 @@ def phrase_examples(scenes, captions):
     scenes: [dishes.Dish]; captions: a sentence about each, the network's own or the true one. Returns (which scene int
     [M], the ingredients' names [M], inputs [pictures, tokens, chosen], masks bool [M, H, W]).
     """
-    spoken = [[part for part in sentences.visible(scene.masks) if sentences.PHRASES[part] in text]
-              for scene, text in zip(scenes, captions, strict=True)]
+    spoken = [
+        [part for part in sentences.visible(scene.masks) if sentences.PHRASES[part] in text]
+        for scene, text in zip(scenes, captions, strict=True)
+    ]
     which = np.repeat(np.arange(len(scenes)), [len(parts) for parts in spoken])
     parts = [part for parts in spoken for part in parts]
     tokens = VOCABULARY.encode([captions[index] for index in which], LENGTH, marks=True)

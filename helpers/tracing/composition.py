@@ -19,16 +19,17 @@ class Composition:
         layers = model._flatten_layers()
         items = (item for layer in layers for item in vars(layer).copy().items())
         own = (value for name, value in items if name not in _PASSING and not name.startswith("_self_"))  # TensorFlow's
-        self._own = [*layers, *(value for value in own if not tf.is_symbolic_tensor(value))]
+        self._own = [*layers, *own]
         self._containers = [value for value in self._own if isinstance(value, (list, dict))]
         self._parts, self._held = _parts(self._containers), _held(layers)
 
     def is_still_that_of(self, model):
         held = _held(model._flatten_layers())
-        if _identical(held, self._held):  # the quick way, for each call of an explainer
-            return _identical(_parts(self._containers), self._parts)
-        now, self._held = Composition(model), held
-        return _identical(now._own + now._parts, self._own + self._parts)
+        if _identical(held, self._held) and _identical(_parts(self._containers), self._parts):
+            return True  # the quick way, for each call of an explainer
+        now, before = Composition(model), _lasting(self._own + self._parts)
+        self._held, self._parts = held, _parts(self._containers)
+        return _identical(_lasting(now._own + now._parts), before)
 
 
 def _held(layers):
@@ -39,7 +40,12 @@ def _held(layers):
 def _parts(containers):
     """What lists and dicts hold now, which an author may exchange inside of them."""
     lists = (list(held.values()) if isinstance(held, dict) else list(held) for held in containers)
-    return [part for parts in lists for part in parts if not tf.is_symbolic_tensor(part)]
+    return list(itertools.chain.from_iterable(lists))
+
+
+def _lasting(parts):
+    """Without the symbolic tensors that a model may keep of each tracing."""
+    return [part for part in parts if not tf.is_symbolic_tensor(part)]
 
 
 def _identical(these, those):

@@ -1,6 +1,7 @@
 """The inputs of a model: as tensors it takes, which of them are pictures, and what to do with those of other shapes."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 PICTURES = "[B, H, W, C]"
@@ -45,7 +46,7 @@ def batch_size(model, inputs):
         raise ValueError("images: an empty batch; at least one picture is wanted")
     if len(sizes) != 1:
         raise ValueError(f"images: the inputs' batch sizes differ: {', '.join(str(leaf.shape) for leaf in flat)}")
-    if not all(tf.reduce_all(tf.math.is_finite(leaf)) for leaf in flat if leaf.dtype.is_floating):
+    if not all(np.isfinite(leaf).all() for leaf in flat if leaf.dtype.is_floating):
         raise ValueError("images: they hold NaN or infinite values; clean them first, e.g. with numpy.nan_to_num")
     return sizes.pop()
 
