@@ -16,8 +16,8 @@ def build_vision(size=96, units=128, filters=FILTERS, rare=RARE):
     Five convolutions, each with batch normalisation and ReLU: the first in steps of two pixels, 2x2 pooling after the
     second and no more. So the last feature map, `relu5`, has a cell for every 4x4 pixels ([B, 24, 24, 64] at size 96),
     fine enough to tell a leaf from its neighbour; a cell sees 27x27 pixels. Its channels are normalised and lowered by
-    `rare`, so that they are zero at most places: a map made of them says "here" and not "everywhere". Their maximum over
-    space, which what covers little reaches too, goes through a dense layer.
+    `rare`, so that they are zero at most places: a map made of them says "here" and not "everywhere". Their maximum
+    over space goes through a dense layer: what covers little has a high one, too.
     """
     picture = inputs = keras.Input((size, size, 3), name="picture")
     for index, (count, kernel) in enumerate(zip(filters, KERNELS, strict=True), start=1):
