@@ -19,7 +19,8 @@ CLASS_COLOURS = {"okonomiyaki": "#123a63", "takoyaki": "#123a63", "pizza": "#d95
 CLASS_HATCHES = {"okonomiyaki": "//", "takoyaki": "//"}  # a second mark beside the colour: pizza has none
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
-COLOURS = 192  # of a stored figure; all figures together stay below 6 MB
+COLOURS = 192  # of a stored figure, beside those of the keys; all figures together stay below 6 MB
+KEYS = [plt.get_cmap(name)(np.linspace(0, 1, count), bytes=True)[:, :3] for name, count in ((HEAT, 40), (SIGNED, 24))]
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
 SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
@@ -120,7 +121,10 @@ def shows(stored, new):
 
 def _quantised(picture):
     settled = picture.width * picture.height // 32  # k-means ends when fewer pixels change their colour; 8 times faster
-    return picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled, dither=Image.Dither.NONE)
+    few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled, dither=Image.Dither.NONE)
+    both = Image.new("P", (1, 1))
+    both.putpalette(few.getpalette()[: 3 * COLOURS] + np.concatenate(KEYS).ravel().tolist())
+    return picture.quantize(palette=both, dither=Image.Dither.NONE)
 
 
 def _png(picture, alt):
