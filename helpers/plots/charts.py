@@ -21,8 +21,7 @@ def share_bars(axes, shares, areas, title=None, most=5):
     texts, lengths = [name.replace("_", " ") for name in names], [shares[name] for name in names]
     places = _bars(axes, texts, lengths, {"color": "#c9a227"}, 0.5, (0.01, 0.32), 8)
     axes.vlines([areas[name] for name in names], places - 0.26, places + 0.26, color="black", linewidth=2)
-    highest = max([given[name] for given in (shares, areas) for name in names], default=1)
-    axes.set(title=title, xlim=(0, max(0.5, highest * 1.05)), ylim=(most - 0.4, -0.8))
+    axes.set(title=title, xlim=(0, 1), ylim=(most - 0.4, -0.8))
     axes.xaxis.set_major_formatter("{x:.0%}")
     return axes
 

@@ -178,6 +178,7 @@ WORDS = {
     "energy beside the dish (on griddles)": "料理の外のエネルギー(鉄板の画像)",
     "accuracy, swapped set": "正解率(背景を逆にした評価用)",
     "chance": "偶然の水準",
+    "even over the dish": "料理に均等な場合",
     # a network that explains itself
     "share of the truck's support": "トラックの根拠に占める割合",
     "trucks": "トラック",
