@@ -3,6 +3,7 @@
 python scripts/run_notebooks.py             copies of all of them: results in build/notebooks/ and figures/
 python scripts/run_notebooks.py 03 05       only those whose names begin so
 python scripts/run_notebooks.py --inplace   the stored notebooks themselves
+python scripts/run_notebooks.py --record    copies of the solutions, whose results become helpers/exercises.json
 python scripts/run_notebooks.py --language ja --format svg   figures with Japanese labels, as vectors, in figures/ja/
 """
 
@@ -33,18 +34,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="beginnings of notebook names; none: all")
     parser.add_argument("--inplace", action="store_true", help="store the outputs in the notebooks themselves")
+    parser.add_argument("--record", action="store_true", help="record the exercises' answers from the solutions")
     parser.add_argument("--language", choices=("en", "ja"), default="en", help="of the figures' labels")
     parser.add_argument("--format", choices=("png", "svg"), default="png", help="of the figures' files")
     arguments = parser.parse_args()
     ask_for_figures(arguments.language, arguments.format)
-    chosen = choose(arguments.names, with_solutions=arguments.inplace)
+    if arguments.record:
+        os.environ |= {"EXERCISES_RECORD": "1", "NOTEBOOK_MODE": "load"}
+    chosen = choose(arguments.names, with_solutions=arguments.inplace, only_solutions=arguments.record)
     if not chosen:
         sys.exit(
             f"no notebook begins with {' or '.join(arguments.names)}; there are: "
             + ", ".join(path.stem for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")))
         )
     before = time.time()
-    if arguments.inplace or (os.cpu_count() or 1) < 2:  # what is stored holds time measurements: one at a time
+    if arguments.inplace or arguments.record or (os.cpu_count() or 1) < 2:  # times are stored, and one file is written
         results = [run(path, arguments.inplace) for path in chosen]
     else:
         chosen = chosen[:1] + chosen[:0:-1]  # the longest ones are the last: they start right after the check of 00
@@ -74,9 +78,9 @@ def ask_for_figures(language, kind):
     os.environ |= {"FIGURES_LANGUAGE": language, "FIGURES_FORMAT": kind, "FIGURES_DIR": str(paths.FIGURES)}
 
 
-def choose(names, with_solutions):
-    found = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
-    if with_solutions:
+def choose(names, with_solutions, only_solutions=False):
+    found = [] if only_solutions else sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+    if with_solutions or only_solutions:
         found += sorted((paths.NOTEBOOKS / "solutions").glob("*.ipynb"))
     return [path for path in found if not names or path.name.startswith(tuple(names))]
 

@@ -36,7 +36,7 @@ def test_every_page_is_in_the_book_once():
 def test_links_to_folders_lead_to_a_page():
     given = "[a](weights), [b](notebooks/solutions/), [c](LICENSE), [d](https://x.y)"
     text = pages.with_pages_for_folders("README", given)
-    first = "notebooks/solutions/01_collect_photos_solutions.ipynb"
+    first = "notebooks/solutions/00_start_here_solutions.ipynb"
     assert text == f"[a](weights/README.md), [b]({first}), [c](LICENSE), [d](https://x.y)"
 
 
