@@ -115,7 +115,7 @@ def test_shipped_answers_are_as_good_as_stated(shipped):
     by_kind = vqa.accuracy_by_kind(answerer, np.stack([table.image for table in tables]), asked)
     stated = trained.known(vqa.NAME)
     assert by_kind == pytest.approx({kind: stated[kind] for kind in questions.KINDS}, abs=0.02)
-    least = {"colour": 0.95, "count": 0.97, "place": 0.85, "presence": 0.8}
+    least = {"colour": 0.95, "count": 0.97, "place": 0.95, "presence": 0.87}
     assert all(by_kind[kind] > least[kind] for kind in questions.KINDS), by_kind
     assert trained.weights_file(vqa.NAME).stat().st_size < 3e6
 
@@ -124,7 +124,7 @@ def test_shipped_answers_are_looked_at_where_they_are(shipped):
     answerer, tables, asked = shipped
     _, inputs, masks = vqa.presence_examples(tables, asked)
     times = faithfulness.times_chance(GradCAM(answerer, score=vqa.rather("yes", "no"))(inputs), masks)
-    assert times["hits"] > 3 and times["energy"] > 2.5, times
+    assert times["hits"] > 4.5 and times["energy"] > 3, times
     raw = faithfulness.times_chance(GradCAM(answerer)(inputs, vqa.answer_number("yes")), masks)
     assert 1.2 < raw["hits"] < times["hits"] and 1.2 < raw["energy"] < times["energy"], raw  # as notebook 06 tells
 
