@@ -308,6 +308,7 @@ def test_the_time_limit_holds_for_what_drips(server, tmp_path, monkeypatch, drip
 
 @pytest.mark.parametrize("fault", [fake.hang(20), fake.pour(0.05, b"x"), fake.status(429), fake.status(500)])
 def test_ctrl_c_ends_it_at_once_whatever_the_server_does(server, tmp_path, fault):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background is told to ignore it
     server.faults = {photo_id: fake.always(fault) for photo_id in ids(9, 1002)}
     before = set(threading.enumerate())
     timer = threading.Timer(1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
