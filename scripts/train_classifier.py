@@ -32,7 +32,10 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=0, help="of the splits, the first weights and the order")
     parser.add_argument("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     parser.add_argument("--ship", metavar="NAME", help="also write rounded weights and metrics to weights/<NAME>.*")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.ship and options.network != classifier.BLOG:
+        sys.exit("error: --ship: only the blog's network is shipped; leave it out, or copy the run's folder")
+    return options
 
 
 def main(arguments=None):
