@@ -5,14 +5,14 @@ import matplotlib.pyplot as plt
 from helpers.comparison.methods import COLOURS
 
 COLUMNS = {  # heading: width of the column, in characters
-    "method": 15,
-    "formula": 24,
-    "cost": 9,
+    "method": 16,
+    "formula": 23,
+    "cost in\npasses": 9,
     "map": 7,
-    "signed": 5,
+    "signed": 6,
     "needs": 13,
     "good for": 19,
-    "fails where": 21,
+    "fails where": 22,
 }
 CONVOLUTION, GRADIENT, ANYTHING = "a convolution,\ngradients", "gradients", "only answers"
 ROWS = {
@@ -32,7 +32,7 @@ ROWS = {
         "no",
         CONVOLUTION,
         "several objects\nof one class",
-        "telling classes apart:\nit drops negative gradients",
+        "telling classes apart: drops\nnegative gradients",
     ),
     "LayerCAM": (
         r"$\sum_k \mathrm{ReLU}\,(\partial y/\partial A^k)\;A^k$",
@@ -45,7 +45,7 @@ ROWS = {
     ),
     "Score-CAM": (
         r"$\sum_k \mathrm{softmax}_k\, y(x \odot A^k)\;A^k$",
-        "1 a channel",
+        "1 per\nchannel",
         "layer",
         "no",
         "a convolution",
@@ -59,10 +59,10 @@ ROWS = {
         "yes",
         CONVOLUTION + ", ReLUs",
         "fine detail of\nthe right region",
-        "networks without ReLUs",
+        "networks without\nReLUs",
     ),
     "guided backprop.": (
-        r"$\partial y/\partial x$, ReLUs pass back only $> 0$",
+        "$\\partial y/\\partial x$, back only where input\nand gradient are $> 0$",
         "2",
         "picture",
         "yes",
@@ -71,13 +71,13 @@ ROWS = {
         "telling classes apart",
     ),
     "deconvnet": (
-        r"as above, but whatever went in",
+        "$\\partial y/\\partial x$, back only where the\ngradient is $> 0$",
         "2",
         "picture",
         "yes",
         "gradients, ReLUs",
         "history",
-        "class and weights alike",
+        "telling classes or\nnetworks apart",
     ),
     "gradient": (
         r"$\partial y/\partial x$",
@@ -111,22 +111,22 @@ ROWS = {
         "64",
         "picture",
         "yes",
-        GRADIENT + ", a baseline",
+        GRADIENT + ",\na baseline",
         "shares that add up\nto the score",
         "choice of the baseline;\nedges of everything",
     ),
     "occlusion": (
         r"$y(x) - y(x$, window covered$)$",
-        "1 a window",
+        "1 per\nwindow",
         "windows",
         "yes",
         ANYTHING,
-        "a check without gradients",
-        "things larger than a window;\nredundant evidence",
+        "a check without\ngradients",
+        "things larger than\na window",
     ),
     "RISE": (
         r"mean of masks $m$ times $p(x \odot m)$",
-        "1 a mask",
+        "1 per\nmask",
         "7 × 7",
         "no",
         ANYTHING,
@@ -145,10 +145,10 @@ def draw(measured):
     shares = [width / sum(widths) for width in widths]
     page = axes.table(cells, colLabels=[*COLUMNS, *measured], colWidths=shares, cellLoc="left", bbox=(0, 0, 1, 1))
     page.auto_set_font_size(False)
-    page.set_fontsize(7)
+    page.set_fontsize(8)
     for (row, column), cell in page.get_celld().items():
         cell.set(edgecolor="#cccccc", facecolor="#f2f2f2" if row == 0 else "white")
-        cell.PAD = 0.04
+        cell.PAD = 0.3 / widths[column]
         if row == 0 or column == 0:
             cell.set_text_props(weight="bold", color="black" if row == 0 else list(COLOURS.values())[row - 1])
     title = "Where does the network look? Thirteen methods on one page"
