@@ -49,6 +49,8 @@ def test_photographs_come_near_their_shades_stay_smooth_and_white_stays_white():
     stored = in_few_colours(png(framed))
     assert len(stored) < len(png(framed)) / 1.5
     assert (pixels_of(stored)[:16] == 255).all() and abs(pixels_of(stored) - framed).mean() < 4
+    whitish = np.pad(RNG.integers(246, 256, (96, 96, 3)), ((16, 16), (16, 16), (0, 0)), constant_values=255)
+    assert (pixels_of(in_few_colours(png(whitish)))[:16] == 255).all()
     shade = np.repeat(np.linspace(0, 255, 600)[None, :, None] * [1, 0.7, 0.4], 60, axis=0)  # 600 colours
     wide = np.concatenate([shade, np.broadcast_to(PHOTO[:60, :60], (60, 60, 3))], axis=1)
     error = ndimage.uniform_filter((pixels_of(in_few_colours(png(wide))) - wide)[:, :600], (4, 4, 0))

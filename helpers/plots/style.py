@@ -11,6 +11,7 @@ import numpy as np
 from IPython.display import display
 from PIL import Image, PngImagePlugin
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from helpers import paths
 from helpers.plots import japanese
@@ -122,9 +123,13 @@ def shows(stored, new):
 def _quantised(picture):
     settled = picture.width * picture.height // 32  # k-means ends when fewer pixels change their colour; 8 times faster
     few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled, dither=Image.Dither.NONE)
-    both = Image.new("P", (1, 1))
-    both.putpalette(few.getpalette()[: 3 * COLOURS] + np.concatenate(KEYS).ravel().tolist())
-    return picture.quantize(palette=both, dither=Image.Dither.NONE)
+    palette = np.concatenate([np.reshape(few.getpalette()[: 3 * COLOURS], (-1, 3)), *KEYS]).astype(np.uint8)
+    pixels = _pixels(picture).reshape(-1, 3)
+    _, first, which = np.unique(pixels @ (1, 256, 65536), return_index=True, return_inverse=True)  # each colour once
+    nearest = cKDTree(palette).query(pixels[first])[1]  # exactly: Pillow's own search makes white a light grey
+    both = Image.fromarray(nearest[which].reshape(picture.size[::-1]).astype(np.uint8), "P")
+    both.putpalette(palette.tobytes())
+    return both
 
 
 def _png(picture, alt):
