@@ -124,6 +124,18 @@ def test_the_key_of_the_heat_says_what_dark_and_light_mean():
     assert bar._colorbar.cmap.name == drawn.cmap.name
 
 
+def test_the_key_of_a_gradient_has_its_colours():
+    figure, axes = plt.subplots()
+    plots.show_gradient(axes, np.array([[[0, 0, 0], [1, 1, 1], [-1, -1, -1]]]))
+    plots.gradient_key(figure)
+    patches = figure.legends[0].get_patches()
+    drawn = axes.images[0].get_array()[0]
+    for patch, colour in zip(patches[:3], drawn, strict=True):  # zero, positive and negative in all colours
+        np.testing.assert_allclose(patch.get_facecolor()[:3], colour)
+    signs = np.sign(plots.gradient_colours(np.array([[0, 1, 0], [0, -1, 0]])) - 0.5)[:, 1]
+    assert [np.sign(patch.get_facecolor()[1] - 0.5) for patch in patches[3:]] == signs.tolist()
+
+
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_files_carry_the_sentence_and_the_page_lists_it(folder, monkeypatch, kind):
     monkeypatch.setenv("FIGURES_FORMAT", kind)
@@ -191,6 +203,7 @@ def charts():
     parts = [*dishes.ALL_PARTS, "background"]
     plots.share_bars(axes[4], dict.fromkeys(parts, 0.1), dict.fromkeys(parts, 0.1), most=len(parts))
     plots.heat_key(figure)
+    plots.gradient_key(figure)
     yield figure
     yield plots.confusion_matrix(plt.figure().subplots(), [[9, 1], [2, 8]], dishes.LABELS).figure
     curves = ("loss", "accuracy", "validation_loss", "validation_accuracy")

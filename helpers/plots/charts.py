@@ -19,9 +19,9 @@ def share_bars(axes, shares, areas, title=None, most=5):
     """Draw where a map's energy lies: {part: share} as bars, {part: share of the picture} (chance) as black ticks."""
     names = sorted((name for name in shares if areas[name] > 0), key=shares.get, reverse=True)[:most]
     texts, lengths = [name.replace("_", " ") for name in names], [shares[name] for name in names]
-    places = _bars(axes, texts, lengths, {"color": "#c9a227"}, 0.5, (0.01, 0.32), 8)
-    axes.vlines([areas[name] for name in names], places - 0.26, places + 0.26, color="black", linewidth=2)
-    axes.set(title=title, xlim=(0, 1), ylim=(most - 0.4, -0.8))
+    places = _bars(axes, texts, lengths, {"color": "#c9a227"}, 0.4, (0.01, 0.22), 8)
+    axes.vlines([areas[name] for name in names], places - 0.21, places + 0.21, color="black", linewidth=2)
+    axes.set(title=title, xlim=(0, 1), ylim=(most - 0.4, -0.8), xticks=[0, 0.5, 1])
     axes.xaxis.set_major_formatter("{x:.0%}")
     return axes
 
@@ -57,11 +57,11 @@ def confusion_matrix(axes, counts, class_names, title=None):
 
 
 def learning_curves(history, best_epoch=None):
-    """Draw loss and accuracy over the epochs; returns the Figure.
+    """Draw loss and accuracy over the epochs, for two classes; returns the Figure.
 
     history: {"loss", "accuracy", "validation_loss", "validation_accuracy": [epochs]}; best_epoch (from 1) is marked.
     """
-    figure, both = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    figure, both = plt.subplots(1, 2, figsize=(WIDTH, 3.5))
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
         epochs = np.arange(1, len(history[name]) + 1)
         marker = "o" if len(epochs) < 10 else None
@@ -72,7 +72,8 @@ def learning_curves(history, best_epoch=None):
         axes.set(xlabel="epoch", title=name)
         axes.xaxis.get_major_locator().set_params(integer=True)
     both[0].set_ylim(bottom=0)
-    both[1].legend(frameon=False)
+    both[1].axhline(0.5, color="black", linewidth=1, linestyle="--", label="guessing")
+    figure.legend(*both[1].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
     return figure
 
 

@@ -27,6 +27,8 @@ def class_map_network(image, weights, scores, names, shared):
     start = (31.6 if shared else 21.6, ROWS[1])
     axes.plot([5, 5, 59], [ROWS[1] - 4, 1, 1], color="#555555", linewidth=1)
     axes.text(7, 1.6, "the picture", fontsize=9, va="bottom")
+    if not shared:
+        axes.text(61, 2, "maps and scores: of the\nnetwork of Figure 5", fontsize=9, va="center")
     limits = highest(weights), highest(weights[..., None, :] * image[..., None])
     for row, name, score, part in zip(ROWS, names, scores, np.moveaxis(weights, -1, 0), strict=True):
         _box(axes, (39.5, row), (9, 6), f"{'layer 15' if shared else 'decoder'}\n{name}")

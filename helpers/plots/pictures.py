@@ -2,11 +2,19 @@
 
 import matplotlib
 import numpy as np
+from matplotlib.patches import Patch
 
 from helpers.plots.style import HEAT, SIGNED
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 KEY_HEIGHT = 0.4  # inches
+GRADIENT_KEY = {  # a gradient's sign, and its colour in `gradient_colours`
+    "zero": (0.5, 0.5, 0.5),
+    "positive in all colours": (1, 1, 1),
+    "negative in all colours": (0, 0, 0),
+    "positive in green": (0.3, 1, 0.3),
+    "negative in green": (0.9, 0.1, 0.9),
+}
 KEY = {"fraction": 0.03, "aspect": 40, "shrink": 0.4}  # a small bar
 
 
@@ -37,6 +45,13 @@ def heat_key(figure):
     bar.set_ticks((0, 1), labels=("no evidence", "most evidence"))
     bar.ax.tick_params(length=0, labelsize=9)
     bar.outline.set_visible(False)
+
+
+def gradient_key(figure):
+    """Add the key of the colours of `show_gradient` below all axes of a figure."""
+    figure.set_figheight(figure.get_figheight() + KEY_HEIGHT)
+    patches = [Patch(facecolor=colour, edgecolor="#777777", label=said) for said, colour in GRADIENT_KEY.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False, fontsize=9)
 
 
 def show_signed(axes, signed_map, title=None, vmax=None):

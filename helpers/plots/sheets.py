@@ -14,7 +14,7 @@ def case_row(axes, image, scores, heat_map, guided, class_names, credit=""):
     image: uint8 [H, W, 3]; scores: [N] probabilities; heat_map: Grad-CAM [h, w]; guided: Guided Grad-CAM [H, W, 3].
     """
     show_image(axes[0], image)
-    axes[0].set_xlabel(credit, fontsize=7)
+    axes[0].set_xlabel(credit, fontsize=8)
     score_bars(axes[1], scores, class_names)
     show_heat(axes[2], heat_map, image=image)
     show_gradient(axes[3], guided)
@@ -49,7 +49,7 @@ def contributions(images, maps, scores, class_names, true_classes, clipped=None)
         show_image(rows[0, 0], images[index])
         rows[0, 0].axis("on")
         rows[0, 0].set_title(f"{class_names[true]}\nwhite: {highest(maps[index]):.0f}", fontsize=8)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.02)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.02)
     return figure
 
 
