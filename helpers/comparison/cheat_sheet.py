@@ -1,19 +1,22 @@
 """Every method on one page: formula, cost, what it needs, what it is good for, where it fails, what was measured."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 
 from helpers.comparison.methods import COLOURS
 
-COLUMNS = {  # heading: width of the column, in characters
-    "method": 16,
-    "formula": 23,
-    "cost in\npasses": 9,
-    "map": 7,
-    "signed": 6,
-    "needs": 13,
-    "good for": 19,
-    "fails where": 22,
+COLUMNS = {  # heading: width of the column, in pixels
+    "method": 122,
+    "formula": 168,
+    "cost in\npasses": 78,
+    "map": 60,
+    "signed": 58,
+    "needs": 112,
+    "good for": 152,
+    "fails where": 170,
 }
+MEASURED = 76  # width of a column with a score
 CONVOLUTION, GRADIENT, ANYTHING = "a convolution,\ngradients", "gradients", "only answers"
 ROWS = {
     "Grad-CAM": (
@@ -32,7 +35,7 @@ ROWS = {
         "no",
         CONVOLUTION,
         "several objects\nof one class",
-        "telling classes apart: drops\nnegative gradients",
+        "telling classes apart:\nit drops negative gradients",
     ),
     "LayerCAM": (
         r"$\sum_k \mathrm{ReLU}\,(\partial y/\partial A^k)\;A^k$",
@@ -53,16 +56,16 @@ ROWS = {
         "many channels: slow;\nweights nearly equal",
     ),
     "Guided Grad-CAM": (
-        r"Grad-CAM $\times$ guided backprop.",
+        "Grad-CAM\n$\\times$ guided backprop.",
         "3",
         "picture",
         "yes",
         CONVOLUTION + ", ReLUs",
         "fine detail of\nthe right region",
-        "networks without\nReLUs",
+        "networks without ReLUs",
     ),
     "guided backprop.": (
-        "$\\partial y/\\partial x$, back only where input\nand gradient are $> 0$",
+        "$\\partial y/\\partial x$, back where\ninput, gradient $> 0$",
         "2",
         "picture",
         "yes",
@@ -71,7 +74,7 @@ ROWS = {
         "telling classes apart",
     ),
     "deconvnet": (
-        "$\\partial y/\\partial x$, back only where the\ngradient is $> 0$",
+        "$\\partial y/\\partial x$, back where\nthe gradient is $> 0$",
         "2",
         "picture",
         "yes",
@@ -89,12 +92,12 @@ ROWS = {
         "noise; saturation",
     ),
     "SmoothGrad": (
-        r"mean of $\partial y/\partial x$ under noise",
+        "mean of $\\partial y/\\partial x$\nunder noise",
         "50",
         "picture",
         "yes",
         GRADIENT,
-        "a gradient without grain",
+        "a gradient\nwithout grain",
         "choice of the noise",
     ),
     "gradient × input": (
@@ -107,7 +110,7 @@ ROWS = {
         "dark pixels: always 0",
     ),
     "Integrated Gradients": (
-        r"$(x-x_0) \odot \overline{\partial y/\partial x}$, from $x_0$ to $x$",
+        "$(x-x_0) \\odot \\overline{\\partial y/\\partial x}$,\nfrom $x_0$ to $x$",
         "64",
         "picture",
         "yes",
@@ -116,16 +119,16 @@ ROWS = {
         "choice of the baseline;\nedges of everything",
     ),
     "occlusion": (
-        r"$y(x) - y(x$, window covered$)$",
+        "$y(x) - y(x$,\nwindow covered$)$",
         "1 per\nwindow",
         "windows",
         "yes",
         ANYTHING,
         "a check without\ngradients",
-        "things larger than\na window",
+        "things larger than\na window;\nredundant evidence",
     ),
     "RISE": (
-        r"mean of masks $m$ times $p(x \odot m)$",
+        "mean of masks $m$\ntimes $p(x \\odot m)$",
         "1 per\nmask",
         "7 × 7",
         "no",
@@ -137,20 +140,24 @@ ROWS = {
 
 
 def draw(measured):
-    """The page as a Figure, A4 across. measured: {heading: {method: text}}, more columns to the right."""
-    widths = [*COLUMNS.values(), *[8] * len(measured)]
-    figure, axes = plt.subplots(figsize=(11.7, 8.3))
+    """The page as a Figure, as wide as A4 across. measured: {heading: {method: text}}, more columns to the right."""
+    widths = [*COLUMNS.values(), *[MEASURED] * len(measured)]
+    figure, axes = plt.subplots(figsize=(11.7, 7.2))
+    figure.get_layout_engine().set(w_pad=0.15, h_pad=0.1)
     axes.axis("off")
-    cells = [[method, *row, *(values[method] for values in measured.values())] for method, row in ROWS.items()]
+    scores = {method: [values[method] for values in measured.values()] for method in ROWS}
+    cells = [[textwrap.fill(method, 16), *row, *scores[method]] for method, row in ROWS.items()]
     shares = [width / sum(widths) for width in widths]
     page = axes.table(cells, colLabels=[*COLUMNS, *measured], colWidths=shares, cellLoc="left", bbox=(0, 0, 1, 1))
     page.auto_set_font_size(False)
-    page.set_fontsize(8)
+    page.set_fontsize(8.2)
     for (row, column), cell in page.get_celld().items():
         cell.set(edgecolor="#cccccc", facecolor="#f2f2f2" if row == 0 else "white")
-        cell.PAD = 0.3 / widths[column]
+        cell.PAD = 0.04
         if row == 0 or column == 0:
             cell.set_text_props(weight="bold", color="black" if row == 0 else list(COLOURS.values())[row - 1])
     title = "Where does the network look? Thirteen methods on one page"
-    figure.suptitle(title, x=0.01, ha="left", size=14, weight="bold")
+    figure.suptitle(title, x=0.013, ha="left", size=14, weight="bold")
+    chance = "Chance: 0.50 for the right dish and the right half, 0 for the deletion gain."
+    figure.supxlabel(chance, x=0.987, ha="right", fontsize=8.2)
     return figure
