@@ -28,7 +28,7 @@ def class_map_network(image, weights, scores, names, shared):
     axes.plot([5, 5, 59], [ROWS[1] - 4, 1, 1], color="#555555", linewidth=1)
     axes.text(7, 1.6, "the picture", fontsize=9, va="bottom")
     if not shared:
-        axes.text(61, 2, "maps and scores: of the\nnetwork of Figure 5", fontsize=9, va="center")
+        axes.text(60.5, 1, "maps, scores: network of Figure 5", fontsize=9, va="center")
     limits = highest(weights), highest(weights[..., None, :] * image[..., None])
     for row, name, score, part in zip(ROWS, names, scores, np.moveaxis(weights, -1, 0), strict=True):
         _box(axes, (39.5, row), (9, 6), f"{'layer 15' if shared else 'decoder'}\n{name}")
