@@ -125,7 +125,7 @@ ROWS = {
         "yes",
         ANYTHING,
         "a check without\ngradients",
-        "things larger than\na window;\nredundant evidence",
+        "large things;\nredundant evidence",
     ),
     "RISE": (
         "mean of masks $m$\ntimes $p(x \\odot m)$",
