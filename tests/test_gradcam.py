@@ -92,6 +92,17 @@ def test_a_single_unit_is_a_binary_classifier_with_opposite_maps():
     assert_allclose(gradient(PICTURES, 1), of_logit(PICTURES), rtol=1e-5)
 
 
+@pytest.mark.parametrize("small", [1e-7, 1e-6, 1.0])
+def test_float16_gradients_of_small_channels_keep_their_digits(small):
+    """A fixed scale leaves some 3 of their 11 binary digits: of 1e-7 / 100 places a step is a quarter."""
+    pool, dense = layers.GlobalAveragePooling2D(dtype="float16"), layers.Dense(1, dtype="float16", use_bias=False)
+    network = networks.stack(layers.ReLU(dtype="float16"), pool, dense, shape=(10, 10, 2))
+    dense.kernel.assign(np.array([[3 * small], [5 * small]]))
+    kernel, pixels = dense.kernel.numpy().astype(np.float64), np.random.default_rng(0).random((2, 10, 10, 2))
+    maps = GradCAM(network, score=lambda outputs: ops.cast(outputs[:, 0], "float32"))(pixels)
+    assert_allclose(maps, pixels.astype(np.float16).astype(np.float64) @ kernel[:, 0] / 100, rtol=3e-3)
+
+
 def test_small_float16_gradients_do_not_underflow():
     """A gradient of 1e-8 is zero in float16; pooling and weighting in float32 after scaling keep it."""
     dense = layers.Dense(1, dtype="float16", use_bias=False)

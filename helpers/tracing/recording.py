@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-# float16 gradients: the first by which they neither underflow nor overflow; powers of two change no digit
-LOSS_SCALES = (2.0**8, 2.0**15, 1.0, 2.0**-8, 2.0**-16)
+# float16 gradients: the largest by which they do not overflow, so that the fewest underflow; they change no digit
+LOSS_SCALES = (2.0**15, 2.0**8, 1.0, 2.0**-8, 2.0**-16)
 TRACING = threading.RLock()  # a trace changes the model, and TensorFlow's functions, for a moment: one at a time
 _FUNCTION = type(tf.function(lambda: None))
 _ABSENT = object()
@@ -181,24 +181,25 @@ def descendants(tensors):
 def gradient(score, tensor):
     """d score / d tensor, float32, in the shape of `tensor`; score: [B]. Differentiates only what lies between them.
 
-    In a float16 network each picture's gradient is computed again, at other scales, where it is infinite, NaN or zero.
-    Raises ValueError if `tensor` has no influence on the score.
+    In a float16 network each picture's gradient is computed again, at smaller scales, where it is infinite or NaN.
+    Raises ValueError if `tensor` has no influence on the score, or holds whole numbers.
     """
+    if not tensor.dtype.is_floating:
+        found = f"the model takes {tensor.dtype.name}, and there is no gradient with respect to whole numbers"
+        raise ValueError(f"images: {found}; use GradCAM, which needs none")
     results = (result for operation in ancestors(score) for result in operation.outputs)
     if not any(result.dtype == tf.float16 for result in results):
         return _scaled_gradient(score, tensor, 1.0)
     found = _scaled_gradient(score, tensor, LOSS_SCALES[0])
     for scale in LOSS_SCALES[1:]:
-        found = _where_usable(found, functools.partial(_scaled_gradient, score, tensor, scale))
+        found = _where_finite(found, functools.partial(_scaled_gradient, score, tensor, scale))
     return found
 
 
-def _where_usable(found, again):
-    """`found`, but again() for the pictures where it is infinite, NaN or zero everywhere."""
-    places = range(1, found.shape.rank)
-    finite = tf.reduce_all(tf.math.is_finite(found), axis=places, keepdims=True)
-    usable = finite & tf.reduce_any(found != 0, axis=places, keepdims=True)
-    return tf.cond(tf.reduce_all(usable), lambda: found, lambda: tf.where(usable, found, again()))
+def _where_finite(found, again):
+    """`found`, but again() for the pictures where it is infinite or NaN."""
+    finite = tf.reduce_all(tf.math.is_finite(found), axis=range(1, found.shape.rank), keepdims=True)
+    return tf.cond(tf.reduce_all(finite), lambda: found, lambda: tf.where(finite, found, again()))
 
 
 def _scaled_gradient(score, tensor, scale):
