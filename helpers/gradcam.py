@@ -1,5 +1,7 @@
 """Grad-CAM, CAM and class maps: which places of the last feature map speak for a class (blog, section 2)."""
 
+import functools
+
 import tensorflow as tf
 
 from helpers import tracing
@@ -29,11 +31,12 @@ class GradCAM(Explainer):
 
     def __init__(self, model, layer=None, score=None, *, output=None, input=None, call=None, tokens=None):
         super().__init__(model, score, output, input)
-        self.place = tracing.place(model, layer, call, tokens)
+        self._place = functools.partial(tracing.place, model, layer, call, tokens)  # in the model as it is then
+        self._place()  # for its errors
 
     def _maps(self, inputs, classes):
         traced, score, num_classes = self._traced_score(inputs, classes)
-        path, feature_map, gradient = map_and_gradient(traced, score, self.place, self._seen(inputs))
+        path, feature_map, gradient = map_and_gradient(traced, score, self._place(), self._seen(inputs))
         return Found(self.combine(feature_map, gradient), num_classes, path)
 
     @staticmethod

@@ -1,5 +1,7 @@
 """Gradients on the picture: plain, deconvnet, guided backpropagation, and Guided Grad-CAM (blog, section 2)."""
 
+import functools
+
 import tensorflow as tf
 
 from helpers import tracing
@@ -39,10 +41,11 @@ class _Swapped(Explainer):
 
     def __init__(self, model, score=None, relus_in=None, *, output=None, input=None):
         super().__init__(model, score, output, input)
-        self.relus_in = model if relus_in is None else tracing.find_layer(model, relus_in)
+        self._relus_in = functools.partial(tracing.find_layer, model, relus_in) if relus_in else lambda: model
+        self._relus_in()  # for its errors
 
     def _maps(self, inputs, classes):
-        relus = SwappedReLUs(self.relus_in)
+        relus = SwappedReLUs(self._relus_in())
         traced, score, num_classes = self._traced_score(inputs, classes, relus.replacements)
         gradient = relus.gradient(traced, score, self._picture(inputs), type(self).rule)
         return self._found(gradient, num_classes, traced, score)
@@ -88,10 +91,11 @@ class GuidedGradCAM(GuidedBackprop):
         self, model, layer=None, score=None, relus_in=None, *, output=None, input=None, call=None, tokens=None
     ):
         super().__init__(model, score, relus_in, output=output, input=input)
-        self.place = tracing.place(model, layer, call, tokens)
+        self._place = functools.partial(tracing.place, model, layer, call, tokens)  # in the model as it is then
+        self._place()  # for its errors
 
     def _found(self, gradient, num_classes, traced, score):
-        path, *both = map_and_gradient(traced, score, self.place, self._seen(traced.inputs))
+        path, *both = map_and_gradient(traced, score, self._place(), self._seen(traced.inputs))
         return Found(gradient * _up_sampled(GradCAM.combine(*both), gradient), num_classes, path)
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
-from helpers import tracing
+from helpers import blackbox, integrated, tracing
 from helpers.gradcam import CAM, ClassMaps, GradCAM
 from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
 from helpers.maps import resize
@@ -169,17 +169,24 @@ CHANGES = {
     "another size of pooling": lambda network: setattr(network.layers[2], "pool_size", (1, 1)),
     "a layer's own switch": lambda network: setattr(network.layers[3], "factor", 3.0),
     "a layer's own list": lambda network: network.layers[3].powers.__setitem__(0, 3),
+    "a list within a dict": lambda network: network.layers[3].gains["all"].__setitem__(0, 2.0),
+    "another class of layer": lambda network: setattr(network.layers[3], "__class__", Negated),
 }
 
 
 class Switched(layers.Layer):
     def __init__(self):
         super().__init__()
-        self.factor, self.powers = None, [2]
+        self.factor, self.powers, self.gains = None, [2], {"all": [1.0]}
 
     def call(self, inputs):
         self.seen = inputs  # as authors keep an attention matrix to look at; it is no change of the network
-        return inputs ** self.powers[0] if self.factor is None else inputs * self.factor
+        return self.gains["all"][0] * (inputs ** self.powers[0] if self.factor is None else inputs * self.factor)
+
+
+class Negated(Switched):
+    def call(self, inputs):
+        return -super().call(inputs)
 
 
 def changing():
@@ -203,6 +210,20 @@ def test_a_changed_model_gives_the_new_models_maps(change):
         assert np.abs(now - old).max() > 1e-3 * old.max() > 0 and explainer.traces == 1
     if change == "another head":
         assert explain(PICTURES, 4).shape == (3, 10, 10)
+
+
+@pytest.mark.parametrize("explainer", [GradCAM, GuidedGradCAM])
+def test_a_name_means_the_layer_that_has_it_now(explainer):
+    behind = [layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    network = networks.stack(layers.Conv2D(4, 3, name="eye"), *behind)
+    explain = explainer(network, "eye")
+    explain(PICTURES)
+    for _ in range(4):
+        network.pop()
+    for layer in [layers.Conv2D(4, 5, name="eye"), *behind]:
+        network.add(layer)
+    assert_allclose(explain(PICTURES, 1), explainer(network, "eye")(PICTURES, 1), rtol=1e-6)
+    assert explain.layer_path == "eye"
 
 
 def test_use_and_training_of_a_model_are_no_change():
@@ -491,6 +512,17 @@ def test_pictures_of_the_models_own_dtype_are_taken_as_they_are(dtype):
     for explainer in (Gradient, GuidedBackprop, GuidedGradCAM):
         with pytest.raises(ValueError, match=f"takes {dtype}, and there is no gradient with respect to whole numbers"):
             explainer(network)(pixels.astype(dtype), 1)
+
+
+def test_black_boxes_change_pictures_of_whole_numbers_by_whole_numbers():
+    chain = [layers.Rescaling(1 / 255), *networks.body(), *networks.head()]
+    inputs = keras.Input((12, 12, 3), dtype="uint8")
+    network, pixels = keras.Model(inputs, networks.chained(inputs, chain)), np.full((2, 12, 12, 3), 200, np.uint8)
+    for make in (lambda one: blackbox.Occlusion(one, fill=7), lambda one: integrated.Smooth(GradCAM(one), noise=0.0)):
+        wanted = make(networks.stack(*chain))(pixels.astype(np.float32), 1)
+        assert_allclose(make(network)(pixels, 1), wanted, rtol=1e-4, atol=1e-7)
+    for explainer in (functools.partial(blackbox.RISE, masks=4), blackbox.ScoreCAM, blackbox.Occlusion):
+        assert np.isfinite(explainer(network)(pixels, 1)).all()
 
 
 def test_threads_may_explain_one_model_at_the_same_time():

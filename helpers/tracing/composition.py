@@ -9,6 +9,7 @@ import tensorflow as tf
 # attributes that training and use of a model change, and not what it computes
 _OF_TRAINING = {"optimizer", "history", "stop_training", "stop_predicting", "stop_evaluating"}
 _OF_TRAINING |= {"_compile_config", "_compiled_trainable_state", "_eval_epoch_iterator"}
+CONTAINERS = (list, tuple, dict)
 _PASSING = vars(keras.Model(name="any")).keys() - {"_dtype_policy"} | _OF_TRAINING
 
 
@@ -19,8 +20,8 @@ class Composition:
         layers = model._flatten_layers()
         items = (item for layer in layers for item in vars(layer).copy().items())
         own = (value for name, value in items if name not in _PASSING and not name.startswith("_self_"))  # TensorFlow's
-        self._own = [*layers, *own]
-        self._containers = [value for value in self._own if isinstance(value, (list, dict))]
+        self._own = [*layers, *map(type, layers), *own]
+        self._containers = [value for value in self._own if isinstance(value, CONTAINERS)]
         self._parts, self._held = _parts(self._containers), _held(layers)
 
     def is_still_that_of(self, model):
@@ -33,14 +34,21 @@ class Composition:
 
 
 def _held(layers):
-    """The layers and all that they hold."""
-    return [*layers, *itertools.chain.from_iterable(map(list, map(dict.values, map(vars, layers))))]
+    """The layers, their classes and all that they hold."""
+    return [*layers, *map(type, layers), *itertools.chain.from_iterable(map(list, map(dict.values, map(vars, layers))))]
 
 
 def _parts(containers):
-    """What lists and dicts hold now, which an author may exchange inside of them."""
-    lists = (list(held.values()) if isinstance(held, dict) else list(held) for held in containers)
-    return list(itertools.chain.from_iterable(lists))
+    """What lists and dicts hold now, and those inside of them, which an author may exchange in there."""
+    found, waiting, seen = [], list(containers), set()
+    while waiting:
+        held = waiting.pop()
+        if id(held) not in seen:
+            seen.add(id(held))
+            values = list(held.values()) if isinstance(held, dict) else list(held)
+            found += values
+            waiting += [value for value in values if isinstance(value, CONTAINERS)]
+    return found
 
 
 def _lasting(parts):
