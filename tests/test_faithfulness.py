@@ -335,6 +335,34 @@ def test_randomisation_makes_an_adapted_normalisation_forget_too(rng):
     assert_allclose(gradient(images, 1), original, rtol=1e-5)
 
 
+class Gated(layers.Layer):
+    """A layer with a weight of its own around a layer with weights."""
+
+    def build(self, shape):
+        self.gate = self.add_weight(shape=(shape[-1],), initializer="random_normal", name="gate")
+        self.inner = layers.Conv2D(shape[-1], 1, name="inner")
+        self.inner.build(shape)
+
+    def call(self, inputs):
+        return self.gate * self.inner(inputs)
+
+
+def test_randomisation_makes_a_layer_around_others_forget_its_own_weights(rng):
+    conv, gated, top = layers.Conv2D(4, 3, activation="tanh", name="conv"), Gated(name="gated"), layers.Dense(2)
+    model, seen = networks.stack(conv, gated, layers.GlobalAveragePooling2D(), top), []
+    kernels = [top.kernel, gated.gate, gated.inner.kernel, conv.kernel]
+    before = [kernel.numpy() for kernel in kernels]
+
+    def explain(images, classes):
+        seen.append([np.array_equal(now.numpy(), then) for now, then in zip(kernels, before, strict=True)])
+        return images
+
+    with unchanged(model):
+        alike = faithfulness.model_randomisation(model, explain, pictures(rng, 2, 12), 0)
+    assert list(alike) == [top.name, "gated", "gated/inner", "conv"]
+    assert seen == [[number >= forgotten for number in range(4)] for forgotten in range(5)]
+
+
 @pytest.mark.parametrize("structured", [list, lambda both: dict(zip(("picture", "table"), both, strict=True))])
 def test_randomisation_takes_a_models_own_structure_of_inputs(rng, structured):
     picture, table = keras.Input((12, 12, 3), name="picture"), keras.Input((4,), name="table")
@@ -345,6 +373,8 @@ def test_randomisation_takes_a_models_own_structure_of_inputs(rng, structured):
     with unchanged(model):
         alike = faithfulness.model_randomisation(model, Gradient(model), images, [1, 0])
     assert list(alike) == ["top", "conv"] and all(values.shape == (2,) for values in alike.values())
+    moved = faithfulness.sensitivity(Gradient(model), images, [1, 0])
+    assert moved.shape == (2,) and (moved > 0).all()
 
 
 def test_label_randomisation_compares_two_explainers(rng):

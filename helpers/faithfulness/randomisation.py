@@ -42,10 +42,14 @@ def model_randomisation(model, explain, images, classes, layers=None, seed=0):
     rng, alike = np.random.default_rng(seed), {}
     try:
         for path, layer in _top_down(model, images, layers).items():
-            _set(layer, shuffled(layer.get_weights(), rng))
+            weights = _own_weights(layer) if layers is None else layer.weights
+            for weight, values in zip(weights, shuffled([one.numpy() for one in weights], rng), strict=True):
+                weight.assign(values)
+            _use_weights(layer)
             alike[path] = spearman(original, saliency(explain_all(explain, images, classes)))
     finally:
-        _set(model, before)
+        model.set_weights(before)
+        _use_weights(model)
     return alike
 
 
@@ -73,25 +77,29 @@ def sensitivity(explain, images, classes, radius=0.02, samples=10, seed=0):
     """How far each map moves when the picture hardly does: float64 [B], >= 0, 0 for a map that stays as it is.
 
     The largest distance between the saliency of the picture and of `samples` copies with uniform noise in ±radius,
-    over the length of the picture's own (Euclidean both); NaN for a map of zeros. images in [0, 1]. classes: int or
-    [B] ints (predicted ones might change with the noise: ValueError for None).
+    over the length of the picture's own (Euclidean both); NaN for a map of zeros. images: in [0, 1], or a model's own
+    list or dict of inputs, whose pictures get the noise. classes: int or [B] ints (predicted ones might change with
+    the noise: ValueError for None).
     Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", definition 2.1 (max-sensitivity).
     """
     if classes is None:
         raise ValueError("classes: an int or one for each picture is wanted, e.g. those predicted before")
-    images, rng = np.asarray(images, np.float32), np.random.default_rng(seed)
+    rank, rng = max(map(np.ndim, keras.tree.flatten(images))), np.random.default_rng(seed)
+
+    def noisy(leaf):
+        noise = rng.uniform(-radius, radius, np.shape(leaf)).astype(np.float32) if np.ndim(leaf) == rank else 0
+        return leaf + noise
+
     original, distances = saliency(explain_all(explain, images, classes)), []
     for _ in range(samples):
-        noise = rng.uniform(-radius, radius, images.shape).astype(np.float32)
-        moved = saliency(explain_all(explain, images + noise, classes)) - original
+        moved = saliency(explain_all(explain, keras.tree.map_structure(noisy, images), classes)) - original
         distances.append(np.linalg.norm(moved, axis=(1, 2)))
     lengths = np.linalg.norm(original, axis=(1, 2))
     return np.divide(np.max(distances, axis=0), lengths, out=np.full(len(lengths), np.nan), where=lengths > 0)
 
 
-def _set(layer, weights):
-    """Give a layer or model other weights. An adapted Normalization works with what it once made of its own."""
-    layer.set_weights(weights)
+def _use_weights(layer):
+    """An adapted Normalization works with what it once made of its weights."""
     for inner in (layer, *tracing.layer_paths(layer).values()):
         if isinstance(inner, keras.layers.Normalization):
             inner.finalize_state()
@@ -106,8 +114,10 @@ def _top_down(model, images, layers):
     calls = []
     record = tf.function(lambda inputs: calls.extend(tracing.trace(model, inputs).calls), autograph=False)
     record.get_concrete_function(input_specs(as_inputs(model, images)))
-    return {call.path: call.layer for call in reversed(calls) if call.path and _holds_weights(call.layer)}
+    return {call.path or model.name: call.layer for call in reversed(calls) if _own_weights(call.layer)}
 
 
-def _holds_weights(layer):
-    return bool(layer.weights) and not any(inner.weights for inner in tracing.layer_paths(layer).values())
+def _own_weights(layer):
+    """The weights that a layer holds itself, those of layers inside it apart."""
+    inside = {id(weight) for inner in tracing.layer_paths(layer).values() for weight in inner.weights}
+    return [weight for weight in layer.weights if id(weight) not in inside]
