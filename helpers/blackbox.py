@@ -27,6 +27,10 @@ class _BlackBox:
     def __call__(self, images, classes=None):
         """Explain a batch: float32 [B, H, W]. images, classes, errors: as for `GradCAM`."""
         scores, pixels = self.scores(images, classes), self.scores.pixels(images)
+        if pixels.ndim != 4:
+            raise ValueError(
+                f"images: shape {pixels.shape}; pictures [B, H, W, C] are covered, for signals use GradCAM"
+            )
         seen = self._seen(images, pixels)
         chosen = np.broadcast_to(scores.argmax(axis=-1) if classes is None else classes, len(scores))
         maps = [
@@ -120,13 +124,14 @@ class ScoreCAM(_BlackBox):
 
     Grad-CAM's sum over the feature map's channels with weights that need no gradient: the softmax over the channels
     of the score that the picture gets when it is seen through the channel, up-sampled and scaled to [0, 1].
-    Cost: one forward pass for each channel and picture. layer, score, errors: as for `GradCAM`; batch_size: as for
-    `Occlusion`. Source: Wang et al. 2020, "Score-CAM", algorithm 1 (its baseline's score drops out of the softmax).
+    Cost: one forward pass for each channel and picture. layer, score, call, tokens, errors: as for `GradCAM`;
+    batch_size: as for `Occlusion`.
+    Source: Wang et al. 2020, "Score-CAM", algorithm 1 (its baseline's score drops out of the softmax).
     """
 
-    def __init__(self, model, layer=None, score=None, batch_size=32, **choice):
+    def __init__(self, model, layer=None, score=None, batch_size=32, *, call=None, tokens=None, **choice):
         super().__init__(model, score, batch_size, **choice)
-        self.features = _FeatureMaps(model, layer, score, **choice)
+        self.features = _FeatureMaps(model, layer, score, call=call, tokens=tokens, **choice)
 
     def _seen(self, images, pixels):
         return self.features(images)
@@ -144,7 +149,9 @@ class _FeatureMaps(GradCAM):
 
     def _maps(self, inputs, classes):
         traced, score, num_classes = self._traced_score(inputs, classes)
-        path, feature_map = tracing.feature_map(traced, score, self.place, self._seen(inputs))
+        place = self._place()
+        path, feature_map = tracing.feature_map(traced, score, place, self._seen(inputs))
+        feature_map = tracing.in_places(feature_map, place.tokens) if place.tokens else feature_map
         return Found(tf.cast(feature_map, tf.float32), num_classes, path)
 
 

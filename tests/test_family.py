@@ -77,6 +77,24 @@ def test_behind_global_average_pooling_they_are_cam():
     assert_allclose(GradCAM(network)(PICTURES, [0, 1, 2]), np.maximum(cam, 0), rtol=1e-4, atol=1e-7)
 
 
+def test_score_cam_of_tokens_and_of_one_call():
+    network = networks.vision_transformer(lambda tokens: keras.ops.mean(tokens, axis=1), further=0)
+    reshaped, patches = network.layers[2].name, ScoreCAM(network, "patches")(PICTURES, 1)
+    assert_allclose(ScoreCAM(network, reshaped, tokens=(3, 4))(PICTURES, 1), patches, rtol=1e-5)
+    both = [PICTURES, PICTURES[::-1]]
+    first, second = (ScoreCAM(networks.siamese(), "encoder", call=call, input=call)(both, 1) for call in range(2))
+    assert first.shape == second.shape == (3, 10, 10) and not np.allclose(first, second)
+    with pytest.raises(ValueError, match="'encoder' is in its call 1 not on the path to the score"):
+        ScoreCAM(networks.siamese(), "encoder", call=1, input="left")(both, 1)
+
+
+def test_black_boxes_say_that_they_cover_pictures():
+    chain = [layers.Conv1D(4, 3), layers.GlobalAveragePooling1D(), layers.Dense(2)]
+    for kind in (Occlusion, RISE, ScoreCAM):
+        with pytest.raises(ValueError, match=r"shape \(2, 9, 3\); pictures .* are covered, for signals use GradCAM"):
+            kind(networks.stack(*chain, shape=(9, 3)))(np.ones((2, 9, 3)))
+
+
 def test_gradient_times_input_by_hand(hand):
     """Captum's LRP values, which are equal here (tests/attr/test_lrp.py)."""
     wanted = [[0, 1, 2, 3], [0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0]]

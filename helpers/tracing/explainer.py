@@ -118,16 +118,12 @@ class Explainer:
         return {name: tensor for name, tensor in inputs.items() if tensor is found}
 
     def _picture(self, inputs):
-        """The one (symbolic) picture whose gradient is wanted. Raises ValueError for several."""
+        """The one (symbolic) picture that is explained pixel by pixel. Raises ValueError for several."""
         seen = self._seen(inputs)
         if len(seen) > 1:
             names = ", ".join(map(repr, seen))
             raise ValueError(f"images: {len(seen)} inputs are pictures [B, H, W, C]; choose one, input=: {names}")
-        (picture,) = seen.values()
-        if not picture.dtype.is_floating:
-            found = f"the model takes {picture.dtype.name}, and there is no gradient with respect to whole numbers"
-            raise ValueError(f"images: {found}; use GradCAM, which needs none")
-        return picture
+        return next(iter(seen.values()))
 
     def _traced_score(self, inputs, classes, replacements=()):
         """A `Trace`; what is explained, float32 [B]; among how many classes (None: it is the explainer's own score)."""

@@ -128,7 +128,8 @@ def _chosen(traced, maps, place, seen, between):
     leading = [call for call in meant if any(call is one for one in maps)]
     if not leading:
         only = " with more than its further tokens" if place.tokens else ""
-        raise ValueError(f"layer: {name!r} is not on the path to the score{only}; {candidates}")
+        which = "" if place.call is None else f"in its call {place.call} "
+        raise ValueError(f"layer: {name!r} is {which}not on the path to the score{only}; {candidates}")
     return leading[-1].path, leading[-1].output
 
 

@@ -27,7 +27,8 @@ def _as_input(leaf, own):
     if own is not None and tf.as_dtype(own).is_integer and tensor.shape.rank == 4:
         whole = tf.cast(tensor, own)
         if not tf.reduce_all(tf.cast(whole, tensor.dtype) == tensor):
-            raise ValueError(f"images: {tensor.dtype.name} with other values than the {own} that the model takes")
+            wanted = f"the {own} that the model takes; give whole numbers in its range, as 0 to 255"
+            raise ValueError(f"images: {tensor.dtype.name} with other values than {wanted}")
         return whole
     if tensor.dtype.is_floating:
         return tf.cast(tensor, tf.float32)

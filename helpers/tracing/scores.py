@@ -20,16 +20,19 @@ class Scores(Explainer):
 
     def pixels(self, images):
         """The picture among the model's inputs, float32 [B, H, W, C]. Raises ValueError as the explainers do."""
-        return self._picture(as_inputs(self.model, images)).numpy()
+        return tf.cast(self._picture(as_inputs(self.model, images)), tf.float32).numpy()
 
     def with_pixels(self, images, pixels, number=None):
-        """The model's inputs with other pictures [n, H, W, C]; number: of whose further inputs each gets a copy."""
+        """The model's inputs with other pictures [n, H, W, C], rounded where it takes whole numbers.
+
+        number: of whose further inputs each gets a copy.
+        """
         inputs = as_inputs(self.model, images)
         own = self._picture(inputs)
 
         def replaced(leaf):
             if leaf is own:
-                return pixels
+                return pixels if own.dtype.is_floating else tf.saturate_cast(tf.round(pixels), own.dtype)
             return leaf if number is None else tf.repeat(leaf[number : number + 1], len(pixels), axis=0)
 
         return keras.tree.map_structure(replaced, inputs)
