@@ -18,6 +18,7 @@ from keras import layers, ops
 from PIL import Image
 
 from helpers import classifier, dishes, gcm, guided, imagenet, paths, plots, viewer
+from helpers.gradcam import GradCAM
 from helpers.photos import builtin
 from helpers.viewer import controls, gallery, networks, page, saving, scalings, views
 
@@ -232,7 +233,7 @@ def test_maps_in_colours():
 def test_class_names_lie_beside_the_file(tmp_path):
     file, names = saved(small_network(), tmp_path), tmp_path / "model.json"
     assert viewer.open_network(file).class_name(2) == "class 2"
-    names.write_text(json.dumps({"class_names": ["cat", "dog", "bird"]}))
+    names.write_text(json.dumps({"class_names": ["cat", "dog", "bird"]}), encoding="utf-8-sig")
     assert viewer.open_network(file).class_name(2) == "bird"
     for text, complaint in (('{"class_names": ["cat"]}', "3 class_names are"), ("[]", "is wanted"), ("{", "is wanted")):
         names.write_text(text)
@@ -265,6 +266,40 @@ def test_files_that_are_no_networks(tmp_path, monkeypatch, name, complaint):
         (tmp_path / name).write_bytes(b"words")
     with pytest.raises(FileNotFoundError if name in NOTHING_THERE else ValueError, match=complaint):
         viewer.open_network(name)
+
+
+@pytest.mark.parametrize(
+    ("saved_as", "named", "most", "complaint"),
+    [
+        ("a.keras", "b.h5", None, "its content is that of a .keras file; rename it so"),
+        ("a.h5", "b.keras", None, "its content is that of an .h5 file; rename it so"),
+        ("a.h5", "b.h5", 9000, "it is damaged, or of another kind; save it again"),
+        ("a.keras", "b.keras", 9000, "it is damaged, or of another kind; save it again"),
+    ],
+)
+def test_files_that_are_cut_short_or_named_otherwise(tmp_path, saved_as, named, most, complaint):
+    content = Path(saved(small_network(), tmp_path, saved_as)).read_bytes()
+    (tmp_path / named).write_bytes(content[:most])
+    with pytest.raises(ValueError, match=f"{named} cannot be read as a Keras model: {complaint}$"):
+        viewer.open_network(str(tmp_path / named))
+
+
+def test_an_archive_that_is_no_model(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("saved_model.pb", b"")
+    with pytest.raises(ValueError, match="it is damaged, or of another kind; save it again"):
+        viewer.open_network(str(tmp_path / "model.keras"))
+
+
+def test_a_network_of_whole_numbers_gets_them(tmp_path):
+    inputs, image = keras.Input((8, 8, 3), dtype="uint8"), picture(8, 8)
+    features = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(features)))
+    network = viewer.open_network(saved(model, tmp_path))
+    assert (network.scaling, network.guessed) == (scalings.BYTES, "its input, which takes whole numbers")
+    assert list(network.methods) == ["Grad-CAM"]  # there is no gradient with respect to whole numbers
+    wanted = GradCAM(model)(np.asarray(image)[None], 1)[0]
+    np.testing.assert_allclose(viewer.look(network, image, "Grad-CAM", 1).raw, wanted, rtol=1e-5)
 
 
 class Own(layers.Layer):
@@ -569,13 +604,16 @@ def test_enter_is_acted_on_again(shown, tmp_path):
     shown.search.value = ""
 
 
-@pytest.mark.parametrize("quoted", ['"{}"', "'{}'", "  {}\t", ' "{}" '])
-def test_paths_are_taken_as_they_are_copied(shown, tmp_path, quoted):
+QUOTED = ['"{}"', "'{}'", "  {}\t", ' "{}" ', "“{}”", "„{}“", "«{}»"]
+
+
+@pytest.mark.parametrize("copied", [*(quoted.format for quoted in QUOTED), lambda path: Path(path).as_uri()])
+def test_paths_are_taken_as_they_are_copied(shown, tmp_path, copied):
     file = saved(small_network(), tmp_path, "a network.keras")
     picture().save(tmp_path / "a picture.png")
-    shown.file.value = quoted.format(file)
+    shown.file.value = copied(file)
     assert (shown.network.value, shown.message.value) == (file, "")
-    shown.path.value = quoted.format(tmp_path / "a picture.png")
+    shown.path.value = copied(tmp_path / "a picture.png")
     assert (shown.picture.value, shown.message.value) == ("a picture.png", "")
 
 

@@ -2,6 +2,8 @@
 
 import os
 from functools import partial
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import ipywidgets as widgets
 
@@ -82,5 +84,6 @@ class Controls:
 
 
 def unquoted(path):
-    """A path as it may be copied: within quotes, with spaces around."""
-    return path.strip().strip("\"'")
+    """A path as it may be copied: within quotes, with spaces around, or as a file's address."""
+    path = path.strip().strip("\"'“”„‘’«»")
+    return url2pathname(urlsplit(path).path) if path.startswith("file:") else path

@@ -11,7 +11,9 @@ from helpers import paths
 
 MODEL_FILES = (".keras", ".h5", ".hdf5")
 LONGEST = 800  # characters of a reason, so long as no configuration is in it
-DETAILS = re.compile(r"Make sure custom|Please ensure|Full (object )?config|config=|Arguments received|List of objects")
+DETAILS = re.compile(
+    r"Make sure custom|Please ensure|Full (object )?config|config=|Arguments received|List of objects|Target variable"
+)
 UNKNOWN = re.compile(r"(?:Could not locate \w+|Unknown [\w ]+:) '([^']+)'")
 
 
@@ -25,10 +27,8 @@ def load(name, custom_objects=None):
     try:
         return keras.models.load_model(file, custom_objects=custom_objects, compile=False), file
     except Exception as error:  # Keras raises many kinds on foreign and damaged files; each becomes the reason
-        reason = f"{file.name} cannot be read as a Keras model: {cause(error)}"
-        if not (zipfile.is_zipfile(file) or h5py.is_hdf5(file)):  # Keras calls such a file not found
-            reason = f"{file.name} cannot be read as a Keras model: it is damaged, or of another kind; save it again"
-        raise ValueError(f"{reason}{_advice(str(error), file)}") from error
+        reason = _other_kind(file) or f"{cause(error)}{_advice(str(error), file)}"
+        raise ValueError(f"{file.name} cannot be read as a Keras model: {reason}") from error
 
 
 def cause(error):
@@ -52,7 +52,7 @@ def class_names(file, classes):
     if not file.exists():
         return dict.fromkeys(classes)
     try:
-        given = json.loads(file.read_text(encoding="utf-8"))["class_names"]
+        given = json.loads(file.read_text(encoding="utf-8-sig"))["class_names"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{file.name} beside the model: {{"class_names": [...]}} is wanted ({error!r})') from error
     named = {str(head): names for head, names in given.items()} if len(classes) > 1 and isinstance(given, dict) else {}
@@ -77,6 +77,19 @@ def _model_file(name):
         kind = "a folder" if file.is_dir() else "no .keras or .h5 file"
         raise ValueError(f'{file.name} is {kind}: save the network with model.save("name.keras") and give that file')
     return file
+
+
+def _other_kind(file):
+    """Why a file is none that Keras writes under such a name, which it calls not found; else an empty text."""
+    zipped = zipfile.is_zipfile(file)
+    if zipped != (file.suffix == ".keras") and (zipped or h5py.is_hdf5(file)):
+        return f"its content is that of {'a .keras' if zipped else 'an .h5'} file; rename it so"
+    try:
+        with (zipfile.ZipFile if zipped else h5py.File)(file) as content:
+            whole = not zipped or "config.json" in content.namelist()
+    except (OSError, zipfile.BadZipFile):
+        whole = False
+    return "" if whole else "it is damaged, or of another kind; save it again"
 
 
 def _advice(text, file):

@@ -13,7 +13,7 @@ from helpers.gcm import cifar10
 from helpers.tracing.scores import Probabilities
 from helpers.training import shipped as trained
 from helpers.viewer import files
-from helpers.viewer.scalings import BYTES, SCALINGS, UNIT, guess
+from helpers.viewer.scalings import BYTES, SCALINGS, UNIT, guess, takes_whole_numbers
 
 SIZE = (224, 224)  # for networks that take pictures of any size
 METHODS = {
@@ -54,6 +54,8 @@ class Network:
     @property
     def methods(self):
         """{name: explainer class} of what this network can be asked; a GCM's own maps come first."""
+        if takes_whole_numbers(self.model):
+            return {"Grad-CAM": gradcam.GradCAM}
         return {CONTRIBUTION: gcm.ContributionMaps, **METHODS} if isinstance(self.model, gcm.GCM) else METHODS
 
     def explainer(self, kind):

@@ -41,6 +41,8 @@ class Arriving(Explainer):
 
 def guess(model, size, channels):
     """(one of SCALINGS, why) for a classifier of pictures [H, W] = size: its own layers' scaling, else by its name."""
+    if takes_whole_numbers(model):
+        return BYTES, "its input, which takes whole numbers"
     if own := _for_own_layers(model, size, channels):
         return own, "its first layers scale by themselves"
     models = [model, *(layer for layer in tracing.layer_paths(model).values() if isinstance(layer, keras.Model))]
@@ -49,6 +51,11 @@ def guess(model, size, channels):
             if re.search(family, name.casefold()) and (channels == 3 or scaling in (SIGNED, BYTES)):
                 return scaling, f"its name, {name}"
     return UNIT, "nothing in the network says"
+
+
+def takes_whole_numbers(model):
+    """Whether a model's pictures are bytes or other whole numbers, with respect to which there is no gradient."""
+    return any(tf.as_dtype(tensor.dtype).is_integer for tensor in getattr(model, "inputs", None) or ())
 
 
 def _for_own_layers(model, size, channels):
