@@ -414,6 +414,8 @@ SPLIT_LAYOUTS = [  # the splits' folders; which folder each split's pictures com
     (("train", "val", "test"), ("train", "val", "test")),
     (("TRAIN", "valid"), ("TRAIN", "valid", "TRAIN")),
     (("train",), ("train", "train", "train")),
+    (("training_set", "test-set"), ("training_set", "training_set", "test-set")),
+    (("1_Train", "2_Val", "3_Test"), ("1_Train", "2_Val", "3_Test")),
 ]
 
 
@@ -458,6 +460,15 @@ def test_a_picture_of_the_test_folder_is_never_trained_on(tmp_path):
     assert not loaded.report.label_conflicts and len(loaded.report.duplicates) == 4
     with pytest.raises(ValueError, match=r"cat 6 \(4 different ones\) in train, .* dog 2 in test"):
         photos.load(tmp_path, (3, 2, 2), size=32)
+
+
+@pytest.mark.parametrize("inside", ["cats", "train/cats"])
+def test_a_folder_around_the_one_that_is_meant_says_which_to_give(tmp_path, inside):
+    fill((tmp_path / "archive" / inside).parent, cats=3, dogs=3)
+    meant = re.escape(str(tmp_path / "archive"))
+    with pytest.raises(ValueError, match=f"its one folder holds folders and no pictures: give that folder, {meant}$"):
+        photos.load(tmp_path, (1, 1, 1), size=32)
+    assert photos.load(tmp_path / "archive", (1, 1, 1), size=32).class_names == ("cats", "dogs")
 
 
 def test_a_class_named_train_is_a_class(tmp_path):

@@ -115,11 +115,13 @@ def _read_all(root, found, size):
 
 def _read(path, split, file, size):
     """Row, picture and fingerprint; or the reason why not, as text."""
+    if path.is_dir():
+        return "a folder, not a picture"
     if path.suffix.lower() not in pictures.SUFFIXES:
         return f"none of {', '.join(pictures.SUFFIXES)}"
     try:
         if not path.is_file():
-            return "a folder, not a picture" if path.is_dir() else "a broken link or special file"
+            return "a broken link or special file"
         data = path.read_bytes()
         image, notes, _ = pictures.decode(data, size)
     except OSError as error:

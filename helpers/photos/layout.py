@@ -1,12 +1,13 @@
 """Where the pictures of a folder lie: `<root>/<class>/`, or already split, `<root>/train/<class>/` and so on."""
 
 import os
+import re
 from typing import NamedTuple
 
 from helpers.photos import attributions, pictures
 
 NAMED = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation"}
-NAMED |= {"validation": "validation", "test": "test", "testing": "test"}  # folders of splits, in lower case
+NAMED |= {"validation": "validation", "test": "test", "testing": "test"}  # folders of splits, see `_split_name`
 EXPECTED = "<folder>/<class>/*.jpg, .png or .webp"
 
 
@@ -22,21 +23,24 @@ class Layout(NamedTuple):
 def find(root):
     """The `Layout` of the folder `root`. A train/ that holds folders and no pictures makes it one already split.
 
-    Raises NotADirectoryError for no folder; ValueError for splits without classes, or without train/.
+    Raises NotADirectoryError for no folder; ValueError for splits without classes, or without train/, and for a folder
+    around the one that is meant.
     """
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no folder: photos are expected in {EXPECTED}")
     left_out = {}
     entries = _folders(root, root, left_out)
-    split_of = {entry: NAMED[entry.name.lower()] for entry in entries if _holds_classes(entry)}
+    split_of = {entry: NAMED[_split_name(entry)] for entry in entries if _split_name(entry) and _holds_classes(entry)}
     if "train" in split_of.values():
         lone = "no split: beside train/, and without class folders of its own or no name of a split"
         left_out |= {entry.name: lone for entry in entries if entry not in split_of}
         classes = [(folder, split) for entry, split in split_of.items() for folder in _folders(root, entry, left_out)]
-    elif entries and NAMED.keys() >= {entry.name.lower() for entry in entries}:
+    elif entries and all(map(_split_name, entries)):
         named = ", ".join(entry.name for entry in entries)
         advice = f"sort them as <folder>/train/<class>/*.jpg, or give one split's folder, {entries[0]}"
         raise ValueError(f"{root} is already split, into {named}; but none is a train/ with class folders: {advice}")
+    elif len(entries) == 1 and _holds_classes(entries[0]):
+        raise ValueError(f"{root}: its one folder holds folders and no pictures: give that folder, {entries[0]}")
     else:
         classes = [(entry, "") for entry in entries]
     names = tuple(sorted({folder.name for folder, split in classes if split in ("", "train")}))
@@ -63,9 +67,15 @@ def _folders(root, parent, left_out):
     return found
 
 
+def _split_name(entry):
+    """The key of NAMED that a folder's name means: Train, training_set, 1-train; None for no split."""
+    name = re.sub(r"[^a-z]|set$", "", entry.name.lower())
+    return name if name in NAMED else None
+
+
 def _holds_classes(entry):
-    """Whether a folder with the name of a split holds folders and no pictures."""
-    if entry.name.lower() not in NAMED or not os.access(entry, os.R_OK | os.X_OK):
+    """Whether a folder holds folders and no pictures."""
+    if not os.access(entry, os.R_OK | os.X_OK):
         return False
     inside = list(entry.iterdir())
     pictures_in_it = any(file.suffix.lower() in pictures.SUFFIXES and file.is_file() for file in inside)
