@@ -217,7 +217,20 @@ def varied(body, kind="image/jpeg", code=200):
     return lambda handler: handler.send(body + str(next(numbers)).encode(), kind, code)
 
 
-CODES = itertools.cycle((404, 410, 400))
+CODES, NUMBERS = itertools.cycle((404, 410, 400)), itertools.count()
+
+
+def reencoded():
+    return fake.encoded(Image.open(io.BytesIO(fake.jpeg(99))), quality=50 + next(NUMBERS) % 40)
+
+
+def numbered_card():
+    card = Image.new("RGB", (600, 400), "white")
+    ImageDraw.Draw(card).rectangle((0, 0, 600, 60), fill="red")
+    ImageDraw.Draw(card).text((100, 200), f"blocked, incident {next(NUMBERS)}", fill="black")
+    return fake.encoded(card)
+
+
 BAD_NETWORKS = {
     "404": fake.status(404),
     "400": fake.status(400),
@@ -228,12 +241,16 @@ BAD_NETWORKS = {
     "cut short": varied(fake.jpeg(5)[:5000]),
     "one picture": fake.answer(fake.jpeg(99)),
     "one card": fake.answer(fake.encoded(CARD)),
+    "one picture, other bytes": varied(fake.jpeg(99)),
+    "one picture, other quality": lambda handler: handler.send(reencoded(), "image/jpeg"),
+    "cards with a number": lambda handler: handler.send(numbered_card(), "image/jpeg"),
     "one pixel": fake.answer(fake.encoded(Image.new("RGB", (1, 1)))),
 }
 
 
 @pytest.mark.parametrize(
-    ("network", "kept_before"), [*itertools.product(BAD_NETWORKS, [0]), ("404", 3), ("one picture", 3)]
+    ("network", "kept_before"),
+    [*itertools.product(BAD_NETWORKS, [0]), *itertools.product(("404", "one picture", "cards with a number"), [3])],
 )
 def test_on_a_bad_network_nothing_is_refused_for_good(server, tmp_path, network, kept_before):
     if kept_before:
@@ -246,6 +263,19 @@ def test_on_a_bad_network_nothing_is_refused_for_good(server, tmp_path, network,
     server.faults = {}
     report = collect(server, tmp_path, 12)
     assert report.kept == 12 and not report.left_out and collected(tmp_path) == ids(12)
+
+
+@pytest.mark.parametrize("network", ["404", "one picture", "one picture, other quality"])
+def test_a_manifest_on_a_bad_network_refuses_nothing_for_good(server, tmp_path, network):
+    first, second, manifest = tmp_path / "first", tmp_path / "second", tmp_path / "manifest.csv"
+    collect(server, first, 9)
+    collecting.write_manifest(first, manifest)
+    server.faults = {photo_id: fake.always(BAD_NETWORKS[network]) for photo_id in ids(9)}
+    with pytest.raises(services.ServiceError, match="6 photos in a row"):
+        collecting.collect_manifest(manifest, second, server.openverse().client)
+    server.faults = {}
+    (report,) = collecting.collect_manifest(manifest, second, server.openverse().client)
+    assert (report.kept, report.left_out) == (9, {})
 
 
 @pytest.mark.parametrize(("network", "gone"), [("404", 6), ("404", 30), ("octets", 9), ("one picture", 13)])

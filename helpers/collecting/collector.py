@@ -189,10 +189,10 @@ def _gather(catalogue, client, label, count, candidates, progress, smallest=SMAL
     try:
         while kept < count and (download := next(downloads, None)):
             photo, future = download
-            trouble, sha256 = _decide(catalogue, label, photo, future, judge)
+            trouble, came = _decide(catalogue, label, photo, future, smallest, judge)
             kept += trouble is None
             bar.update(trouble is None)
-            verdicts.add(photo, trouble, sha256)
+            verdicts.add(photo, trouble, came)
         verdicts.finish()
     finally:
         client.stop()
@@ -216,33 +216,35 @@ def _downloads(candidates, submit, most):
         raise trouble
 
 
-def _decide(catalogue, label, photo, future, judge):
-    """Keep a downloaded photo, or find why not: (the `LeftOut` or `Unreachable`, the checksum of what came) or None."""
+def _decide(catalogue, label, photo, future, smallest, judge):
+    """Keep a downloaded photo, or find why not: (the `LeftOut` or `Unreachable`, or None; `Fingerprint` of what came).
+
+    Pictures are decoded here, one at a time, for memory's sake.
+    """
+    part = fingerprint = None
     try:
         url, part = future.result()
+        data = part.read_bytes()
+        suffix, decoded = curation.decode(data, smallest)
+        fingerprint = pictures.fingerprint(decoded.image)
+        found = Found(f"{label}/{photo.id}{suffix}", part, url, hashlib.sha256(data).hexdigest(), fingerprint)
+        judge(photo, decoded, found)
     except (LeftOut, Unreachable) as error:
-        return error, None
-    data = part.read_bytes()
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        file, fingerprint = judge(label, photo, data, sha256)
-    except LeftOut as error:
-        part.unlink()
-        return error, sha256 if type(error) is LeftOut else None
+        if part:
+            part.unlink()
+        return error, fingerprint
     paths.sync(part)
-    catalogue.keep(label, photo, Found(file, part, url, sha256, fingerprint))
-    return None, sha256
+    catalogue.keep(label, photo, found)
+    return None, fingerprint
 
 
-def _judge(smallest, sums, fingerprints, label, photo, data, sha256):
-    """The file's name and `Fingerprint` of a photo to keep. One at a time, for memory's sake. Raises `LeftOut`."""
-    if sums and sums[photo.id] != sha256:
-        raise LeftOut("changed: its bytes are not those the manifest names")
-    suffix, decoded = curation.decode(data, smallest)
-    file, fingerprint = f"{label}/{photo.id}{suffix}", pictures.fingerprint(decoded.image)
-    if not sums:  # a manifest's photos were judged when they were first collected
-        curation.judge(decoded, smallest)
-        if twin := curation.twin(fingerprint, fingerprints):
-            raise LeftOut(f"near-duplicate: of {twin}")
-        fingerprints[file] = fingerprint
-    return file, fingerprint
+def _judge(smallest, sums, fingerprints, photo, decoded, found):
+    """Raise `LeftOut` for a photo that is not to be kept."""
+    if sums:  # a manifest's photos were judged when they were first collected
+        if sums[photo.id] != found.sha256:
+            raise LeftOut("changed: its bytes are not those the manifest names")
+        return
+    curation.judge(decoded, smallest)
+    if twin := curation.twin(found.fingerprint, fingerprints):
+        raise LeftOut(f"near-duplicate: of {twin}")
+    fingerprints[found.file] = found.fingerprint

@@ -84,7 +84,7 @@ class Flickr(Service):
         def read(answer):
             results, pages = answer["photos"]["photo"], int(answer["photos"]["pages"])
             photos = read_records(results, lambda found: _photo(found, licences.get(str(found.get("license")))))
-            return photos, bool(results) and number < min(pages, DEEPEST // PAGE_SIZE)
+            return photos, number < min(pages, DEEPEST // PAGE_SIZE)
 
         return self._call("photos.search", read, text=word, license=",".join(licences), page=number, **SETTINGS)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from helpers.collecting import curation
 from helpers.collecting.services import LeftOut, Refused, ServiceError, Unreachable
 
 SILENT = 6  # photos in a row that did not come, or one same picture for all: the network is at fault, not the photos
@@ -19,26 +20,27 @@ class Verdicts:
     def __init__(self, catalogue, client, label):
         self._catalogue, self._client, self._label = catalogue, client, label
         self._refused_before = set() if catalogue.records() else set(catalogue.reasons(label))
-        self._row, self._came = [], None  # [(photo, trouble)]; the checksum of what came for each, None for nothing
+        self._row, self._came = [], None  # [(photo, trouble)]; the `Fingerprint` of what came last, None for nothing
 
     @property
     def waiting(self):
         """How many refused photos wait for their verdict: a run that is killed now asks for them again."""
         return sum(trouble is not None for _, trouble in self._row)
 
-    def add(self, photo, trouble, sha256):
-        """Note a decision: the `LeftOut` or `Unreachable`, None for a kept photo; sha256: of the picture that came.
+    def add(self, photo, trouble, came):
+        """Note a decision: the `LeftOut` or `Unreachable`, None for a kept photo; came: the picture's `Fingerprint`.
 
         Raises `ServiceError` after SILENT photos without a picture of their own, unless a kept photo still comes.
         """
-        asked = sha256 or isinstance(trouble, (Refused, Unreachable))
+        asked = came or isinstance(trouble, (Refused, Unreachable))
         if trouble:
             self._catalogue.leave_out(self._label, photo, str(trouble), final=not asked)
         if not asked:
             return
-        if sha256 != self._came:
+        alike = came and self._came and curation.twin(came, {photo.id: self._came})
+        if (came or self._came) and not alike:
             self.settle()
-        self._came = sha256
+        self._came = came
         self._row.append((photo, trouble))
         if sum(map(self._counts, self._row)) < SILENT:
             return
@@ -46,7 +48,7 @@ class Verdicts:
             for one, its_trouble in self._row:
                 if not its_trouble:
                     self._catalogue.take_back(self._label, one, "came for other photos, too")
-            what = "did not arrive" if sha256 is None else "came as one and the same picture"
+            what = "did not arrive" if came is None else "came as one and the same picture"
             raise ServiceError(f"{SILENT} photos in a row {what}; the last: {trouble}. {AGAIN}")
         self.settle()
 
