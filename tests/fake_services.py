@@ -185,6 +185,18 @@ def pour(handler, pause, part=bytes(1 << 16), kind="image/jpeg", **headers):
             time.sleep(pause)
 
 
+@fault
+def drip(handler, begin, part, pause=0.02):
+    """Write `begin` as it is, then a part of it again and again, until the caller goes away."""
+    handler.close_connection = True
+    with contextlib.suppress(OSError):
+        handler.wfile.write(begin)
+        for _ in range(int(30 / pause)):
+            handler.wfile.write(part)
+            handler.wfile.flush()
+            time.sleep(pause)
+
+
 def fails(code, message):
     """What Flickr says when it cannot answer."""
     return json_answer({"stat": "fail", "code": code, "message": message})

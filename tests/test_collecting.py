@@ -336,6 +336,27 @@ def test_the_time_limit_holds_for_what_drips(server, tmp_path, monkeypatch, drip
     assert time.monotonic() - began < 3
 
 
+CHUNK = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+DRIPS = {
+    "first line": fake.drip(b"HTTP/1.1 200 ", b"O"),
+    "headers": fake.drip(b"HTTP/1.1 200 OK\r\n", b"X-More: x\r\n", 0.05),
+    "continue": fake.drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "trailers": fake.drip(CHUNK, b"X-More: x\r\n"),
+}
+
+
+@pytest.mark.parametrize("drip", DRIPS)
+def test_the_time_limit_holds_for_what_drips_around_the_picture(server, tmp_path, monkeypatch, drip):
+    monkeypatch.setattr(client, "LONGEST_DOWNLOAD", 0.3)
+    monkeypatch.setattr(client, "TRIES", 1)
+    server.faults = {"1002": fake.always(DRIPS[drip]), "openverse": itertools.chain([None], fake.always(DRIPS[drip]))}
+    began = time.monotonic()
+    assert list(collect(server, tmp_path, 5).left_out) == ["1002"]
+    with pytest.raises(services.ServiceError, match="Openverse: "):
+        server.openverse().page("x", 1)
+    assert time.monotonic() - began < 3
+
+
 @pytest.mark.parametrize("fault", [fake.hang(20), fake.pour(0.05, b"x"), fake.status(429), fake.status(500)])
 def test_ctrl_c_ends_it_at_once_whatever_the_server_does(server, tmp_path, fault):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background is told to ignore it

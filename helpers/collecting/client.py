@@ -1,8 +1,10 @@
 """A polite and careful web client: asks at a service's own pace, tries again, and refuses what is no public picture."""
 
 import contextlib
+import functools
 import io
 import ipaddress
+import socket
 import threading
 import time
 
@@ -44,9 +46,9 @@ class Client:
         self.session.trust_env = not allow_private  # no proxy stands between us and loopback
         self.session.hooks["response"] = _first_look  # at once: flickrapi alone would lose Retry-After
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=32)
-        if not allow_private:
-            pools = adapter.poolmanager.pool_classes_by_scheme.items()
-            adapter.poolmanager.pool_classes_by_scheme = {scheme: _public(pool) for scheme, pool in pools}
+        pools = adapter.poolmanager.pool_classes_by_scheme.items()
+        careful = {scheme: _careful(pool, allow_private) for scheme, pool in pools}
+        adapter.poolmanager.pool_classes_by_scheme = careful
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, adapter)
         self.timeout, self.stopped = timeout, threading.Event()
@@ -135,14 +137,16 @@ def _body(response, most):
     """The whole answer. Raises `Refused` above `most` bytes, requests' errors where it does not come, or drips."""
     body, ends = io.BytesIO(), time.monotonic() + LONGEST_DOWNLOAD
     try:
-        while part := response.raw.read1(1 << 16, decode_content=True):
-            body.write(part)
-            if body.tell() > most:
-                raise Refused(f"too large: more than {most >> 20} MB")
-            if time.monotonic() > ends:
-                raise requests.Timeout
+        with _in_time(response.raw.shutdown):  # also where trailers drip
+            while part := response.raw.read1(1 << 16, decode_content=True):
+                body.write(part)
+                if body.tell() > most:
+                    raise Refused(f"too large: more than {most >> 20} MB")
+        if time.monotonic() > ends:
+            raise requests.Timeout
     except urllib3.exceptions.HTTPError as error:
-        raise requests.ConnectionError(type(error).__name__) from None
+        kind = requests.Timeout if time.monotonic() > ends else requests.ConnectionError
+        raise kind(type(error).__name__) from None
     return body.getvalue()
 
 
@@ -201,16 +205,37 @@ def is_public(address):
     return (getattr(address, "ipv4_mapped", None) or address).is_global
 
 
-def _public(pool):
-    """`pool`, a class of connections, that refuses private addresses: connection by connection, so on redirects too."""
+def _careful(pool, allow_private):
+    """`pool`, a class of connections, that do not wait for ever, and refuse private addresses, on redirects too."""
 
-    class Public(pool.ConnectionCls):
+    class Careful(pool.ConnectionCls):
         def _new_conn(self):
             connection = super()._new_conn()
             address = connection.getpeername()[0].split("%")[0]
-            if not is_public(address):
+            if not (allow_private or is_public(address)):
                 connection.close()
                 raise LeftOut(f"refused: {self.host} is the private address {address}")
             return connection
 
-    return type(f"Public{pool.__name__}", (pool,), {"ConnectionCls": Public})
+        def getresponse(self):
+            with _in_time(functools.partial(self.sock.shutdown, socket.SHUT_RD)):  # also where headers drip
+                return super().getresponse()
+
+    return type(f"Careful{pool.__name__}", (pool,), {"ConnectionCls": Careful})
+
+
+@contextlib.contextmanager
+def _in_time(hang_up):
+    """Call `hang_up` if this takes longer than a download may."""
+
+    def late():
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # there is no connection any more
+            hang_up()
+
+    timer = threading.Timer(LONGEST_DOWNLOAD, late)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
