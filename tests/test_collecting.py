@@ -672,6 +672,16 @@ def test_private_addresses_are_refused_on_every_hop(server, monkeypatch):
             careful.download(f"{server.url}/1001.jpg")
 
 
+@pytest.mark.parametrize("content", ["label,id\n".encode("utf-16"), b"label,id\n" + 200_000 * b"x"])
+def test_a_manifest_that_cannot_be_read_says_so_in_one_line(server, tmp_path, content):
+    (tmp_path / "manifest.csv").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"manifest.csv: no table in UTF-8 with commas \(.*\); save it as one"
+    ) as refused:
+        collecting.collect_manifest(tmp_path / "manifest.csv", tmp_path / "photos", server.openverse().client)
+    assert "\n" not in str(refused.value)
+
+
 def test_public_addresses():
     public = ["8.8.8.8", "::ffff:8.8.8.8", "2001:4860:4860::8888"]
     private = ["10.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "::1", "::ffff:127.0.0.1", "fe80::1"]

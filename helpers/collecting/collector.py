@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import csv
 import dataclasses
 import functools
 import hashlib
@@ -20,10 +19,10 @@ from tqdm.auto import tqdm
 from helpers import paths
 from helpers.collecting import curation
 from helpers.collecting.catalogue import Catalogue, Found
-from helpers.collecting.services import LeftOut, Photo, ServiceError, Unreachable
-from helpers.collecting.tables import PART, write_table
+from helpers.collecting.services import LeftOut, ServiceError, Unreachable
+from helpers.collecting.tables import CREDIT_FIELDS, MANIFEST_COLUMNS, PART, read_manifest, write_table
 from helpers.collecting.verdicts import Verdicts
-from helpers.photos import attributions, pictures
+from helpers.photos import pictures
 
 BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Openverse shows 240 photos a word
     "okonomiyaki": ["お好み焼き", "okonomiyaki", "広島焼き", "モダン焼き", "okonomiyaki hiroshima"],
@@ -32,8 +31,6 @@ BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Ope
 SMALLEST = 320  # pixels of a photo's shorter side; the blog's network sees 160
 WORKERS, MOST = 6, 24  # downloads at once, and those on the way with those whose verdict waits
 RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])([ .].*)?|.*[ .]", re.IGNORECASE)  # names Windows refuses
-CREDIT_FIELDS = ("title", "creator", "licence", "licence_url", "page_url", "source")
-MANIFEST_COLUMNS = ("label", "id", "sha256", "url", *CREDIT_FIELDS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +86,7 @@ def collect_manifest(path, folder, client, progress=None):
     """
     query = f"manifest {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
     reports = []
-    for label, sums in _read_manifest(path).items():
+    for label, sums in read_manifest(path).items():
         with _open(folder, label) as catalogue:
             if catalogue.queries() - {query}:
                 raise ValueError(f"{folder} holds other photos; a manifest's set wants a folder of its own")
@@ -99,26 +96,10 @@ def collect_manifest(path, folder, client, progress=None):
     return reports
 
 
-def _read_manifest(path):
-    """{label: {Photo: sha256}}"""
-    with Path(path).open(encoding="utf-8-sig", newline="") as table:
-        rows = attributions.rows(csv.DictReader(table))
-    if not rows or not set(MANIFEST_COLUMNS) <= set(rows[0]):
-        raise ValueError(f"{path}: no manifest; a CSV file with the columns {', '.join(MANIFEST_COLUMNS)} is wanted")
-    if not all(row["label"] for row in rows):
-        raise ValueError(f"{path}: a photo has no label; write its class's name into the column 'label'")
-    labels = {}
-    for row in rows:
-        facts = {field: row[field] or "" for field in ("id", *CREDIT_FIELDS)}
-        photo = Photo(sizes=((None, None, row["url"] or ""),), **facts)
-        labels.setdefault(row["label"], {})[photo] = row["sha256"]
-    return labels
-
-
 @contextlib.contextmanager
 def _open(folder, label):
-    if not re.fullmatch(r"\w[\w .-]*", label):
-        raise ValueError(f"label {label!r}: a folder name of letters, digits, spaces, . _ - is wanted")
+    if not re.fullmatch(r"\w[\w .-]{0,79}", label):
+        raise ValueError(f"label {label[:99]!r}: a folder name of at most 80 letters, digits, spaces, . _ - is wanted")
     if RESERVED.fullmatch(label):
         raise ValueError(
             f"label {label!r}: Windows knows no folder of this name; choose another, as {label.strip(' .')}_1"

@@ -8,8 +8,11 @@ import re
 from pathlib import Path
 
 from helpers import paths
+from helpers.collecting.services import Photo
 from helpers.photos.attributions import COLUMNS, rows, to_cell
 
+CREDIT_FIELDS = ("title", "creator", "licence", "licence_url", "page_url", "source")
+MANIFEST_COLUMNS = ("label", "id", "sha256", "url", *CREDIT_FIELDS)
 PART = ".collecting"  # ends the names of files that are not whole yet
 
 
@@ -54,6 +57,25 @@ def read_attributions(path):
             f'{path}: no table in UTF-8 with commas ({error}); save it as one ("CSV UTF-8"), or '
             "move it away: collected photos get their credits anew, your own photos do not"
         ) from None
+
+
+def read_manifest(path):
+    """{label: {Photo: sha256}} of a manifest's file; ValueError for what is none."""
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as table:
+            photos = rows(csv.DictReader(table))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f'{path}: no table in UTF-8 with commas ({error}); save it as one ("CSV UTF-8")') from None
+    if not photos or not set(MANIFEST_COLUMNS) <= set(photos[0]):
+        raise ValueError(f"{path}: no manifest; a CSV file with the columns {', '.join(MANIFEST_COLUMNS)} is wanted")
+    if not all(row["label"] for row in photos):
+        raise ValueError(f"{path}: a photo has no label; write its class's name into the column 'label'")
+    labels = {}
+    for row in photos:
+        facts = {field: row[field] or "" for field in ("id", *CREDIT_FIELDS)}
+        photo = Photo(sizes=((None, None, row["url"] or ""),), **facts)
+        labels.setdefault(row["label"], {})[photo] = row["sha256"]
+    return labels
 
 
 def read_exclude(path):
