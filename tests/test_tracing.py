@@ -202,6 +202,36 @@ def test_operators_make_feature_maps_as_layers_do(name):
         assert_allclose(GradCAM(other)(PICTURES, [0, 1, 2]), wanted, rtol=1e-4, atol=1e-7)
 
 
+def generalised_mean(maps):
+    return ops.mean(ops.maximum(maps, 1e-6) ** 3.0, axis=(1, 2)) ** (1 / 3)
+
+
+def weights_of_places(maps):
+    return layers.Softmax(axis=(1, 2))(layers.Conv2D(1, 1, name="attention")(maps))[..., 0]
+
+
+POOLINGS = {
+    "generalised mean": generalised_mean,
+    "of a layer": lambda maps: layers.GlobalAveragePooling2D()(ops.maximum(maps, 1e-6) ** 3.0) ** (1 / 3),
+    "root mean square": lambda maps: ops.sqrt(ops.mean(ops.square(maps), axis=(1, 2)) + 1e-9),
+    "log mean exp": lambda maps: ops.log(ops.mean(ops.exp(maps), axis=(1, 2))),
+    "attention": lambda maps: ops.einsum("bhwk,bhw->bk", maps, weights_of_places(maps)),
+    "attention by matrices": lambda maps: layers.Flatten()(
+        ops.reshape(weights_of_places(maps), (-1, 1, 100)) @ ops.reshape(maps, (-1, 100, 4))
+    ),
+}
+
+
+@pytest.mark.parametrize("pool", POOLINGS)
+def test_poolings_written_with_operators_make_no_map(pool):
+    inputs = keras.Input((12, 12, 3))
+    maps = layers.Conv2D(4, 3, activation="relu", name="eye")(inputs)
+    network = keras.Model(inputs, layers.Dense(3)(POOLINGS[pool](maps)))
+    wanted = GradCAM(network, "eye")(PICTURES, [0, 1, 2])
+    assert wanted.max() > 0
+    assert_allclose(GradCAM(network)(PICTURES, [0, 1, 2]), wanted, rtol=1e-4, atol=1e-6 * wanted.max())
+
+
 @pytest.mark.parametrize("pool", [ops.logsumexp, ops.var, ops.std])
 def test_a_pooling_of_several_operations_makes_no_map(pool):
     inputs, convolution = keras.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="relu", name="features")
@@ -401,6 +431,10 @@ def normed(*chain):
         lambda: normed(unit(0.3), lambda x: ops.expand_dims(ops.squeeze(x, -1), -1)),
         lambda: normed(layers.Dense(3, bias_initializer=constant(0.3)), lambda x: ops.max(x, -1, keepdims=True)),
         lambda: normed(unit(0.3), layers.Reshape((1, 1, 1)), layers.MaxPooling2D(1), layers.Flatten()),
+        lambda: normed(unit(0.3), lambda x: ops.flip(x, 1)),
+        lambda: normed(unit(0.3), lambda x: ops.take(ops.tile(x, (1, 2)), [1], axis=1)),
+        lambda: normed(unit(0.3), lambda x: ops.split(ops.pad(ops.where(True, x, 0.0), ((0, 0), (1, 0))), 2, 1)[1]),
+        lambda: normed(unit(0.3), lambda x: ops.unstack(ops.roll(ops.stack([x, x]), 1, axis=0))[0]),
     ],
 )
 def test_a_logit_stays_one_however_it_is_passed_on(chain):

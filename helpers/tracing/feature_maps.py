@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from helpers.tracing.calls import as_written
 from helpers.tracing.outputs import before_activation, is_constant, shapes, source
-from helpers.tracing.places import is_map, ranks, reaching, wanted
+from helpers.tracing.places import is_map, ranks, reaching, unweighted, wanted
 from helpers.tracing.recording import ancestors, descendants, layer_paths, shortened
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput")
@@ -19,6 +19,7 @@ REARRANGING_OPS = {  # operators that make no map of their own, as the layers of
     "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea", "ScaleAndTranslate", "EnsureShape",
     "ImageProjectiveTransformV2", "ImageProjectiveTransformV3",
 }  # fmt: skip
+ROOTS = {"Pow": "Pow", "Square": "Sqrt", "Exp": "Log"}  # of a mean of powers, which is one pooling
 REDUCING = ("/reduce_std", "/reduce_variance", "/ReduceLogSumExp")  # poolings of several operations
 ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)  # inside: queries, keys, values
 REARRANGING = ("keras.src.layers.pooling", "keras.src.layers.reshaping", "keras.src.layers.preprocessing")
@@ -35,7 +36,8 @@ def feature_map(traced, score, place, seen):
     The default has several places, lies over the picture and is not the model's own output. An operator between layers
     (x * gate, ops.silu) makes one like a layer; its path is TensorFlow's name for it. Pooling, padding, cropping,
     reshaping and preprocessing make none of their own, nor does what happens inside a layer of Keras or one without
-    inner layers. A layer called more than once counts with its last call. Tokens and signals have maps [B, T, K].
+    inner layers; weights that a softmax makes of places count where there is nothing else. A layer called more than
+    once counts with its last call. Tokens and signals have maps [B, T, K].
     score: the symbolic [B] that the map has to lead to. seen: {name: symbolic input} of those it has to come from.
     Raises ValueError if there is no such map, and if several inputs are seen and the map shows by chance not all.
     """
@@ -43,7 +45,7 @@ def feature_map(traced, score, place, seen):
     maps = [call for call in traced.calls if call.path and is_map(call.output, place, seen)]
     maps = [call for call in maps if call.output.op in between]
     find = _last if place.layer is None else _chosen
-    path, output = find(traced, maps, place, seen, between)
+    path, output = find(traced, maps, place, seen, (between & unweighted(traced, score, seen), between))
     calls = [call for call in traced.calls if call.layer is place.layer]
     if place.call is None and len(calls) != 1 and not {given.op for given in seen.values()} <= ancestors(output):
         names = ", ".join(map(repr, seen))
@@ -55,10 +57,11 @@ def _last(traced, maps, place, seen, between):
     operations, the_model = next(iter(seen.values())).graph.get_operations(), traced.calls[-1]
     whole = [call for call in traced.calls if call.path and _is_whole(call.layer)]
     inside = {operations[index]: call for call in whole for index in call.operations}
-    candidates = between - _output_itself(traced)
+    of_its_own = _output_itself(traced)
     last = next(
         (
             tensor
+            for candidates in (some - of_its_own for some in between)
             for operation in (operations[index] for index in reversed(the_model.operations))
             if operation in candidates
             for tensor in operation.outputs
@@ -152,7 +155,17 @@ def _makes_map(tensor, call):
         return call.output is tensor and not _rearranges(call)
     if tensor.op.type in REARRANGING_OPS or any(name in tensor.op.name for name in REDUCING):
         return _dense_input(tensor) is not None or bool(_joined(tensor))
-    return all(map(_is_learned, tensor.op.inputs))
+    return all(map(_is_learned, tensor.op.inputs)) and not _is_averaged_power(tensor)
+
+
+def _is_averaged_power(tensor):
+    """Whether places are averaged as powers of which then the root is taken: generalised mean pooling (GeM)."""
+    waiting, after = [consumer for consumer in tensor.consumers() if consumer.type in POOLINGS], set()
+    while waiting:
+        consumers = waiting.pop().outputs[0].consumers()
+        after |= {consumer.type for consumer in consumers}
+        waiting += [one for one in consumers if one.type in ("AddV2", "Cast", "Identity", "Reshape", "Squeeze")]
+    return ROOTS.get(tensor.op.type) in after
 
 
 def _is_learned(operand):

@@ -9,8 +9,9 @@ from helpers.tracing.recording import ancestors
 FINAL_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
 WEIGHTING = ("MatMul", "BatchMatMulV2", "Conv2D", "DepthwiseConv2dNative", "Einsum")  # unbounded, with weights
 SCALING = ("BiasAdd", "Mul", "RealDiv", "Neg", "Mean", "Sum", "AvgPool", "StridedSlice", "GatherV2", "Transpose")
+SCALING += ("ReverseV2", "Roll", "Tile", "Slice", "Split", "SplitV", "Unpack", "Pad", "PadV2", "BroadcastTo")
 PICKING = ("Max", "Min", "MaxPool", "MaxPoolV2")  # SCALING: linear in one operand; these: as unbounded as it
-ADDING = ("Add", "AddV2", "AddN", "Sub", "ConcatV2", "Pack")  # and in each of several
+ADDING = ("Add", "AddV2", "AddN", "Sub", "ConcatV2", "Pack", "SelectV2")  # and in each of several
 
 
 def logits(outputs, examples=None):
@@ -103,8 +104,9 @@ def _is_linear(tensor):
 
 
 def is_constant(tensor):
-    """Whether only numbers and weights go into `tensor`, no data."""
-    sources = [operation.outputs[0] for operation in ancestors(tensor) if operation.type == "Placeholder"]
+    """Whether only numbers, weights and shapes go into `tensor`, no data."""
+    before = ancestors(tensor, lambda operation: operation.type == "Shape")
+    sources = [operation.outputs[0] for operation in before if operation.type == "Placeholder"]
     return all(source.dtype == tf.resource for source in sources)
 
 

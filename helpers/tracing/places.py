@@ -94,6 +94,19 @@ def reaching(score, place, seen):
     return found
 
 
+def unweighted(traced, score, seen):
+    """The operations between the inputs in `seen` and `score` on a way without a softmax: no weights of attention."""
+    operations = score.graph.get_operations()
+    softmax = {operation for operation in operations if operation.type == "Softmax"}
+    inside = (call.operations for call in traced.calls if isinstance(call.layer, keras.layers.Softmax))
+    softmax.update(operations[index] for indices in inside for index in indices)  # over two axes it is others
+    before, found = ancestors(score, softmax.__contains__) - softmax, {tensor.op for tensor in seen.values()}
+    for operation in operations:
+        if operation in before and any(tensor.op in found for tensor in operation.inputs):
+            found.add(operation)
+    return found
+
+
 def _picks_further(operation, tokens):
     """Whether a graph operation takes one token, or no more than the further ones, out of all of them."""
     if operation.type not in PICKING or operation.inputs[0].shape.rank != 3:
