@@ -75,8 +75,7 @@ def _running(server, home, seconds=60):
 def opened(lab):
     """A browser's page with the notebook open and no cell run."""
     with playwright.sync_playwright() as driver:
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [])
         page = browser.new_page(viewport={"width": 1280, "height": 1300})
         page.set_default_timeout(MINUTE)
         page.goto(f"{lab['url']}lab/tree/notebooks/{NOTEBOOK}?token={lab['token']}")
@@ -89,11 +88,9 @@ def test_the_server_begins_with_the_first_notebook_and_serves_every_link(lab):
     first = requests.get(lab["url"], params={"token": lab["token"]}, timeout=60)
     assert first.url.partition("?")[0].endswith("/lab/tree/notebooks/00_start_here.ipynb")
     served = {link.relative_to(paths.ROOT).as_posix() for path in NOTEBOOKS for link in relative_links(path)}
-    for kind, asked in (
-        ("files", [name for name in served if (paths.ROOT / name).is_file()]),
-        ("api/contents", served),
-    ):
-        for name in asked:
+    asked = {"files": [name for name in served if (paths.ROOT / name).is_file()], "api/contents": served}
+    for kind, names in asked.items():
+        for name in names:
             answer = requests.get(f"{lab['url']}{kind}/{name}", params={"token": lab["token"]}, timeout=60)
             assert answer.ok, (kind, name)
 
@@ -107,8 +104,8 @@ def choose(page, text):
 
 def pixels(page, index):
     """What the reader sees of one of the two pictures, int [H, W, 3]."""
-    data = page.locator(".widget-image").nth(index).screenshot()
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    data = io.BytesIO(page.locator(".widget-image").nth(index).screenshot())
+    return np.asarray(Image.open(data).convert("RGB")).astype(int)
 
 
 def titled(page, title):

@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from test_viewer import BLOG, encoded, picture, saved, small_network
+from test_viewer import BLOG, picture, saved, small_network
+from test_viewer_files import encoded
 
 from helpers import gradcam, imagenet, paths, viewer
 from helpers.photos import builtin

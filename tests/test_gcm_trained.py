@@ -1,0 +1,67 @@
+"""The trained networks that come along: what is claimed of them holds."""
+
+import numpy as np
+import pytest
+from test_gcm import pictures
+from test_gcm_model import refused
+
+from helpers import gcm, paths, training
+from helpers.gcm import cifar10
+from helpers.training import batches, shipped
+
+# --- The trained networks --------------------------------------------------------------------------------------------
+
+
+def test_load_trained(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
+    refused("choose one of gcm, gcm-clipped, cnn", gcm.load_trained, "resnet")
+    command = 'VARIANT=gcm-clipped EPOCHS=60 ARGS="--ship gcm-clipped"'
+    refused(command, gcm.load_trained, "gcm-clipped", error=FileNotFoundError)
+    for name, (variant, *_) in gcm.SHIPPED.items():
+        model, images, file = gcm.untrained(variant), pictures(1, 32, 32, 3), tmp_path / f"{name}.weights.h5"
+        model.save_weights(file)
+        assert file.stat().st_size < 1e6
+        np.testing.assert_array_equal(gcm.load_trained(name)(images), model(images))
+        file.write_bytes(b"not a file of weights")
+        refused(None, gcm.load_trained, name, error=OSError)
+
+
+@pytest.fixture(scope="module")
+def thousand():
+    """A thousand test pictures of CIFAR-10 in [0, 1], and their labels."""
+    data = cifar10.load()
+    if not data.is_real:
+        pytest.skip("CIFAR-10 is not here: " + cifar10.HOW_TO_GET_IT)
+    return data.test_images[:1000].astype("float32") / 255, data.test_labels[:1000]
+
+
+@pytest.mark.parametrize("name", gcm.SHIPPED)
+def test_claimed_accuracy_on_a_thousand_test_pictures(name, thousand):
+    images, labels = thousand
+    accuracy = np.mean(batches.predict_all(gcm.load_trained(name), images, 250).argmax(axis=1) == labels)
+    assert abs(accuracy - shipped.known(name)["test_accuracy"]) < 0.03  # three standard errors of 1,000 pictures
+
+
+def test_the_model_card_says_what_is_known_of_the_network():
+    card, about = (paths.WEIGHTS / "gcm.md").read_text(encoding="utf-8"), shipped.known("gcm")
+    _, epochs, l2 = gcm.SHIPPED["gcm"]
+    count = sum(int(np.prod(variable.shape)) for variable in gcm.untrained("gcm").trainable_variables)
+    log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True)
+    for said in (
+        training.accuracy_text(about["test_accuracy"], about["test_images"]),
+        f"{count:,} parameters",
+        f"{epochs} epochs; L2 penalty: {l2 or 'none'}; seed {about['seed']}",
+        f"{about['train_images']:,} training pictures",
+        f"{100 * log[-1]['accuracy']:.1f} % right in the last epoch",
+        f"`{about['log']}`",
+    ):
+        assert said in card, said
+    assert ("JPEG copies" in card) == ("jpeg" in about["data"])
+
+
+def test_trained_maps_are_complete(thousand):
+    model, images = gcm.load_trained("gcm"), thousand[0][:50]
+    scores = model(images).numpy()
+    for j in range(10):
+        maps = model.contribution_maps(images, j).numpy()
+        np.testing.assert_allclose(maps.mean((1, 2, 3), dtype="float64"), scores[:, j], rtol=1e-5)
