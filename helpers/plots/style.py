@@ -25,7 +25,7 @@ KEYS = [plt.get_cmap(name)(np.linspace(0, 1, count), bytes=True)[:, :3] for name
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
 SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
-SAME = 10.0  # grey levels of 255: by less, a stored figure is not written anew
+SAME = 12.0  # grey levels of 255: by less, a stored figure is not written anew
 UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed English in them, a line a figure
 
 plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "figure.titlesize": 13})
