@@ -177,7 +177,7 @@ def test_a_new_sentence_rewrites_the_file(folder):
         ("spring\nonion", "ネギ"),
         ("Guided Grad-CAM", "Guided Grad-CAM"),
         ("is okonomiyaki,\ntaken for pizza", "お好み焼きを\nピザと判定"),
-        ("a pizza with cheese,\nbasil and salami on an\niron griddle", "鉄板の、チーズ、バジルとサラ\nミのピザ"),
+        ("a pizza with cheese,\nbasil and salami on an\niron griddle", "鉄板の、チーズ、バジルとサ\nラミのピザ"),
         ("is there salami?\n→ no", "サラミはありますか?\n→ いいえ"),
         ("weight $\\alpha_k$", "重み $\\alpha_k$"),
         ("cut from photographs: espresso CC0 by Ann Other", "写真の一部:エスプレッソ CC0 by Ann Other"),

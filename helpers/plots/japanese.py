@@ -53,8 +53,9 @@ def _fitting(text):
 
 def _wrapped(said, text):
     """Japanese, which has no spaces, in lines about as wide as those of the English text that it stands for."""
-    width = max(9, int(0.65 * max(map(len, text.split("\n")))))
-    return "\n".join(textwrap.wrap(said, width)) if "\n" in text and "\n" not in said else said
+    width, anywhere = max(9, int(0.55 * max(map(len, text.split("\n"))))), bool(re.search(JAPANESE, said))
+    lines = textwrap.wrap(said, width, break_long_words=anywhere)
+    return "\n".join(lines) if "\n" in text and "\n" not in said else said
 
 
 def translate(figure):
@@ -71,4 +72,9 @@ def translate(figure):
         said, left = say(text.get_text())
         english += left
         text.set(text=said, fontfamily=["DejaVu Sans", "IPAexGothic"])
+    figure.draw_without_rendering()
+    for axes in figure.axes:  # what is wider than its picture would touch the next one
+        for text in (axes.title, axes.xaxis.label):
+            room, needed = axes.get_window_extent().width, text.get_window_extent().width
+            text.set_fontsize(text.get_fontsize() * min(1, max(0.75, room / max(needed, 1))))
     return list(dict.fromkeys(english))
