@@ -7,6 +7,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from helpers.gradcam import GradCAM
+from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
+
+EXPLAINERS = [GradCAM, GuidedBackprop, Deconvnet, GuidedGradCAM, Gradient]
+
 CLASSES = 3
 HAND_PICTURE = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)  # for `hand_network`
 

@@ -31,11 +31,6 @@ FAMILY = {
 
 
 @pytest.fixture(scope="module")
-def hand():
-    return networks.hand_network()
-
-
-@pytest.fixture(scope="module")
 def model():
     return networks.make("sequential")
 

@@ -37,15 +37,6 @@ def learned(tmp_path_factory):
     return folder, *train(folder, epochs=25, seed=1)
 
 
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    for folder in ("RUNS", "WEIGHTS", "DATA"):
-        (tmp_path / folder.lower()).mkdir()
-        monkeypatch.setattr(paths, folder, tmp_path / folder.lower())
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path / "runs"
-
-
 def test_the_network_is_the_blogs():
     model = classifier.build_cnn()
     assert model.count_params() == 2_914_562

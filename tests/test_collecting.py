@@ -1,6 +1,5 @@
 """Collecting against both services' fake: faults, curation, credits, resuming, `kill -9`, manifests, safety."""
 
-import contextlib
 import csv
 import email.utils
 import gzip
@@ -25,12 +24,6 @@ CARD = Image.new("RGB", (500, 374), "#eeeeee")
 
 
 ImageDraw.Draw(CARD).text((150, 170), "This photo is no longer available", fill="gray")
-
-
-@pytest.fixture
-def server():
-    with contextlib.closing(fake.FakeServices(ids(60))) as server:
-        yield server
 
 
 def collect(server, folder, count, label="pizza", words="ピザ", service="openverse", **settings):

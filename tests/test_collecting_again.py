@@ -1,6 +1,5 @@
 """Collecting photos again: what is kept, replaced, excluded and credited."""
 
-import contextlib
 import itertools
 import sqlite3
 from pathlib import Path
@@ -14,12 +13,6 @@ from test_collecting import assert_credited, attributions, collect, collected, c
 from helpers import collecting
 from helpers.collecting import services
 from helpers.collecting.catalogue import DATABASE, Catalogue
-
-
-@pytest.fixture
-def server():
-    with contextlib.closing(fake.FakeServices(ids(60))) as server:
-        yield server
 
 
 def test_a_second_run_fetches_only_what_is_missing_or_changed(server, tmp_path):

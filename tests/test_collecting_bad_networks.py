@@ -1,6 +1,5 @@
 """Collecting photos over bad networks: nothing is refused for good."""
 
-import contextlib
 import io
 import itertools
 
@@ -12,12 +11,6 @@ from test_collecting import CARD, collect, collected
 
 from helpers import collecting
 from helpers.collecting import services
-
-
-@pytest.fixture
-def server():
-    with contextlib.closing(fake.FakeServices(ids(60))) as server:
-        yield server
 
 
 def varied(body, kind="image/jpeg", code=200):

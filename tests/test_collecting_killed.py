@@ -26,12 +26,6 @@ from helpers.collecting.catalogue import DATABASE, Catalogue
 KILLS = int(os.environ.get("COLLECTING_KILLS", 50))
 
 
-@pytest.fixture
-def server():
-    with contextlib.closing(fake.FakeServices(ids(60))) as server:
-        yield server
-
-
 def test_a_photo_whose_credit_was_lost_with_the_power_has_it_again(server, tmp_path):
     collect(server, tmp_path, 12)
     before, table = contents(tmp_path), tmp_path / "attributions.csv"

@@ -1,6 +1,5 @@
 """Collecting photos: names, addresses, pace, manifests."""
 
-import contextlib
 import csv
 import io
 import itertools
@@ -17,12 +16,6 @@ from test_collecting import assert_credited, attributions, collect, contents
 from helpers import collecting
 from helpers.collecting import client, collector, contact_sheet, services
 from helpers.collecting.catalogue import Catalogue
-
-
-@pytest.fixture
-def server():
-    with contextlib.closing(fake.FakeServices(ids(60))) as server:
-        yield server
 
 
 @pytest.mark.parametrize("photo_id", ["../../evil", "a/b", "", "nul\0", "x" * 65, ".hidden"])

@@ -23,12 +23,6 @@ from helpers import paths
 from helpers.collecting import client, services
 
 
-@pytest.fixture
-def server():
-    with contextlib.closing(fake.FakeServices(ids(60))) as server:
-        yield server
-
-
 @pytest.mark.parametrize(
     "drip",
     [

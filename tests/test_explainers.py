@@ -12,20 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from helpers.gradcam import GradCAM
 from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
 
-EXPLAINERS = [GradCAM, GuidedBackprop, Deconvnet, GuidedGradCAM, Gradient]
-
-
 PICTURES = networks.images()
-
-
-@pytest.fixture(scope="module")
-def model():
-    return networks.make("functional")
-
-
-@pytest.fixture(scope="module", params=EXPLAINERS)
-def explain(request, model):
-    return request.param(model)
 
 
 HEAT = [[0, 4], [28, 32.5]]

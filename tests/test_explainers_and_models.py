@@ -12,23 +12,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from networks import EXPLAINERS
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
-from test_explainers import EXPLAINERS, PICTURES
+from test_explainers import PICTURES
 
 from helpers import blackbox, integrated, tracing
 from helpers.gradcam import GradCAM
 from helpers.guided import Gradient, GuidedBackprop, GuidedGradCAM
 from helpers.tracing import recording
-
-
-@pytest.fixture(scope="module")
-def model():
-    return networks.make("functional")
-
-
-@pytest.fixture(scope="module", params=EXPLAINERS)
-def explain(request, model):
-    return request.param(model)
 
 
 def state(model):

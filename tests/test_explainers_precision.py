@@ -10,20 +10,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from numpy.testing import assert_allclose, assert_array_equal
-from test_explainers import EXPLAINERS, PICTURES
+from test_explainers import PICTURES
 
 from helpers.gradcam import GradCAM
 from helpers.guided import Gradient, GuidedBackprop, GuidedGradCAM
-
-
-@pytest.fixture(scope="module")
-def model():
-    return networks.make("functional")
-
-
-@pytest.fixture(scope="module", params=EXPLAINERS)
-def explain(request, model):
-    return request.param(model)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16"])

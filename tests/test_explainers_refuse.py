@@ -6,21 +6,11 @@ import numpy as np
 import pytest
 from keras import layers
 from numpy.testing import assert_allclose, assert_array_equal
-from test_explainers import EXPLAINERS, PICTURES, reference
+from test_explainers import PICTURES, reference
 
 from helpers.gradcam import CAM, ClassMaps, GradCAM
 from helpers.guided import Gradient, GuidedBackprop, GuidedGradCAM
 from helpers.maps import resize
-
-
-@pytest.fixture(scope="module")
-def model():
-    return networks.make("functional")
-
-
-@pytest.fixture(scope="module", params=EXPLAINERS)
-def explain(request, model):
-    return request.param(model)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,6 @@ QUANTUS = np.load(Path(__file__).with_name("quantus.npz"))
 CURVES = (faithfulness.deletion_curve, faithfulness.insertion_curve)
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def pictures(rng, count, size=5):
     return rng.uniform(size=(count, size, size, 3)).astype(np.float32)
 

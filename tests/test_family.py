@@ -17,11 +17,6 @@ PICTURES = networks.images()
 
 
 @pytest.fixture(scope="module")
-def hand():
-    return networks.hand_network()
-
-
-@pytest.fixture(scope="module")
 def model():
     return networks.make("sequential")
 

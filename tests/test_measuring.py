@@ -3,7 +3,6 @@
 from unittest.mock import Mock
 
 import keras
-import networks
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,20 +16,6 @@ from helpers import faithfulness, gcm
 from helpers.faithfulness import measuring
 from helpers.gradcam import CAM, GradCAM
 from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def cnn():
-    """A small network ending in global average pooling, for which CAM is defined."""
-    keras.utils.set_random_seed(1)
-    convolutions = [layers.Conv2D(n, 3, activation="relu", name=name) for n, name in ((4, "first"), (6, "second"))]
-    top = layers.Dense(2, bias_initializer="ones", activation="softmax", name="top")
-    return networks.stack(*convolutions, layers.GlobalAveragePooling2D(), top)
 
 
 def test_completeness_gap_by_hand():

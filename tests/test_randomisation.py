@@ -15,20 +15,6 @@ from helpers import faithfulness
 from helpers.guided import Gradient
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def cnn():
-    """A small network ending in global average pooling, for which CAM is defined."""
-    keras.utils.set_random_seed(1)
-    convolutions = [layers.Conv2D(n, 3, activation="relu", name=name) for n, name in ((4, "first"), (6, "second"))]
-    top = layers.Dense(2, bias_initializer="ones", activation="softmax", name="top")
-    return networks.stack(*convolutions, layers.GlobalAveragePooling2D(), top)
-
-
 @contextlib.contextmanager
 def unchanged(model):
     before = [weight.tobytes() for weight in model.get_weights()]

@@ -1,9 +1,6 @@
 """Flickr (through the real flickrapi) and Openverse: questions, paging, odd answers, and the key that shows nowhere."""
 
-import contextlib
 import json
-import os
-from unittest import mock
 
 import fake_services as fake
 import pytest
@@ -12,22 +9,12 @@ from fake_services import ids
 from helpers import collecting
 from helpers.collecting import services
 
+PHOTOS = 3  # of the fake services; `key`: of every test here
+pytestmark = pytest.mark.usefixtures("key")
 SEARCH, LICENCES = "flickr.photos.search", "flickr.photos.licenses.getInfo"  # the questions to Flickr
 
 
 CC = "https://creativecommons.org"
-
-
-@pytest.fixture(autouse=True)
-def key():
-    with mock.patch.dict(os.environ, fake.KEYS):
-        yield
-
-
-@pytest.fixture
-def server():
-    with contextlib.closing(fake.FakeServices(ids(3))) as server:
-        yield server
 
 
 def found(server, question, words="x", **settings):

@@ -1,37 +1,23 @@
 """Services that fail for good, licences, sizes, and keys that show nowhere."""
 
-import contextlib
 import gzip
 import json
 import logging
-import os
 import re
 import subprocess
 import traceback
-from unittest import mock
 
 import fake_services as fake
 import pytest
-from fake_services import ids
 from test_services import CC, LICENCES, SEARCH, found
 
 from helpers import collecting, paths
 from helpers.collecting import flickr, services
 from helpers.collecting.openverse import Openverse
 
+PHOTOS = 3  # of the fake services; `key`: of every test here
+pytestmark = pytest.mark.usefixtures("key")
 OWN_KEYS = [key for key in flickr._keys() if key]  # of whoever runs the tests
-
-
-@pytest.fixture(autouse=True)
-def key():
-    with mock.patch.dict(os.environ, fake.KEYS):
-        yield
-
-
-@pytest.fixture
-def server():
-    with contextlib.closing(fake.FakeServices(ids(3))) as server:
-        yield server
 
 
 LATER = "What is collected stays; run the same again later"

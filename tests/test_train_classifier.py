@@ -15,15 +15,6 @@ from helpers import classifier, paths
 SCRIPT = str(Path(__file__).resolve().parent.parent / "scripts" / "train_classifier.py")
 
 
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    for folder in ("RUNS", "WEIGHTS", "DATA"):
-        (tmp_path / folder.lower()).mkdir()
-        monkeypatch.setattr(paths, folder, tmp_path / folder.lower())
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path / "runs"
-
-
 def command(*arguments):
     runpy.run_path(SCRIPT)["main"](["--precision", "float32", "--epochs", "1", *map(str, arguments)])
 
