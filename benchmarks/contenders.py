@@ -4,15 +4,18 @@ The peers are only measured here, nothing of the project needs them; each is cal
 fastest: compiled where it compiles, all pictures in one batch, no drawing.
 """
 
+import importlib
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers.blackbox import Occlusion, ScoreCAM
 from helpers.classifier import build_cnn
-from helpers.gradcam import GradCAM
+from helpers.gradcam import GradCAM, GradCAMPlusPlus, LayerCAM
 from helpers.guided import GuidedBackprop
+from helpers.integrated import IntegratedGradients
 
 
 class Subject(NamedTuple):
@@ -56,11 +59,11 @@ def forward_pass(network):
     return lambda images: compiled(images).numpy()
 
 
-def ours(kind):
+def ours(kind, **options):
     """How an explainer class of ours is asked."""
 
     def start(subject):
-        explain = kind(subject.network)
+        explain = kind(subject.network, **options)
         return lambda images: explain(images, subject.class_index)
 
     return start
@@ -84,13 +87,16 @@ def keras_documentation_loop(network, layer):
     return lambda images: [one(picture[None]) for picture in images]
 
 
-def tf_keras_vis_grad_cam(subject):
-    from tf_keras_vis.gradcam import Gradcam
+def tf_keras_vis(module, kind, **options):
+    """How a class activation map of tf-keras-vis is asked, as it comes: not enlarged, not scaled."""
 
-    explain = Gradcam(subject.logits, clone=False)
-    options = {"penultimate_layer": subject.layer, "seek_penultimate_conv_layer": False}
-    options |= {"expand_cam": False, "normalize_cam": False}
-    return lambda images: np.asarray(explain(_score(subject, images), images, **options))
+    def start(subject):
+        explain = getattr(importlib.import_module(f"tf_keras_vis.{module}"), kind)(subject.logits, clone=False)
+        chosen = {"penultimate_layer": subject.layer, "seek_penultimate_conv_layer": False, "expand_cam": False}
+        chosen |= {"normalize_cam": False, **options}
+        return lambda images: np.asarray(explain(_score(subject, images), images, **chosen))
+
+    return start
 
 
 def tf_keras_vis_guided(subject):
@@ -108,26 +114,50 @@ def _score(subject, images):
     return CategoricalScore([subject.class_index] * len(images))
 
 
-def xplique_grad_cam(subject):
-    from xplique.attributions import GradCAM as Peer
+def xplique(kind, in_batches_of=None, with_layer=False, **options):
+    """How a method of xplique is asked; most of its maps have one channel more than ours."""
 
-    explain = Peer(subject.logits, batch_size=None, conv_layer=subject.layer)
-    return lambda images: explain(images, _one_hot(subject, images)).numpy()[..., 0]
+    def start(subject):
+        chosen = {"conv_layer": subject.layer} if with_layer else {}
+        explain = getattr(importlib.import_module("xplique.attributions"), kind)
+        explain = explain(subject.logits, batch_size=in_batches_of, **chosen, **options)
+        return lambda images: explain(images, _one_hot(subject, images)).numpy()
 
-
-def xplique_guided(subject):
-    from xplique.attributions import GuidedBackprop as Peer
-
-    explain = Peer(subject.logits, batch_size=None, reducer=None)
-    return lambda images: explain(images, _one_hot(subject, images)).numpy()
+    return start
 
 
 def _one_hot(subject, images):
     return tf.one_hot([subject.class_index] * len(images), subject.logits.output_shape[-1])
 
 
-GUIDED = {"ours": ours(GuidedBackprop), "tf-keras-vis": tf_keras_vis_guided, "xplique": xplique_guided}
-METHODS = {  # method: {library: f(subject) -> f(images) -> maps}
-    "Grad-CAM": {"ours": ours(GradCAM), "tf-keras-vis": tf_keras_vis_grad_cam, "xplique": xplique_grad_cam},
-    "guided backpropagation": GUIDED,
+STEPS, WINDOW = 32, 20  # of Integrated Gradients; of occlusion, in pixels, side by side
+WINDOWS = {"patch_size": WINDOW, "patch_stride": WINDOW, "in_batches_of": 32}
+METHODS = {  # method: {library that has it: f(subject) -> f(images) -> maps}
+    "Grad-CAM": {
+        "ours": ours(GradCAM),
+        "tf-keras-vis": tf_keras_vis("gradcam", "Gradcam"),
+        "xplique": xplique("GradCAM", with_layer=True),
+    },
+    "guided backpropagation": {
+        "ours": ours(GuidedBackprop),
+        "tf-keras-vis": tf_keras_vis_guided,
+        "xplique": xplique("GuidedBackprop", reducer=None),
+    },
+    "Grad-CAM++": {
+        "ours": ours(GradCAMPlusPlus),
+        "tf-keras-vis": tf_keras_vis("gradcam_plus_plus", "GradcamPlusPlus"),
+        "xplique": xplique("GradCAMPP", with_layer=True),
+    },
+    "LayerCAM": {"ours": ours(LayerCAM), "tf-keras-vis": tf_keras_vis("layercam", "Layercam")},
+    "Score-CAM": {"ours": ours(ScoreCAM), "tf-keras-vis": tf_keras_vis("scorecam", "Scorecam", batch_size=32)},
+    "Integrated Gradients": {
+        "ours": ours(IntegratedGradients, steps=STEPS),
+        "xplique": xplique("IntegratedGradients", in_batches_of=32, steps=STEPS, reducer=None),
+    },
+    "occlusion": {
+        "ours": ours(Occlusion, size=WINDOW, stride=WINDOW, fill=0),
+        "xplique": xplique("Occlusion", **WINDOWS),
+    },
 }
+AT_MOST = dict.fromkeys(list(METHODS)[2:], 16)  # pictures at once, of the methods whose cost is alike
+LEFT_OUT = ("MobileNetV2", "Score-CAM")  # 1,280 channels: 1,280 forward passes a picture

@@ -1,6 +1,6 @@
-"""Grad-CAM and guided backpropagation beside two other libraries: time, peak memory, and whether the maps agree.
+"""The CAM family and others beside two other libraries: time, peak memory, and whether the maps agree.
 
-    python benchmarks/peers.py [--batches 1 16 128] [--rounds 15] [--seconds 10]
+    python benchmarks/peers.py [--methods Grad-CAM LayerCAM] [--batches 1 16 128] [--rounds 15] [--seconds 10]
 
 Times are in forward passes of the same compiled network. Every library runs in a process of its own, which gives its
 peak memory; in each round each of them is called once, so that a busy machine is busy for all, and the medians of the
@@ -35,17 +35,20 @@ NEEDED += ("tensorflow-probability~=0.25.0", "cloudpickle>=1.3", "decorator>=5",
 SPAWN = multiprocessing.get_context("spawn")
 FORWARD = "forward pass"
 LIBRARIES = tuple(contenders.METHODS["Grad-CAM"])
-OTHER_MAP = ("MobileNetV2", "guided backpropagation", "tf-keras-vis")
 NOTES = """\
 passes: median over the rounds of time / time of the compiled forward pass; MB: peak above the process at rest.
 difference: the largest one between a library's raw maps of the smallest batch and ours, relative to ours' maximum.
 xplique's Grad-CAM is up-sampled by bicubic interpolation (part of its time), so ours is too before it is compared.
-ended: the library's process was gone before it answered, most likely for want of memory.
-* tf-keras-vis swaps no ReLU that is a layer of its own: on MobileNetV2 its map is the plain gradient."""
+ended: the library's process was gone before it answered, most likely for want of memory. -: the library has it not.
+Definitions that differ from the papers': tf-keras-vis swaps no ReLU that is a layer of its own, so on MobileNetV2 its
+guided map is the plain gradient. In Grad-CAM++ it scales each channel's alphas to sum to one, and xplique takes the
+feature map's mean for its sum. Its Score-CAM weighs with probabilities instead of a softmax over the channels.
+xplique's Integrated Gradients takes the trapezoidal rule, ours the midpoint rule."""
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", choices=contenders.METHODS, nargs="+", default=list(contenders.METHODS))
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 128])
     parser.add_argument("--rounds", type=int, default=15, help="at most, for each line of the table")
     parser.add_argument("--seconds", type=float, default=10, help="after which a line gets no further round, but three")
@@ -55,12 +58,16 @@ def main():
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in names))
     units = ("forward pass: ms / MB", "ours: passes / MB", *(f"{name}: … / difference" for name in LIBRARIES[1:]))
     print(f"\n{line('network', 'method', 'pictures', units)}", flush=True)
-    for network, method in itertools.product(contenders.NETWORKS, contenders.METHODS):
-        workers = {name: start(network, method, name) for name in (FORWARD, *LIBRARIES)}
-        differences = compare(workers, network, method, min(options.batches))
-        for batch in sorted(options.batches):
+    for network, method in itertools.product(contenders.NETWORKS, options.methods):
+        if (network, method) == contenders.LEFT_OUT:
+            continue
+        libraries = tuple(contenders.METHODS[method])
+        workers = {name: start(network, method, name) for name in (FORWARD, *libraries)}
+        batches = sorted(batch for batch in options.batches if batch <= contenders.AT_MOST.get(method, batch))
+        differences = compare(workers, libraries, batches[0])
+        for batch in batches:
             measured = measure(workers, batch, options.rounds, options.seconds)
-            print(line(network, method, batch, cells(measured, differences)), flush=True)
+            print(line(network, method, batch, cells(measured, libraries, differences)), flush=True)
         for worker in workers.values():
             worker.close()
         for process in SPAWN.active_children():
@@ -127,18 +134,19 @@ def insist(answers, names):
         sys.exit(f"{missing[0]}: ended without an answer; build/peers.log says why")
 
 
-def compare(workers, network, method, batch):
+def compare(workers, libraries, batch):
     """{library: the largest difference of its maps of one batch from ours, relative to ours' maximum, as text}."""
-    answers = {name: ask(workers[name], batch, maps_wanted=True) for name in LIBRARIES}
-    insist(answers, LIBRARIES)
+    answers = {name: ask(workers[name], batch, maps_wanted=True) for name in libraries}
+    insist(answers, libraries)
     differences = {}
-    for name in LIBRARIES[1:]:
+    for name in libraries[1:]:
         ours, theirs = answers["ours"][2], answers[name][2]
+        theirs = theirs[..., 0] if theirs.ndim == ours.ndim + 1 else theirs
         if theirs.shape != ours.shape:
             ours = tf.image.resize(ours[..., None], theirs.shape[1:3], "bicubic").numpy()[..., 0]
         largest, highest = np.abs(theirs - ours).max(), np.abs(ours).max()
-        text = f"{largest / highest:.0e}" if highest else "zero map"  # two maps of zeros would prove nothing
-        differences[name] = "other map*" if (network, method, name) == OTHER_MAP else text
+        # two maps of zeros would prove nothing
+        differences[name] = f"{largest / highest:.0e}" if highest else "zero map"
     return differences
 
 
@@ -158,13 +166,14 @@ def measure(workers, batch, rounds, seconds):
     return {name: ([row[name][0] for row in answers[1:]], max(row[name][1] for row in answers)) for name in alive}
 
 
-def cells(measured, differences):
+def cells(measured, libraries, differences):
     """The texts of a line of the table: the forward pass, then each library."""
     base, peak = measured[FORWARD]
     texts = [f"{1e3 * statistics.median(base):.0f} / {peak:.0f}"]
     for name in LIBRARIES:
         times, peak = measured.get(name, (None, None))
-        parts = [f"{measuring.ratio(times, base):.2f}", f"{peak:.0f}"] if times else ["ended"]
+        gone = ["ended" if name in libraries else "-"]
+        parts = [f"{measuring.ratio(times, base):.2f}", f"{peak:.0f}"] if times else gone
         texts.append(" / ".join([*parts, *([differences[name]] if name in differences else [])]))
     return texts
 

@@ -1,6 +1,6 @@
 """Every picture of the project, in one look. Arrays in, `Axes` or `Figure` out."""
 
-from helpers.plots.charts import confusion_matrix, learning_curves, score_bars, score_intervals, share_bars
+from helpers.plots.charts import confusion_matrix, learning_curves, score_bars, score_intervals, share_bars, table
 from helpers.plots.diagrams import class_map_network, weight_generating_network
 from helpers.plots.pictures import (
     gradient_colours,

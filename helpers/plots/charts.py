@@ -2,8 +2,15 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Markdown
 
 from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, WIDTH
+
+
+def table(columns, rows):
+    """A notebook's table: the columns' names, and a list of cells for each row; a value is shown by its `str`."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
 def score_bars(axes, scores, class_names, title=None):
