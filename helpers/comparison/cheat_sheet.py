@@ -97,7 +97,7 @@ ROWS = {
         "picture",
         "yes",
         GRADIENT,
-        "a gradient\nwithout grain",
+        "a gradient\nwithout noise",
         "choice of the noise",
     ),
     "gradient × input": (

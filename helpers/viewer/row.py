@@ -13,7 +13,7 @@ from helpers.viewer import networks, views
 from helpers.viewer.saving import FOLDER, RESOLUTION
 
 SHOWN = 4  # scores
-TITLES = ("picture", "scores", "Grad-CAM", "Guided Grad-CAM")
+TITLES = ("picture", "probabilities", "Grad-CAM", "Guided Grad-CAM")
 VERSIONS = ("keras", "tensorflow", "numpy", "matplotlib")
 
 
