@@ -107,7 +107,7 @@ def load(condition, seed):
 
 
 def okonomiyaki_rather(outputs):
-    """What speaks for okonomiyaki and against pizza: the difference of the two logits, float32 [B]; a `score`."""
+    """Evidence for okonomiyaki and against pizza: the difference of the two logits, float32 [B]; a `score`."""
     logits = tracing.logits(outputs)
     return logits[:, 0] - logits[:, 1]
 

@@ -8,7 +8,7 @@ def saliency(maps, size=None):
     """Any maps as what is scored, float64 [B, H, W], >= 0: the absolute values, summed over the channels.
 
     maps: [B, h, w] or [B, H, W, C]. size: (H, W) to up-sample to, bilinear with half-pixel centres, after that sum.
-    For the part that speaks for a class, give `np.maximum(maps, 0)`.
+    For the evidence for a class alone, give `np.maximum(maps, 0)`.
     Raises ValueError for other shapes and for values that are NaN or infinite.
     """
     maps = np.abs(np.asarray(maps, np.float64))

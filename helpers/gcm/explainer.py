@@ -12,7 +12,7 @@ class ContributionMaps(Explainer):
 
     A map is the Class Contribution Map averaged over the colour channels, so its mean over height and width is the
     class's score: raw, signed, at the picture's own resolution.
-    part: "whole", or "positive" for what speaks for the class (zero elsewhere; the upper rows of Figure 6).
+    part: "whole", or "positive" for the evidence for the class (zero elsewhere; the upper rows of Figure 6).
     Raises ValueError for another part, TypeError for a model that is no GCM; otherwise as `Explainer`.
     """
 

@@ -96,7 +96,7 @@ def answer(answerer, images, texts):
 
 
 def rather(answer, other):
-    """What speaks for an answer and against another: a `score`, the difference of their raw scores, float32 [B].
+    """Evidence for an answer and against another: a `score`, the difference of their raw scores, float32 [B].
 
     What the two have in common, such as that the question wants a yes or a no, cancels out. Raises ValueError for
     answers outside the vocabulary.

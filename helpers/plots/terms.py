@@ -13,7 +13,6 @@ SENTENCES = {  # with gaps, which are translated by themselves: the first that f
     "{} on its own half": "自分の側に{0}",
     "{} on the cup's half": "カップの側に{0}",
     "{} on the pizza's half": "ピザの側に{0}",
-    "what speaks for the truck also speaks for the ... ({} trucks)": "トラックの根拠は他のクラスの根拠でもある({0}枚)",
     "for {}": "{0}について",
     "{}, for {}": "{0}({1})",
     "number of pairs (of {})": "組の数({0}組のうち)",
@@ -98,6 +97,10 @@ WORDS = {
     "by": "作者",
     # maps and curves
     "no evidence": "根拠なし",
+    "evidence for the class": "このクラスの根拠",
+    "against the class | for it": "反証 | 根拠",
+    "even map": "均一なマップ",
+    "grey: controls, which use no network (last panel: zero)": "灰色:ネットワークを使わない対照(最後の図:0)",
     "most evidence": "最も強い根拠",
     "guided backprop": "Guided Backpropagation",
     "guided backpropagation": "Guided Backpropagation",

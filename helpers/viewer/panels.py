@@ -49,10 +49,14 @@ def scale_bar(view):
     """The colour scale of a `View`, and where it is strongest, as HTML."""
     colour_map, low, high = views.scale(view)
     shades = matplotlib.colormaps[colour_map](np.linspace(0, 1, 9))
-    middle = "evidence for the class" if low == 0 else "against the class | for it"
     colours = ",".join(matplotlib.colors.to_hex(shade) for shade in shades)
     words = views.in_words(view).capitalize()
-    return SCALE.format(colours=colours, width=SHOWN, low=low, middle=middle, high=high, words=words)
+    return SCALE.format(colours=colours, width=SHOWN, low=low, middle=_meaning(low), high=high, words=words)
+
+
+def _meaning(low):
+    """What a colour scale that begins at `low` shows."""
+    return "evidence for the class" if low == 0 else "against the class | for it"
 
 
 def bars(scored):
@@ -75,7 +79,9 @@ def sheet(shown, scored, credit, caption):
         plots.show_image(axis, overlay, textwrap.fill(title, 28))
         colour_map, low, high = views.scale(view)
         colours = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(low, high), colour_map)
-        figure.colorbar(colours, ax=axis, location="bottom", fraction=0.05, pad=0.02).ax.tick_params(labelsize=8)
+        bar = figure.colorbar(colours, ax=axis, location="bottom", fraction=0.05, pad=0.02)
+        bar.ax.tick_params(labelsize=8)
+        bar.set_label(_meaning(low), fontsize=9)
     names, scores, _ = zip(*scored, strict=True)
     plots.score_bars(axes[-1], scores, names, "its scores")
     figure.supxlabel(textwrap.fill(caption, 130), fontsize=8)
