@@ -64,7 +64,7 @@ def test_sets(count=TEST_COUNT, size=SIZE):
 
 
 def exchange_backgrounds(images, masks):
-    """Each dish on the background of a picture drawn by lot, whatever its class: uint8 [N, H, W, 3].
+    """Each dish on the background of a random picture, whatever its class: uint8 [N, H, W, 3].
 
     images: uint8 [N, H, W, 3]; masks: bool [N, H, W], the dishes. The lender's own dish is wiped out as by
     `without_dish`. Pictures with less than LEAST_BACKGROUND of background lend none. Raises ValueError if none can.

@@ -112,7 +112,7 @@ class RISE(_BlackBox):
         return total / (self.masks * self.keep)
 
     def _masks(self, rng, count, size):
-        """Coarse grids, up-sampled bilinearly to one cell more than the picture and cut out of it by lot: [n, H, W]."""
+        """Coarse grids, up-sampled bilinearly to one cell more than the picture and cut out at random: [n, H, W]."""
         cell = -(-np.array(size) // self.cells)
         coarse = rng.random((count, self.cells + 1, self.cells + 1)) < self.keep
         large, shifts = resize(coarse, (self.cells + 1) * cell), rng.integers(0, cell, (count, 2))

@@ -61,7 +61,7 @@ def train(run, name, data, epochs=EPOCHS, **options):
     """Train the network `name` on data["train"] in the folder `run`; returns it with its best epoch's weights.
 
     data: {"train", "validation": (images uint8 [N, H, W, 3], labels int [N], ...)}, as `dishes.make_split` gives
-    them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored by lot;
+    them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored at random;
     best is the highest validation accuracy. Resumes as `training.fit` does, whose progress and on_epoch are the
     options. The seed is 0, for NAME_1 and NAME_2 1 and 2.
     NAME_shuffled: the training labels are dealt out anew, so that nothing but single pictures can be learned (Adebayo

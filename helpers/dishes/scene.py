@@ -84,7 +84,7 @@ def render(label, seed, size=160, background=None, toppings=None, plate_colour=N
 
 
 def choose_background(label, dice, rates=GRIDDLE_RATE):
-    """A background by lot: the griddle with the label's own probability, the others alike for both labels."""
+    """A random background: the griddle with the label's own probability, the others alike for both labels."""
     if dice.child("griddle").chance(rates[label]):
         return "iron_griddle"
     return dice.child("other").choice(BACKGROUNDS[1:], (3, 2, 2, 2.5, 1.2))

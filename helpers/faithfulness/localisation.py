@@ -10,7 +10,7 @@ def pointing_game(maps, masks, tolerance=0):
     """Does the highest place of each map lie on the mask? float64 [B], 1 for a hit, 0 for a miss.
 
     maps: [B, h, w] or [B, H, W, C]; masks: bool [B, H, W]. Tied maxima give the expected value of choosing one of
-    them by lot, so that a map without any maximum, all zeros, scores the mask's share of the picture. tolerance: in
+    them at random, so that a map without any maximum, all zeros, scores the mask's share of the picture. tolerance: in
     pixels, how far from the mask still counts (15 in the source). NaN where a mask is empty.
     Source: Zhang et al. 2018, "Top-down neural attention by excitation backprop".
     """

@@ -31,7 +31,7 @@ def deletion_curve(predict, images, maps, classes, baselines, steps=10, ends=Non
     predict: f(float32 [b, H, W, C]) -> [b, N], best compiled; probabilities in the source. maps: [B, h, w] or
     [B, H, W, C]. classes: int, [B] ints, or None for the one predicted for the whole picture; of a single unit p give
     [1 - p, p] as `predict`. baselines: [B, H, W, C], `mean_colour(images)` or `blurred(images)`. Equal values follow
-    each other in an order drawn once by lot, the same for all maps. ends: predict's scores of images and of baselines,
+    each other in one random order, the same for all maps. ends: predict's scores of images and of baselines,
     two [B, N], which are the same for all maps.
     Returns fractions [steps + 1], (k / steps)², closer together where curves are steep, and curves, float64
     [B, steps + 1]. Source: Petsiuk et al. 2018, "RISE", causal metrics.

@@ -45,7 +45,7 @@ class Question(NamedTuple):
 
 
 def draw(seed, size=96):
-    """A table for questions, with one or two dishes by lot.
+    """A table for questions, with one or two dishes, at random.
 
     A single dish leaves at least `sentences.PLACE_VISIBLE` of the picture to the table, so that its place can be told.
     """
@@ -75,7 +75,7 @@ def _pair(seed, dice, size, background, colours):
 
 
 def ask(table, seed):
-    """A_SCENE questions about a table, wording and subject drawn by lot.
+    """A_SCENE questions about a table, wording and subject drawn at random.
 
     One for the plate's colour (about all that is beside the food), one for the number of dishes, two for what lies on
     something (the second of them on something that is not there), four for toppings: two that cover `sentences.VISIBLE`

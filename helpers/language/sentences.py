@@ -22,7 +22,7 @@ PLACES |= {"iron_griddle": "on an iron griddle", "coloured_plate": "on a {colour
 def draw(seed, size=96):
     """A scene for captions, a `dishes.Dish`: one dish, one to three toppings of its menu, no close-up.
 
-    Dish, toppings and background are drawn by lot, each topping as likely as any other of the menu, so that none can
+    Dish, toppings and background are drawn at random, each topping as likely as any other of the menu, so that none can
     be guessed from the rest of the picture.
     """
     dice = Dice(seed, "sentence")
@@ -34,7 +34,7 @@ def draw(seed, size=96):
 
 
 def shuffled(items, dice):
-    """The items in an order drawn by lot."""
+    """The items in random order."""
     return sorted(items, key=lambda _: dice.uniform())
 
 

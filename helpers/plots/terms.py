@@ -99,7 +99,6 @@ WORDS = {
     "no evidence": "根拠なし",
     "evidence for the class": "このクラスの根拠",
     "against the class | for it": "反証 | 根拠",
-    "even map": "均一なマップ",
     "grey: controls, which use no network (last panel: zero)": "灰色:ネットワークを使わない対照(最後の図:0)",
     "most evidence": "最も強い根拠",
     "guided backprop": "Guided Backpropagation",

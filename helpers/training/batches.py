@@ -6,7 +6,7 @@ Each room keeps its own order of pictures and its own seeds, so that a recipe gi
 import numpy as np
 import tensorflow as tf
 
-mirror = tf.image.stateless_random_flip_left_right  # pictures [B, H, W, 3], each by lot; seed: two integers
+mirror = tf.image.stateless_random_flip_left_right  # pictures [B, H, W, 3], each at random; seed: two integers
 
 
 def batches(arrays, batch_size, order=None, prepare=None):
@@ -34,7 +34,7 @@ def pictures(images, labels, batch_size=15, seed=None, epoch=0, mirrored=False):
 
     images: uint8 [N, H, W, 3], an array or (saves copying it each epoch) a tensor; labels: int [N]. With a seed the
     order follows from (seed, epoch) alone, so training resumed at an epoch sees what unbroken training would have
-    seen; without one it is the arrays' order. mirrored: flip pictures left to right by lot. ValueError for others.
+    seen; without one it is the arrays' order. mirrored: flip pictures left to right at random. ValueError for others.
     """
     images, labels = tf.constant(images), tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:
