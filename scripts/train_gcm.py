@@ -59,10 +59,10 @@ def read(arguments):
 
 
 def load(options):
-    asked = (options.variant, options.epochs, options.l2, options.seed, options.batch_size, options.hold_out)
-    if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE, 0):
-        variant, epochs, l2 = gcm.SHIPPED[options.ship]
-        wanted = f"--variant {variant} --epochs {epochs} --l2 {l2}, without --seed, --batch-size and --hold-out"
+    asked = (options.variant, options.epochs, options.l2, options.hold_out, options.seed, options.batch_size)
+    if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE):
+        variant, epochs, l2, held_out = gcm.SHIPPED[options.ship]
+        wanted = f"--variant {variant} --epochs {epochs} --l2 {l2} --hold-out {held_out}, without --seed, --batch-size"
         raise ValueError(f"--ship {options.ship}: that is for {wanted}")
     data = cifar10.load(options.data)
     whole = data.is_real and len(data.train_images) == 50_000

@@ -32,19 +32,21 @@ def thousand():
     data = cifar10.load()
     if not data.is_real:
         pytest.skip("CIFAR-10 is not here: " + cifar10.HOW_TO_GET_IT)
-    return data.test_images[:1000].astype("float32") / 255, data.test_labels[:1000]
+    return data.test_images[:1000].astype("float32") / 255, data.test_labels[:1000], data.source
 
 
 @pytest.mark.parametrize("name", gcm.SHIPPED)
 def test_claimed_accuracy_on_a_thousand_test_pictures(name, thousand):
-    images, labels = thousand
+    images, labels, source = thousand
+    if "jpeg" in source and "jpeg" not in shipped.known(name)["data"]:
+        pytest.skip("a network that learned from the originals is far less accurate on their copies (notebook 09)")
     accuracy = np.mean(batches.predict_all(gcm.load_trained(name), images, 250).argmax(axis=1) == labels)
     assert abs(accuracy - shipped.known(name)["test_accuracy"]) < 0.03  # three standard errors of 1,000 pictures
 
 
 def test_the_model_card_says_what_is_known_of_the_network():
     card, about = (paths.WEIGHTS / "gcm.md").read_text(encoding="utf-8"), shipped.known("gcm")
-    _, epochs, l2 = gcm.SHIPPED["gcm"]
+    _, epochs, l2, _ = gcm.SHIPPED["gcm"]
     count = sum(int(np.prod(variable.shape)) for variable in gcm.untrained("gcm").trainable_variables)
     log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True)
     for said in (

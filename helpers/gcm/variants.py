@@ -9,8 +9,9 @@ from helpers.training import shipped
 CNN_WIDTHS = [16, 18, 18, 18, 37, 37, 37, 74, 74, 74]  # section 4.4: from layer 2 on 1.16 x the encoder, truncated
 VARIANTS = {"gcm": lambda: GCM(10), "gcm-clipped": lambda: GCM(10, clip=True)}
 VARIANTS |= {"gcm-separate": lambda: GCM(10, decoder="separate"), "cnn": lambda: comparison_cnn(10)}
-SHIPPED = {name: (name, 60, 0.0) for name in ("gcm", "gcm-clipped", "cnn")}  # variant, epochs, L2 penalty
-SHIPPED |= {"gcm-180": ("gcm", 180, 0.0), "cnn-180": ("cnn", 180, 0.0)}
+SHIPPED = {name: (name, 60, 0.0, 0) for name in ("gcm", "gcm-clipped", "cnn")}  # variant, epochs, L2, held out
+SHIPPED |= {"gcm-180": ("gcm", 180, 0.0, 0), "cnn-180": ("cnn", 180, 0.0, 0)}
+SHIPPED |= {"gcm-originals": ("gcm", 120, 2e-4, 5000)}  # 5,000 of the 50,000 training pictures are kept for the test
 
 
 def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS):
@@ -40,15 +41,17 @@ def untrained(name):
 
 
 def load_trained(name):
-    """A network trained on CIFAR-10 that comes with the project: "gcm", "gcm-clipped", "cnn", "gcm-180" or "cnn-180".
+    """A network trained on CIFAR-10 that comes with the project; name: one of `SHIPPED`.
 
-    The first three were trained alike, so that they can be compared; the last two had the paper's 180 epochs. Recipe,
-    accuracy and checksum are in weights/README.md. It computes in Keras' global dtype policy. Raises ValueError for
-    another name, FileNotFoundError where the weights are missing, OSError where the file is damaged.
+    "gcm", "gcm-clipped" and "cnn" were trained alike, so that they can be compared; "gcm-180" and "cnn-180" had the
+    paper's 180 epochs; all five learned from JPEG copies. "gcm-originals" is the most accurate: it learned from the
+    original pictures, with an L2 penalty. Recipe, accuracy and checksum are in weights/README.md. It computes in Keras'
+    global dtype policy. Raises ValueError for another name, FileNotFoundError where the weights are missing, OSError
+    where the file is damaged.
     """
     if name not in SHIPPED:
         raise ValueError(f"network {name!r}: choose one of {', '.join(SHIPPED)}")
-    variant, epochs, l2 = SHIPPED[name]
-    penalty = f"--l2 {l2} " if l2 else ""
-    command = f'make train-gcm VARIANT={variant} EPOCHS={epochs} ARGS="{penalty}--ship {name}"'
+    variant, epochs, l2, held_out = SHIPPED[name]
+    more = f"--l2 {l2} --hold-out {held_out} " if l2 else ""
+    command = f'make train-gcm VARIANT={variant} EPOCHS={epochs} ARGS="{more}--ship {name}"'
     return shipped.restore(untrained(variant), name, command)

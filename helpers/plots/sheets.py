@@ -131,5 +131,6 @@ def asked_for(image, explained, credit=""):
         show_heat(left, heat_map, None if row else "Grad-CAM", image=image)
         show_detail(right, gradient, None if row else "Guided Grad-CAM")
         left.set_ylabel(title)
+    right.set_xlabel("dark: strong", fontsize=9)
     heat_key(figure)
     return figure

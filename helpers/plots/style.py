@@ -20,10 +20,11 @@ CLASS_COLOURS = {"okonomiyaki": "#123a63", "takoyaki": "#123a63", "pizza": "#d95
 CLASS_HATCHES = {"okonomiyaki": "//", "takoyaki": "//"}  # a second mark beside the colour: pizza has none
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
-COLOURS = 144  # of a stored figure, beside those of the keys; all figures together stay below 6 MB
+COLOURS = 192  # of a stored figure, beside the 64 of the keys; all figures together stay below 6 MB
 KEYS = [plt.get_cmap(name)(np.linspace(0, 1, count), bytes=True)[:, :3] for name, count in ((HEAT, 40), (SIGNED, 24))]
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
+RARE = 0.75  # the power of a colour's number of pixels that counts in the choice of a figure's colours
 SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
 SAME = 12.0  # grey levels of 255: by less, a stored figure is not written anew
 UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed English in them, a line a figure
@@ -98,17 +99,18 @@ def in_few_colours(png, alt=""):
     alt: its text alternative, which the new one holds as its "Description".
 
     Where that puts colours on average (root mean square) more than a grey level off, a fine pattern keeps smooth shades
-    smooth, if the file grows by no more than SMOOTH_COSTS: in photographs it does not.
+    smooth, if the file grows by no more than SMOOTH_COSTS.
     """
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    few, pixels = _quantised(picture), _pixels(picture)
-    plain = _png(few, alt)
-    if np.sqrt(np.mean((_pixels(few) - pixels) ** 2)) < 1:
+    palette, pixels = _palette(picture), _pixels(picture)
+    few = _painted(pixels, palette)
+    plain, error = _png(few, alt), np.sqrt(np.mean((_pixels(few) - pixels) ** 2))
+    if error < 1:
         return plain
     height, width = pixels.shape[:2]
-    pattern = np.tile(PATTERN, (height // 2 + 1, width // 2 + 1))[:height, :width, None]
+    pattern = min(error, 2) * np.tile(PATTERN, (height // 2 + 1, width // 2 + 1))[:height, :width, None]
     pixels = np.where((pixels == 255).all(-1, keepdims=True), pixels, np.clip(pixels + pattern, 0, 255))
-    smooth = _png(_quantised(Image.fromarray(pixels.round().astype(np.uint8))), alt)
+    smooth = _png(_painted(pixels.round(), palette), alt)
     return smooth if len(smooth) < SMOOTH_COSTS * len(plain) else plain
 
 
@@ -120,16 +122,29 @@ def shows(stored, new):
     return bool(np.abs(ndimage.uniform_filter(stored - new, (4, 4, 0))).max() <= SAME)
 
 
-def _quantised(picture):
-    settled = picture.width * picture.height // 32  # k-means ends when fewer pixels change their colour; 8 times faster
-    few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled, dither=Image.Dither.NONE)
-    palette = np.concatenate([np.reshape(few.getpalette()[: 3 * COLOURS], (-1, 3)), *KEYS]).astype(np.uint8)
-    pixels = _pixels(picture).reshape(-1, 3)
-    _, first, which = np.unique(pixels @ (1, 256, 65536), return_index=True, return_inverse=True)  # each colour once
-    nearest = cKDTree(palette).query(pixels[first])[1]  # exactly: Pillow's own search makes white a light grey
-    both = Image.fromarray(nearest[which].reshape(picture.size[::-1]).astype(np.uint8), "P")
-    both.putpalette(palette.tobytes())
-    return both
+def _palette(picture):
+    """The colours of a stored figure, uint8 [N, 3]: those of the keys, and COLOURS of its own.
+
+    Similar colours are counted as one, and frequent ones count less than their number of pixels, so that what is small
+    and coloured, such as a cat's green eye, keeps its colour.
+    """
+    pixels = _pixels(picture).reshape(-1, 3).astype(int)
+    _, which, counts = np.unique((pixels // 8) @ (1, 32, 1024), return_inverse=True, return_counts=True)
+    means = np.stack([np.bincount(which, channel) / counts for channel in pixels.T], axis=1).round().astype(np.uint8)
+    drawn = np.repeat(means, np.ceil(counts**RARE).astype(int), axis=0)[None]
+    settled = drawn.shape[1] // 32  # k-means ends when fewer of them change their colour; 8 times faster
+    few = Image.fromarray(drawn).quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled)
+    return np.concatenate([np.reshape(few.getpalette()[: 3 * COLOURS], (-1, 3)), *KEYS]).astype(np.uint8)
+
+
+def _painted(pixels, palette):
+    """Whole-numbered pixels [H, W, 3], each in the nearest colour of the palette, as a Pillow picture."""
+    flat = pixels.reshape(-1, 3)
+    _, first, which = np.unique(flat @ (1, 256, 65536), return_index=True, return_inverse=True)  # each colour once
+    nearest = cKDTree(palette).query(flat[first])[1]  # exactly: Pillow's own search makes white a light grey
+    few = Image.fromarray(nearest[which].reshape(pixels.shape[:2]).astype(np.uint8), "P")
+    few.putpalette(palette.tobytes())
+    return few
 
 
 def _png(picture, alt):
