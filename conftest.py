@@ -6,9 +6,10 @@ from pathlib import Path
 
 import matplotlib
 
+import helpers  # noqa: F401  TensorFlow's switches, before a test imports it
+
 matplotlib.use("agg")
 ROOT = Path(__file__).resolve().parent
 os.environ["NOTEBOOK_MODE"] = "quick"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["FIGURES_DIR"] = tempfile.mkdtemp(prefix="figures-")
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -20,7 +20,7 @@ CLASS_COLOURS = {"okonomiyaki": "#123a63", "takoyaki": "#123a63", "pizza": "#d95
 CLASS_HATCHES = {"okonomiyaki": "//", "takoyaki": "//"}  # a second mark beside the colour: pizza has none
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
-COLOURS = 192  # of a stored figure, beside the 64 of the keys; all figures together stay below 6 MB
+COLOURS = 191  # of a stored figure, beside white and the 64 of the keys; all figures together stay below 6 MB
 KEYS = [plt.get_cmap(name)(np.linspace(0, 1, count), bytes=True)[:, :3] for name, count in ((HEAT, 40), (SIGNED, 24))]
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
@@ -123,7 +123,7 @@ def shows(stored, new):
 
 
 def _palette(picture):
-    """The colours of a stored figure, uint8 [N, 3]: those of the keys, and COLOURS of its own.
+    """The colours of a stored figure, uint8 [N, 3]: white, those of the keys, and COLOURS of its own.
 
     Similar colours are counted as one, and frequent ones count less than their number of pixels, so that what is small
     and coloured, such as a cat's green eye, keeps its colour.
@@ -134,7 +134,8 @@ def _palette(picture):
     drawn = np.repeat(means, np.ceil(counts**RARE).astype(int), axis=0)[None]
     settled = drawn.shape[1] // 32  # k-means ends when fewer of them change their colour; 8 times faster
     few = Image.fromarray(drawn).quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled)
-    return np.concatenate([np.reshape(few.getpalette()[: 3 * COLOURS], (-1, 3)), *KEYS]).astype(np.uint8)
+    own = np.reshape(few.getpalette()[: 3 * COLOURS], (-1, 3))
+    return np.concatenate([own, *KEYS, [[255, 255, 255]]]).astype(np.uint8)
 
 
 def _painted(pixels, palette):
