@@ -44,6 +44,15 @@ def test_drawings_keep_their_colours():
     assert Image.open(io.BytesIO(stored)).mode == "P"
 
 
+def test_few_colours_stay_exact_and_greys_grey_however_alike():
+    for count in (1, 2, 20, 191):
+        greys = np.repeat(RNG.integers(0, count, (40, 50))[..., None] + 40, 3, axis=-1)
+        np.testing.assert_array_equal(pixels_of(in_few_colours(png(greys))), greys)
+    ramp = np.repeat(np.tile(np.arange(256), (20, 1))[..., None], 3, axis=-1)
+    assert np.ptp(pixels_of(in_few_colours(png(ramp))), axis=-1).max() == 0
+    assert np.abs(pixels_of(in_few_colours(png(ramp))) - ramp).max() <= 2
+
+
 def test_photographs_come_near_their_shades_stay_smooth_and_white_stays_white():
     framed = np.pad(PHOTO, ((16, 16), (16, 16), (0, 0)), constant_values=255)
     stored = in_few_colours(png(framed))

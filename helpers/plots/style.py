@@ -129,12 +129,15 @@ def _palette(picture):
     and coloured, such as a cat's green eye, keeps its colour.
     """
     pixels = _pixels(picture).reshape(-1, 3).astype(int)
-    _, which, counts = np.unique((pixels // 8) @ (1, 32, 1024), return_inverse=True, return_counts=True)
+    for alike in (8, 4, 2, 1):  # steps of 255 within which colours count as one: no wider than COLOURS need
+        _, which, counts = np.unique((pixels // alike) @ (1, 256, 65536), return_inverse=True, return_counts=True)
+        if len(counts) >= COLOURS:
+            break
     means = np.stack([np.bincount(which, channel) / counts for channel in pixels.T], axis=1).round().astype(np.uint8)
     drawn = np.repeat(means, np.ceil(counts**RARE).astype(int), axis=0)[None]
     settled = drawn.shape[1] // 32  # k-means ends when fewer of them change their colour; 8 times faster
     few = Image.fromarray(drawn).quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=settled)
-    own = np.reshape(few.getpalette()[: 3 * COLOURS], (-1, 3))
+    own = np.reshape(few.getpalette()[: 3 * COLOURS], (-1, 3)) if len(means) > COLOURS else means
     return np.concatenate([own, *KEYS, [[255, 255, 255]]]).astype(np.uint8)
 
 
