@@ -53,6 +53,14 @@ def test_few_colours_stay_exact_and_greys_grey_however_alike():
     assert np.abs(pixels_of(in_few_colours(png(ramp))) - ramp).max() <= 2
 
 
+@pytest.mark.parametrize("colour", [[0, 255, 0], [0, 0, 255], [0, 255, 255], [200, 0, 200]])
+def test_a_small_mark_on_a_photograph_keeps_its_colour(colour):
+    with Image.open(paths.ROOT / "pictures" / "coffee.jpg") as photo:
+        marked = np.array(photo.convert("RGB"))[:300, :400]
+    marked[50:56, 50:56] = colour
+    assert np.abs(pixels_of(in_few_colours(png(marked)))[50:56, 50:56] - colour).max() < 40
+
+
 def test_photographs_come_near_their_shades_stay_smooth_and_white_stays_white():
     framed = np.pad(PHOTO, ((16, 16), (16, 16), (0, 0)), constant_values=255)
     stored = in_few_colours(png(framed))

@@ -24,7 +24,7 @@ COLOURS = 191  # of a stored figure, beside white and the 64 of the keys; all fi
 KEYS = [plt.get_cmap(name)(np.linspace(0, 1, count), bytes=True)[:, :3] for name, count in ((HEAT, 40), (SIGNED, 24))]
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
-RARE = 0.75  # the power of a colour's number of pixels that counts in the choice of a figure's colours
+RARE = 0.5  # the power of a colour's number of pixels that counts in the choice of a figure's colours
 SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
 SAME = 12.0  # grey levels of 255: by less, a stored figure is not written anew
 UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed English in them, a line a figure
