@@ -7,7 +7,7 @@ from keras import layers, ops
 from PIL import Image
 
 from helpers import classifier, dishes, gcm, viewer
-from helpers.viewer import scalings, views
+from helpers.viewer import panels, scalings, views
 
 BLOG = "kitchen CNN (the blog's)"
 
@@ -214,3 +214,15 @@ def test_maps_in_colours():
     assert signed[0, 0, 2] > signed[0, 0, 0] and signed[1, 1, 0] > signed[1, 1, 2]  # against: blue, for: red
     assert signed[0, 1].min() > 0.9  # nothing: white
     np.testing.assert_allclose(views._colours(np.zeros((2, 2, 1)), np.zeros((2, 2, 1)), "plain gradient"), 0.5)
+
+
+@pytest.mark.parametrize("method, sign", [("Grad-CAM", 1), (viewer.CONTRIBUTION, -1)])
+def test_a_saved_sheets_scale_does_not_lie_on_its_power_of_ten(method, sign):
+    raw = np.array([[0, sign * 1e-8], [5e-9, 1e-8]], np.float32)
+    shown = [(method, views.View(np.zeros((2, 2, 3), np.uint8), raw, np.zeros((2, 2, 3)), method), np.zeros((2, 2, 3)))]
+    figure = panels.sheet(shown * 2, [("pizza", 1.0, True)], "", "")
+    figure.draw_without_rendering()
+    scales = [axes.xaxis for axes in figure.axes if axes.xaxis.get_offset_text().get_text()]
+    assert len(scales) == 2
+    for axis in scales:
+        assert not axis.label.get_window_extent().overlaps(axis.get_offset_text().get_window_extent())

@@ -81,7 +81,8 @@ def sheet(shown, scored, credit, caption):
         colours = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(low, high), colour_map)
         bar = figure.colorbar(colours, ax=axis, location="bottom", fraction=0.05, pad=0.02)
         bar.ax.tick_params(labelsize=8)
-        bar.set_label(_meaning(low), fontsize=9)
+        bar.set_label(_meaning(low), fontsize=9, loc="left")  # on the right stands the power of ten, if there is one
+        bar.ax.xaxis.get_offset_text().set_fontsize(8)
     names, scores, _ = zip(*scored, strict=True)
     plots.score_bars(axes[-1], scores, names, "its scores")
     figure.supxlabel(textwrap.fill(caption, 130), fontsize=8)
