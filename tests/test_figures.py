@@ -217,3 +217,8 @@ def test_the_charts_own_labels_are_wholly_japanese_and_stay_so_when_drawn():
         texts = "".join(text.get_text() for text in figure.findobj(plt.Text) if "CC BY" not in text.get_text())
         assert not re.findall("[A-Za-z]{2,}", re.sub("Guided Grad-CAM|Grad-CAM", "", texts))
         plt.close(figure)
+
+
+def test_a_tables_cells_stay_cells_whatever_their_words():
+    shown = plots.table(["a|b", "c"], [["d | e", "two\nlines"], [None, 0.5]]).data
+    assert shown.splitlines() == ["| a\\|b | c |", "| --- | --- |", "| d \\| e | two lines |", "| None | 0.5 |"]

@@ -10,7 +10,12 @@ from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, WIDTH
 def table(columns, rows):
     """A notebook's table: the columns' names, and a list of cells for each row; a value is shown by its `str`."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+    return Markdown("\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines))
+
+
+def _cell(value):
+    """A value as a table's cell: on one line, and no | in it ends the cell, as one in a folder's name would."""
+    return " ".join(str(value).split("\n")).replace("|", "\\|")
 
 
 def score_bars(axes, scores, class_names, title=None):
