@@ -1,7 +1,8 @@
 """What the benchmarks measure: the networks, and each library's way to the same map, as functions of the pictures.
 
 The peers are only measured here, nothing of the project needs them; each is called as its documentation does, at its
-fastest: compiled where it compiles, all pictures in one batch, no drawing.
+fastest: compiled where it compiles, all pictures in one batch, no drawing. Where a method makes many copies of a
+picture, at most 32 of them are looked at together.
 """
 
 import importlib
@@ -130,7 +131,7 @@ def _one_hot(subject, images):
     return tf.one_hot([subject.class_index] * len(images), subject.logits.output_shape[-1])
 
 
-STEPS, WINDOW = 32, 20  # of Integrated Gradients; of occlusion, in pixels, side by side
+STEPS, WINDOW = 32, 32  # of Integrated Gradients; of occlusion, in pixels, side by side: 160 and 224 hold whole ones
 WINDOWS = {"patch_size": WINDOW, "patch_stride": WINDOW, "in_batches_of": 32}
 METHODS = {  # method: {library that has it: f(subject) -> f(images) -> maps}
     "Grad-CAM": {

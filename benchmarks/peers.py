@@ -41,9 +41,9 @@ difference: the largest one between a library's raw maps of the smallest batch a
 xplique's Grad-CAM is up-sampled by bicubic interpolation (part of its time), so ours is too before it is compared.
 ended: the library's process was gone before it answered, most likely for want of memory. -: the library has it not.
 Definitions that differ from the papers': tf-keras-vis swaps no ReLU that is a layer of its own, so on MobileNetV2 its
-guided map is the plain gradient. In Grad-CAM++ it scales each channel's alphas to sum to one, and xplique takes the
-feature map's mean for its sum. Its Score-CAM weighs with probabilities instead of a softmax over the channels.
-xplique's Integrated Gradients takes the trapezoidal rule, ours the midpoint rule."""
+guided map is the plain gradient. In Grad-CAM++ it scales each channel's alphas to sum to one, and its Score-CAM weighs
+with probabilities instead of a softmax over the channels. xplique's Grad-CAM++ takes the feature map's mean for its
+sum. Its Integrated Gradients takes the trapezoidal rule, ours the midpoint rule."""
 
 
 def main():
@@ -61,9 +61,11 @@ def main():
     for network, method in itertools.product(contenders.NETWORKS, options.methods):
         if (network, method) == contenders.LEFT_OUT:
             continue
+        batches = sorted(batch for batch in options.batches if batch <= contenders.AT_MOST.get(method, batch))
+        if not batches:
+            continue
         libraries = tuple(contenders.METHODS[method])
         workers = {name: start(network, method, name) for name in (FORWARD, *libraries)}
-        batches = sorted(batch for batch in options.batches if batch <= contenders.AT_MOST.get(method, batch))
         differences = compare(workers, libraries, batches[0])
         for batch in batches:
             measured = measure(workers, batch, options.rounds, options.seconds)
