@@ -69,9 +69,8 @@ def load(options):
     if options.hold_out:
         data = data.held_out(options.hold_out)
     if options.ship and not (whole and options.train_images >= 50_000):
-        raise ValueError(
-            "--ship: only a network trained on all 50,000 pictures of CIFAR-10 belongs into weights/; leave --ship out"
-        )
+        kept = f", {options.hold_out:,} of them held out" if options.hold_out else ""
+        raise ValueError(f"--ship {options.ship}: that is for all 50,000 training pictures of CIFAR-10{kept}")
     data = data.first(train=options.train_images)
     print(f"{data.contents}; {gcm_training.how_sure(data)}")
     return data

@@ -17,6 +17,8 @@ def test_load_trained(monkeypatch, tmp_path):
     refused("choose one of gcm, gcm-clipped, cnn", gcm.load_trained, "resnet")
     command = 'VARIANT=gcm-clipped EPOCHS=60 ARGS="--ship gcm-clipped"'
     refused(command, gcm.load_trained, "gcm-clipped", error=FileNotFoundError)
+    command = 'VARIANT=gcm EPOCHS=120 ARGS="--l2 0.0002 --hold-out 5000 --ship gcm-originals"'
+    refused(command, gcm.load_trained, "gcm-originals", error=FileNotFoundError)
     for name, (variant, *_) in gcm.SHIPPED.items():
         model, images, file = gcm.untrained(variant), pictures(1, 32, 32, 3), tmp_path / f"{name}.weights.h5"
         model.save_weights(file)

@@ -86,6 +86,16 @@ def test_the_command_ships_nothing_under_another_networks_name(other):
         train_gcm("--ship", "gcm-180", *other.split())
 
 
+def test_the_command_ships_nothing_that_saw_other_pictures(tmp_path):
+    for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
+        (tmp_path / file).write_bytes(2000 * bytes(cifar10.RECORD))
+    for name, (variant, epochs, l2, held_out) in gcm.SHIPPED.items():
+        kept = ", 5,000 of them held out" if held_out else ""
+        recipe = f"--variant {variant} --epochs {epochs} --l2 {l2} --hold-out {held_out}"
+        with pytest.raises(SystemExit, match=f"--ship {name}: that is for all 50,000 .* CIFAR-10{kept}$"):
+            train_gcm("--ship", name, "--data", str(tmp_path), *recipe.split())
+
+
 def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])  # three of its ten rows

@@ -52,6 +52,6 @@ def load_trained(name):
     if name not in SHIPPED:
         raise ValueError(f"network {name!r}: choose one of {', '.join(SHIPPED)}")
     variant, epochs, l2, held_out = SHIPPED[name]
-    more = f"--l2 {l2} --hold-out {held_out} " if l2 else ""
+    more = (f"--l2 {l2} " if l2 else "") + (f"--hold-out {held_out} " if held_out else "")
     command = f'make train-gcm VARIANT={variant} EPOCHS={epochs} ARGS="{more}--ship {name}"'
     return shipped.restore(untrained(variant), name, command)
