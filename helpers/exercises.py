@@ -88,8 +88,8 @@ def _number(known, answer):
     """(Whether it is right, the name of the known mistake that it is, a remark on its shape, sign or size)."""
     wanted = np.asarray(known["answer"], float)
     try:
-        given = np.asarray(answer, float)
-    except (TypeError, ValueError):
+        given = np.empty(0) if np.iscomplexobj(answer) else np.asarray(answer, float)
+    except (TypeError, ValueError, OverflowError):
         given = np.empty(0)
     if wanted.size == given.size == 1:
         given = given.reshape(wanted.shape)

@@ -43,7 +43,7 @@ def test_numbers_are_right_within_the_tolerance(key):
 def test_wrong_numbers_get_a_hint(key):
     entry, answer = ENTRIES[key], ENTRIES[key]["recorded"]["answer"]
     wrong = [answer + 7, -answer - 7, 1e9, float("nan"), [answer, answer], "many", "", {}, {"a": 1}, [[1], [1, 2]], 2j]
-    for other in [*wrong, object(), len, np.zeros((2, 2))]:
+    for other in [*wrong, object(), len, np.zeros((2, 2)), 10**400, np.complex64(answer + 1j)]:
         assert is_hint(said(key, other)), other
     for name, value in entry["recorded"]["mistakes"].items():
         assert said(key, value) == f"not yet. {entry['hints'][name]}", name
