@@ -46,7 +46,7 @@ paper: $(VENV)/installed  ## the GCM paper's experiment: three networks, 180 epo
 data: $(VENV)/installed  ## collect photos (Openverse, or Flickr with a key); MANIFEST=<file> fetches the same set again
 	$(BIN)/python scripts/collect_photos.py $(if $(MANIFEST),--manifest "$(MANIFEST)") $(ARGS)
 
-bench: $(VENV)/installed  ## what the explanations cost, in forward passes, beside two other libraries (about 10 minutes)
+bench: $(VENV)/installed  ## what the explanations cost, in forward passes, beside two other libraries (half an hour)
 	$(BIN)/python benchmarks/peers.py $(ARGS)
 
 book: $(BOOK)/installed  ## a website of the stored notebooks and docs/, in build/book
