@@ -101,8 +101,8 @@ def in_few_colours(png, alt=""):
     Where that puts colours on average (root mean square) more than a grey level off, a fine pattern keeps smooth shades
     smooth, if the file grows by no more than SMOOTH_COSTS.
     """
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
-    palette, pixels = _palette(picture), _pixels(picture)
+    pixels = _pixels(Image.open(io.BytesIO(png)))
+    palette = _palette(pixels)
     few = _painted(pixels, palette)
     plain, error = _png(few, alt), np.sqrt(np.mean((_pixels(few) - pixels) ** 2))
     if error < 1:
@@ -122,13 +122,13 @@ def shows(stored, new):
     return bool(np.abs(ndimage.uniform_filter(stored - new, (4, 4, 0))).max() <= SAME)
 
 
-def _palette(picture):
-    """The colours of a stored figure, uint8 [N, 3]: white, those of the keys, and COLOURS of its own.
+def _palette(pixels):
+    """The colours to store pixels [H, W, 3] in, uint8 [N, 3]: white, those of the keys, and COLOURS of its own.
 
     Similar colours are counted as one, and frequent ones count less than their number of pixels, so that what is small
     and coloured, such as a cat's green eye, keeps its colour.
     """
-    pixels = _pixels(picture).reshape(-1, 3).astype(int)
+    pixels = pixels.reshape(-1, 3).astype(int)
     for alike in (8, 4, 2, 1):  # steps of 255 within which colours count as one: no wider than COLOURS need
         _, which, counts = np.unique((pixels // alike) @ (1, 256, 65536), return_inverse=True, return_counts=True)
         if len(counts) >= COLOURS:
