@@ -152,7 +152,7 @@ def run_folder(run):
     """The folder of a run named "x" or "runs/x"; an absolute path is taken as it is. Raises ValueError for no name."""
     folder = paths.ROOT / run if Path(run).parts[:1] == (paths.RUNS.name,) else paths.RUNS / run
     if folder == paths.RUNS:
-        raise ValueError(f'run {str(run)!r}: a name is wanted, "x" or "runs/x" (--name)')
+        raise ValueError(f'run {str(run)!r}: expected a name, "x" or "runs/x" (--name)')
     return folder
 
 

@@ -70,7 +70,7 @@ def _plain(answer):
     """Numbers as JSON holds them, of eight digits; ValueError where there are too many or one is not finite."""
     values = np.asarray(answer, float)
     if values.size > MOST or not np.isfinite(values).all():
-        raise ValueError(f"answer {answer!r}: up to {MOST} finite numbers are wanted")
+        raise ValueError(f"answer {answer!r}: expected up to {MOST} finite numbers")
     return np.vectorize(lambda value: float(f"{value:.8g}"))(values).tolist()
 
 

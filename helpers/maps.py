@@ -13,7 +13,7 @@ def saliency(maps, size=None):
     """
     maps = np.abs(np.asarray(maps, np.float64))
     if maps.ndim not in (3, 4):
-        raise ValueError(f"maps: shape {maps.shape}; [B, h, w] or [B, H, W, C] is wanted")
+        raise ValueError(f"maps: shape {maps.shape}; expected [B, h, w] or [B, H, W, C]")
     if not np.isfinite(maps).all():
         raise ValueError("maps: they hold NaN or infinite values, which have no place in an order")
     summed = maps.sum(axis=-1) if maps.ndim == 4 else maps
@@ -46,5 +46,5 @@ def _as_maps(maps):
     maps = np.asarray(maps, np.float32)
     if maps.ndim not in (2, 3):
         advice = "of a gradient [B, H, W, C] take numpy.abs(gradient).sum(-1)"
-        raise ValueError(f"maps: shape {maps.shape}; [B, h, w] or one [h, w] is wanted ({advice})")
+        raise ValueError(f"maps: shape {maps.shape}; expected [B, h, w] or one [h, w] ({advice})")
     return maps

@@ -28,7 +28,7 @@ def main(arguments=None):
     parser.add_argument("--source", choices=SOURCES, help="default: flickr where an API key is set, else openverse")
     parser.add_argument("--label", help="collect one class of your own, into the folder of this name")
     parser.add_argument("--words", nargs="+", help="what to search for, one after the other (default: the label)")
-    parser.add_argument("--count", type=int, default=450, help="photos a class (default: %(default)s, as in the blog)")
+    parser.add_argument("--count", type=int, default=450, help="photos per class (default: the blog's %(default)s)")
     parser.add_argument("--folder", type=Path, help=f"default: {paths.relative(paths.DATA / 'photos')}")
     parser.add_argument("--manifest", type=Path, help="fetch the very photos this file lists, into data/<its name>")
     options = parser.parse_args(arguments)

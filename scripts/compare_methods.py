@@ -86,7 +86,7 @@ def in_the_kitchen(name, kept):
         about = explain, judges[costly(method)], both[costly(method)], occluded[: PICTURES[costly(method)]]
         kept.scores(method, lambda about=about: study.score(*about))
     others = [study.forgetful(partial(build, name), model, seed) for seed in range(SHUFFLES)]
-    if base == "kitchen_cam":  # the twin on shuffled labels, and another seed
+    if base in networks.NETWORKS:  # the twin on shuffled labels, and another seed
         after = SEEDS[(SEEDS.index(name.removeprefix(base)) + 1) % len(SEEDS)]
         others += [trained(f"{base}_shuffled", kitchen), trained(base + after, kitchen)]
     elsewhere = [maker(network, copied(name, network, FAST)) for network in others]

@@ -176,7 +176,7 @@ def test_missing_or_unfinished_training_says_what_to_do(runs):
     with pytest.raises(FileNotFoundError, match="make train"):
         classifier.load_trained("runs/none")
     for unnamed in ("", "runs", "runs/"):
-        with pytest.raises(ValueError, match="a name is wanted"):
+        with pytest.raises(ValueError, match="expected a name"):
             classifier.run_folder(unnamed)
     (half := runs / "half").mkdir()
     (half / "best.weights.h5").write_bytes(b"")

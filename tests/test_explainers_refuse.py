@@ -16,11 +16,11 @@ from helpers.maps import resize
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([PICTURES[0]], r"shape \(12, 12, 3\); float32 \[B, H, W, C\] is wanted; for one picture give image\[None\]"),
+        ([PICTURES[0]], r"shape \(12, 12, 3\); expected float32 \[B, H, W, C\]; for one picture give image\[None\]"),
         ([PICTURES[None]], r"shape \(1, 3, 12, 12, 3\)"),
         ([list(PICTURES)], r"shape \(12, 12, 3\); float32 .* for a list of them numpy\.stack\(images\)"),
         ([PICTURES.tolist()], r"shape \(\); float32"),
-        ([PICTURES[:0]], "an empty batch; at least one picture is wanted"),
+        ([PICTURES[:0]], "an empty batch; expected at least one picture"),
         ([(PICTURES * 255).astype(np.uint8)], "uint8; the model takes float32"),
         ([PICTURES * np.nan], "NaN or infinite"),
         ([np.where(PICTURES > 2, np.inf, PICTURES)], "NaN or infinite"),
@@ -58,7 +58,7 @@ def test_what_is_told_about_a_wrong_shape_works(shape, given, wanted, advice):
     explain = GradCAM(handwriting(*shape))
     with pytest.raises(ValueError) as refused:
         explain(given)
-    assert f"shape {given.shape}; float32 {wanted} is wanted;" in str(refused.value) and advice in str(refused.value)
+    assert f"shape {given.shape}; expected float32 {wanted};" in str(refused.value) and advice in str(refused.value)
     explained = explain(eval(advice, {"images": given, "image": given}))
     assert explained.shape[1:] == (10, 10) and len(explained) in (1, 3)
 
@@ -91,7 +91,7 @@ def test_a_model_of_keras_2_is_called_so():
     old = type("Functional", (), {"__module__": "tf_keras.src.engine.functional"})
     for kind in (old, type("Mine", (old,), {})):
         with pytest.raises(
-            TypeError, match=rf"{kind.__name__}, which is Keras 2 \(tf_keras\): .*; a Keras model is wanted"
+            TypeError, match=rf"{kind.__name__}, which is Keras 2 \(tf_keras\): .*; expected a Keras model"
         ):
             GradCAM(kind())
 
@@ -103,7 +103,7 @@ def test_scores_and_models_that_cannot_be_explained(model):
     for explainer in (CAM, ClassMaps):
         with pytest.raises(TypeError, match="score"):
             explainer(model, score=lambda outputs: outputs[:, 0])
-    with pytest.raises(TypeError, match="model: function; a Keras model is wanted"):
+    with pytest.raises(TypeError, match="model: function; expected a Keras model"):
         GradCAM(lambda images: images)
 
 

@@ -176,7 +176,7 @@ def test_a_new_sentence_rewrites_the_file(folder):
         ("okonomiyaki sauce", "ソース"),
         ("spring\nonion", "ネギ"),
         ("Guided Grad-CAM", "Guided Grad-CAM"),
-        ("is okonomiyaki,\ntaken for pizza", "お好み焼きを\nピザと判定"),
+        ("is okonomiyaki,\npredicted as pizza", "お好み焼きを\nピザと判定"),
         ("a pizza with cheese,\nbasil and salami on an\niron griddle", "鉄板の、チーズ、バジルとサ\nラミのピザ"),
         ("is there salami?\n→ no", "サラミはありますか?\n→ いいえ"),
         ("weight $\\alpha_k$", "重み $\\alpha_k$"),

@@ -136,7 +136,7 @@ def test_classes_known_only_when_it_runs():
     assert maps(image, tf.constant(9)).shape == (1, 4, 4, 3)
     for chosen in (-1, 10):
         refused("classes 0 to 9", maps, image, tf.constant(chosen), error=tf.errors.InvalidArgumentError)
-    refused("integers are wanted", maps, image, tf.constant(1.0))
+    refused("expected integers", maps, image, tf.constant(1.0))
     many = gcm.GCM(256)
     late = tf.function(many.contribution_maps)(image, tf.constant(200, tf.uint8))
     np.testing.assert_allclose(late, many.contribution_maps(image, np.uint8(200)), rtol=1e-5, atol=1e-6)
@@ -156,7 +156,7 @@ def test_other_faults_of_networks_and_explainers_raise_and_say_what_is_wanted():
     refused("one class, or one for each", model.contribution_maps, images[:1], [1, 2])
     refused("0 to 9", gcm.ContributionMaps(model), images, 10)
     refused("part 'half'", gcm.ContributionMaps, model, "half")
-    refused("a GCM is wanted", gcm.ContributionMaps, gcm.comparison_cnn(3), error=TypeError)
+    refused("expected a GCM", gcm.ContributionMaps, gcm.comparison_cnn(3), error=TypeError)
     refused('"shared"', gcm.GCM, 10, "both")
     for number in (0, 2.0, "10", None):
         refused("an integer of at least 1", gcm.GCM, number)

@@ -135,7 +135,7 @@ def test_the_fast_twin_trains_as_the_comparison_cnn_does():
         surplus[tuple(slice(size) for size in narrow.shape)] = False
         assert not np.asarray(variable)[surplus].any(), variable.path
         assert np.any(np.asarray(variable) != old), variable.path
-    assert gcm_training.TWIN_WIDTHS == [16, 32, 32, 32, 48, 48, 48, 80, 80, 80]
+    assert gcm_training.TWIN_WIDTHS == [16, 24, 24, 24, 40, 40, 40, 80, 80, 80]
 
 
 def test_variants_are_what_they_are_called_and_only_the_cnn_has_a_twin():

@@ -171,7 +171,7 @@ def test_to_unit_divides_each_map_by_its_own_maximum(maps):
 @pytest.mark.parametrize("function", [to_unit, lambda maps: resize(maps, (4, 4))])
 @pytest.mark.parametrize("shape", [(2,), (1, 2, 2, 3)])
 def test_gradients_and_vectors_are_no_maps(function, shape):
-    with pytest.raises(ValueError, match=r"maps: shape .*\[B, h, w\] or one \[h, w\] is wanted"):
+    with pytest.raises(ValueError, match=r"maps: shape .*expected \[B, h, w\] or one \[h, w\]"):
         function(np.ones(shape))
 
 

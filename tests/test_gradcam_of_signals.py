@@ -141,5 +141,5 @@ def test_tokens_and_layers_that_do_not_fit_say_what_does():
     with pytest.raises(ValueError, match=r"'last' gives \['B', 13, 8\], .* tokens=\(rows, columns\)"):
         GradCAM(network, "last")(PICTURES)
     for wrong in (12, (12,), (3, 0), (3.0, 4.0), "34"):
-        with pytest.raises(ValueError, match=r"tokens: .*; \(rows, columns\) is wanted"):
+        with pytest.raises(ValueError, match=r"tokens: .*; expected \(rows, columns\)"):
             GradCAM(network, tokens=wrong)

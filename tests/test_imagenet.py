@@ -97,7 +97,7 @@ def test_what_a_picture_shows_does_not_depend_on_its_mode():
     turned.getexif()[0x0112] = 3  # upside down
     np.testing.assert_array_equal(imagenet.prepare(turned)[..., 0], grey[:, ::-1])
     for bad in (np.zeros((0, 5, 3), np.uint8), Image.new("RGB", (5, 0))):
-        with pytest.raises(ValueError, match="pixels; at least one is wanted"):
+        with pytest.raises(ValueError, match="pixels; expected at least one"):
             imagenet.prepare(bad)
 
 

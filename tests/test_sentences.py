@@ -131,7 +131,7 @@ def test_decoding_undoes_encoding(words):
     assert TOY.decode(TOY.encode([sentence], 12, marks=True)[0]) == sentence
 
 
-REFUSED = {"": "0 words", "?!": "0 words", "a a a a": "4 words; 1 to 3 are wanted"}
+REFUSED = {"": "0 words", "?!": "0 words", "a a a a": "4 words; expected 1 to 3"}
 REFUSED |= {"a pizza with sushi": "unknown word 'sushi'", "ピザ": "unknown word 'ピザ'"}
 
 

@@ -120,7 +120,7 @@ def test_evaluate_by_hand():
 def test_labels_of_another_form_and_no_pictures_are_refused(labels, tmp_path):
     """Labels [B, 1] would be compared with every answer, 2.7 with 2."""
     data = pairs(np.zeros((len(labels), 3)), labels)
-    message = r"integers \[B\] are wanted" if labels else "at least one picture is wanted"
+    message = r"expected integers \[B\]" if labels else "expected at least one picture"
     with pytest.raises(ValueError, match=message):
         training.evaluate(dense(), data, from_logits=True)
     with pytest.raises(ValueError, match=message):

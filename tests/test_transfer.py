@@ -92,7 +92,7 @@ def test_pictures_of_another_size_are_resized_and_a_plain_call_is_no_training():
 def test_features_of_other_arrays_are_refused():
     pixels = np.zeros((2, 50, 50, 3), np.uint8)
     for bad in (pixels / np.float32(255), pixels[0], pixels[..., :1]):
-        with pytest.raises(ValueError, match=r"images: .*uint8 \[N, H, W, 3\] from 0 to 255 is wanted"):
+        with pytest.raises(ValueError, match=r"images: .*expected uint8 \[N, H, W, 3\] from 0 to 255"):
             transfer.features(bad)
 
 

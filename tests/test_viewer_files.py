@@ -29,7 +29,11 @@ def test_class_names_lie_beside_the_file(tmp_path):
     assert viewer.open_network(file).class_name(2) == "class 2"
     names.write_text(json.dumps({"class_names": ["cat", "dog", "bird"]}), encoding="utf-8-sig")
     assert viewer.open_network(file).class_name(2) == "bird"
-    for text, complaint in (('{"class_names": ["cat"]}', "3 class_names are"), ("[]", "is wanted"), ("{", "is wanted")):
+    for text, complaint in (
+        ('{"class_names": ["cat"]}', "expected 3 class_names"),
+        ("[]", "expected"),
+        ("{", "expected"),
+    ):
         names.write_text(text)
         with pytest.raises(ValueError, match=f"model.json beside the model.*{complaint}"):
             viewer.open_network(file)
@@ -213,7 +217,7 @@ def test_a_network_with_several_outputs_shows_one_head_at_a_time(tmp_path):
         direct = method(model, output=head)(np.asarray(image, np.float32)[None] / 255, 1)[0]
         np.testing.assert_allclose(viewer.look(network, image, name, 1).raw, direct, rtol=1e-4, atol=1e-7)
     (tmp_path / "model.json").write_text('{"class_names": ["cat", "dog", "bird"]}')
-    with pytest.raises(ValueError, match="2 class_names are wanted for its output 'age'"):
+    with pytest.raises(ValueError, match="expected 2 class_names for its output 'age'"):
         viewer.open_network(file)
 
 

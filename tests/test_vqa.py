@@ -51,7 +51,7 @@ def test_an_answer_is_explained_whether_chosen_or_not(small):
 def test_questions_are_read_whatever_their_case_and_marks_or_refused(small):
     np.testing.assert_array_equal(vqa.encode(["What colour, is the PLATE"]), vqa.encode([TEXTS["colour"]]))
     problems = {"is there sushi?": "unknown word 'sushi'", "皿は何色": "unknown word", "": "0 words", "?": "0 words"}
-    problems |= {"what colour is the plate " * 2: "10 words; 1 to 8 are wanted"}
+    problems |= {"what colour is the plate " * 2: "10 words; expected 1 to 8"}
     for text, problem in problems.items():
         with pytest.raises(ValueError, match=problem):
             vqa.answer(*small, [text] * 3)

@@ -99,7 +99,7 @@ def collect_manifest(path, folder, client, progress=None):
 @contextlib.contextmanager
 def _open(folder, label):
     if not re.fullmatch(r"\w[\w .-]{0,79}", label):
-        raise ValueError(f"label {label[:99]!r}: a folder name of at most 80 letters, digits, spaces, . _ - is wanted")
+        raise ValueError(f"label {label[:99]!r}: expected a folder name: at most 80 letters, digits, spaces, . _ -")
     if RESERVED.fullmatch(label):
         raise ValueError(
             f"label {label!r}: Windows knows no folder of this name; choose another, as {label.strip(' .')}_1"

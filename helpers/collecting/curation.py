@@ -32,7 +32,7 @@ def judge(decoded, smallest):
     """Raise `LeftOut` if a photo, a `pictures.Decoded`, is under `smallest` pixels a side, flat or framed."""
     width, height = decoded.size
     if min(width, height) < smallest:
-        raise LeftOut(f"too small: {width}x{height}, {smallest} a side are wanted")
+        raise LeftOut(f"too small: {width}x{height}, at least {smallest} a side are needed")
     pixels = np.asarray(decoded.image.resize((32, 32), Image.Resampling.NEAREST))
     red, green, blue = np.moveaxis(pixels.astype(np.int32) >> 4, -1, 0)
     if np.bincount((red << 8 | green << 4 | blue).ravel()).max() > FLAT_SHARE * red.size:

@@ -67,7 +67,7 @@ def read_manifest(path):
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f'{path}: no table in UTF-8 with commas ({error}); save it as one ("CSV UTF-8")') from None
     if not photos or not set(MANIFEST_COLUMNS) <= set(photos[0]):
-        raise ValueError(f"{path}: no manifest; a CSV file with the columns {', '.join(MANIFEST_COLUMNS)} is wanted")
+        raise ValueError(f"{path}: no manifest; expected a CSV file with the columns {', '.join(MANIFEST_COLUMNS)}")
     if not all(row["label"] for row in photos):
         raise ValueError(f"{path}: a photo has no label; write its class's name into the column 'label'")
     labels = {}

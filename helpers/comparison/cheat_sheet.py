@@ -1,4 +1,4 @@
-"""Every method on one page: formula, cost, what it needs, what it is good for, where it fails, what was measured."""
+"""Every method on one page: formula, cost, what it needs, its strong and weak points, what was measured."""
 
 import textwrap
 
@@ -14,7 +14,7 @@ COLUMNS = {  # heading: width of the column, in pixels
     "signed": 58,
     "needs": 112,
     "good for": 152,
-    "fails where": 170,
+    "weak points": 170,
 }
 MEASURED = 76  # width of a column with a score
 CONVOLUTION, GRADIENT, ANYTHING = "a convolution,\ngradients", "gradients", "only answers"
@@ -79,7 +79,7 @@ ROWS = {
         "picture",
         "yes",
         "gradients, ReLUs",
-        "history",
+        "historical interest",
         "telling classes or\nnetworks apart",
     ),
     "gradient": (
@@ -98,7 +98,7 @@ ROWS = {
         "yes",
         GRADIENT,
         "a gradient\nwithout noise",
-        "choice of the noise",
+        "depends on the noise",
     ),
     "gradient × input": (
         r"$x \odot \partial y/\partial x$",
@@ -116,7 +116,7 @@ ROWS = {
         "yes",
         GRADIENT + ",\na baseline",
         "shares that add up\nto the score",
-        "choice of the baseline;\nedges of everything",
+        "depends on the baseline;\nedges of everything",
     ),
     "occlusion": (
         "$y(x) - y(x$,\nwindow covered$)$",
@@ -139,8 +139,9 @@ ROWS = {
 }
 
 
-def draw(measured):
-    """The page as a Figure, as wide as A4 across. measured: {heading: {method: text}}, more columns to the right."""
+def draw(measured, note):
+    """The page as a Figure, as wide as A4 across. measured: {heading: {method: text}}, more columns to the right;
+    note: a line below the table."""
     widths = [*COLUMNS.values(), *[MEASURED] * len(measured)]
     figure, axes = plt.subplots(figsize=(11.7, 7.2))
     figure.get_layout_engine().set(w_pad=0.15, h_pad=0.1)
@@ -158,6 +159,5 @@ def draw(measured):
             cell.set_text_props(weight="bold", color="black" if row == 0 else list(COLOURS.values())[row - 1])
     title = "Where does the network look? Thirteen methods on one page"
     figure.suptitle(title, x=0.013, ha="left", size=14, weight="bold")
-    chance = "Chance: 0.50 for the right dish and the right half, 0 for the deletion gain."
-    figure.supxlabel(chance, x=0.987, ha="right", fontsize=8.2)
+    figure.supxlabel(note, x=0.987, ha="right", fontsize=8.2)
     return figure

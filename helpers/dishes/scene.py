@@ -100,7 +100,7 @@ def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None)
     dice = Dice(int(seed), "two dishes")
     labels = tuple(labels or (LABELS if dice.child("order").chance(0.5) else LABELS[::-1]))
     if len(labels) != 2 or len(plate_colours or labels) != 2:
-        raise ValueError(f"labels {labels}, plate_colours {plate_colours}: two of each are wanted, (left, right)")
+        raise ValueError(f"labels {labels}, plate_colours {plate_colours}: expected two of each, (left, right)")
     for label, colour in zip(labels, plate_colours or (None, None), strict=True):
         _check(label, size, background, None, colour)
     kinds, weights = BACKGROUNDS, (2, 3, 2, 2, 0.7, 1)

@@ -59,10 +59,10 @@ def _with_masks(maps, masks):
     """Saliency in the masks' size, and the masks as an array; the batches have to agree."""
     masks = np.asarray(masks)
     if masks.dtype != bool or masks.ndim != 3:
-        raise ValueError(f"masks: {masks.dtype} {masks.shape}; bool [B, H, W] is wanted, e.g. masks > 0.5")
+        raise ValueError(f"masks: {masks.dtype} {masks.shape}; expected bool [B, H, W], e.g. masks > 0.5")
     heat = saliency(maps, masks.shape[1:])
     if len(heat) != len(masks):
-        raise ValueError(f"masks: {len(masks)} for {len(heat)} maps; one mask a map is wanted")
+        raise ValueError(f"masks: {len(masks)} for {len(heat)} maps; expected one mask per map")
     return heat, masks
 
 

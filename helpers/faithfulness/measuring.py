@@ -42,7 +42,7 @@ def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     if values.ndim == 2:
         return _over_seeds(values, level, resamples, np.random.default_rng(seed))
     if values.ndim != 1 or not len(values) or np.isnan(values).any():
-        wanted = "one number a picture is wanted: leave out pictures with an empty mask"
+        wanted = "expected one number per picture: leave out pictures with an empty mask"
         raise ValueError(f"values: shape {values.shape}, {np.isnan(values).sum()} of them NaN; {wanted}")
     if len(values) == 1:  # scipy wants two
         return float(values[0]), float(values[0])

@@ -94,7 +94,7 @@ def _curve(predict, start, end, maps, classes, steps, ends, batch_size, whole):
     """Fractions, and the classes' scores of `start` with that part of `end`'s pixels; `whole`: the picture's step."""
     start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
     if start.shape != end.shape or len(start) != len(maps) or steps < 2:
-        wanted = "the first two have to be the same [B, H, W, C], maps one a picture, steps at least 2"
+        wanted = "the first two have to be the same [B, H, W, C], one map per picture, steps at least 2"
         given = f"images and baselines {start.shape} and {end.shape}, {len(maps)} maps, {steps} steps"
         raise ValueError(f"{given}; {wanted}")
     fractions, ranks = (np.arange(steps + 1) / steps) ** 2, removal_order(saliency(maps, start.shape[1:3]))

@@ -36,7 +36,7 @@ def model_randomisation(model, explain, images, classes, layers=None, seed=0):
     Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
     """
     if classes is None:
-        raise ValueError("classes: an int or one for each picture is wanted, e.g. those predicted before")
+        raise ValueError("classes: expected an int or one for each picture, e.g. those predicted before")
     original = saliency(explain_all(explain, images, classes))
     before = model.get_weights()
     rng, alike = np.random.default_rng(seed), {}
@@ -83,7 +83,7 @@ def sensitivity(explain, images, classes, radius=0.02, samples=10, seed=0):
     Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", definition 2.1 (max-sensitivity).
     """
     if classes is None:
-        raise ValueError("classes: an int or one for each picture is wanted, e.g. those predicted before")
+        raise ValueError("classes: expected an int or one for each picture, e.g. those predicted before")
     rank, rng = max(map(np.ndim, keras.tree.flatten(images))), np.random.default_rng(seed)
 
     def noisy(leaf):

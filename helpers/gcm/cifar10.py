@@ -153,7 +153,7 @@ def test_batches(images, labels):
 def _check(images, labels):
     if images.dtype != np.uint8 or labels.shape != (len(images),):
         given = f"images: {images.dtype} {images.shape}, labels: {labels.shape}"
-        raise ValueError(f"{given}; uint8 [N,32,32,3] in 0 to 255 and one label for each are wanted")
+        raise ValueError(f"{given}; expected uint8 [N,32,32,3] in 0 to 255 and one label for each")
 
 
 def _records(path):

@@ -18,7 +18,7 @@ class ContributionMaps(Explainer):
 
     def __init__(self, model, part="whole"):
         if not isinstance(model, GCM):
-            raise TypeError(f"model: {type(model).__name__}; a GCM is wanted: only it makes contribution maps")
+            raise TypeError(f"model: {type(model).__name__}; expected a GCM: only it makes contribution maps")
         if part not in ("whole", "positive"):
             raise ValueError(f'part {part!r}: choose "whole" or "positive"')
         super().__init__(model)

@@ -93,7 +93,7 @@ class GCM(keras.Model):
             raise ValueError(f"images: {images.dtype.name}; GCM takes floats in [0, 1]: divide 8-bit pixels by 255")
         _check_size(images.shape)
         if images.shape[0] == 0:
-            raise ValueError("images: an empty batch; at least one picture is wanted")
+            raise ValueError("images: an empty batch; expected at least one picture")
         if None in images.shape[1:3]:  # a size that is known only when it runs
             tf.debugging.assert_equal(tf.shape(images)[1:3] % 4, 0, message=f"images: {SIZES}")
         if not self.built:
@@ -107,14 +107,14 @@ class GCM(keras.Model):
         late = tf.is_symbolic_tensor(classes)  # values that are known only when it runs
         given = classes if late else np.asarray(classes)
         if not tf.as_dtype(given.dtype).is_integer:
-            raise ValueError(f"classes {classes}: integers are wanted; {known}")
+            raise ValueError(f"classes {classes}: expected integers; {known}")
         inside = (ops.cast(given, "int64") >= 0) & (ops.cast(given, "int64") < self.num_classes)
         if late:
             tf.debugging.assert_equal(inside, True, message=f"classes: {known}")
         elif not np.all(inside):
             raise ValueError(f"classes {classes}: {known}")
         elif given.shape not in ((), (batch or given.size,)):
-            raise ValueError(f"classes: shape {given.shape} for {batch} images; one class, or one for each, is wanted")
+            raise ValueError(f"classes: shape {given.shape} for {batch} images; expected one class, or one for each")
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "decoder": self.decoder, "clip": self.clip}
@@ -160,7 +160,7 @@ def _run(row, features, training):
 
 def checked_count(num_classes):
     if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
-        raise ValueError(f"num_classes {num_classes!r}: an integer of at least 1 is wanted")
+        raise ValueError(f"num_classes {num_classes!r}: expected an integer of at least 1")
     return int(num_classes)
 
 

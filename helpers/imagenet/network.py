@@ -44,7 +44,7 @@ def load():
     OSError as `shipped.restore` does, for the labels' file as well.
     """
     if len(NAMES) != CLASSES:
-        wanted = f"{CLASSES} lines are wanted, there are {len(NAMES)}"
+        wanted = f"expected {CLASSES} lines, there are {len(NAMES)}"
         raise OSError(f"weights/imagenet_labels.txt is missing or damaged: {wanted}. {shipped.AGAIN}")
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
@@ -94,11 +94,11 @@ def prepare(image):
     if not isinstance(image, Image.Image):
         image = np.asarray(image)
         if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
-            wanted = "one picture is wanted, uint8 [H, W, 3] from 0 to 255"
+            wanted = "expected one picture, uint8 [H, W, 3] from 0 to 255"
             raise ValueError(f"image: {image.dtype} {image.shape}; {wanted}")
         image = Image.fromarray(image)
     if not min(image.size):
-        raise ValueError(f"image: {image.width} x {image.height} pixels; at least one is wanted")
+        raise ValueError(f"image: {image.width} x {image.height} pixels; expected at least one")
     return np.asarray(ImageOps.fit(pictures.rgb(image), (SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
@@ -110,9 +110,9 @@ def top(probabilities, k=5):
     probabilities = np.asarray(probabilities)
     if probabilities.ndim not in (1, 2) or probabilities.shape[-1] != CLASSES:
         wanted = f"[B, {CLASSES}] or [{CLASSES}]"
-        raise ValueError(f"probabilities {probabilities.shape}: this network's are wanted, {wanted}")
+        raise ValueError(f"probabilities {probabilities.shape}: expected this network's, {wanted}")
     if k < 1:
-        raise ValueError(f"k {k}: at least 1 is wanted")
+        raise ValueError(f"k {k}: expected at least 1")
     if probabilities.ndim == 2:
         return [top(row, k) for row in probabilities]
     return [(LABELS[index], float(probabilities[index])) for index in np.argsort(-probabilities, kind="stable")[:k]]

@@ -49,7 +49,7 @@ def features(images):
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise ValueError(f"images: {images.dtype} {images.shape}; uint8 [N, H, W, 3] from 0 to 255 is wanted")
+        raise ValueError(f"images: {images.dtype} {images.shape}; expected uint8 [N, H, W, 3] from 0 to 255")
     return batches.predict_all(_extractor(), images).astype(np.float32)
 
 

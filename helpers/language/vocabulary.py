@@ -37,7 +37,7 @@ class Vocabulary:
         rows = [[self.number(word) for word in words_of(sentence)] for sentence in sentences]
         for sentence, row in zip(sentences, rows, strict=True):
             if not 0 < len(row) <= length - 2 * marks:
-                raise ValueError(f"{sentence!r}: {len(row)} words; 1 to {length - 2 * marks} are wanted")
+                raise ValueError(f"{sentence!r}: {len(row)} words; expected 1 to {length - 2 * marks}")
         rows = [[START, *row, END] if marks else row for row in rows]
         return np.array([row + [PAD] * (length - len(row)) for row in rows], np.int32).reshape(-1, length)
 

@@ -51,9 +51,9 @@ def side_by_side(left, right, size=224):
     Raises ValueError for twice the same one and for an odd size; errors as for `load`.
     """
     if left == right:
-        raise ValueError(f"{left!r} twice: two different photographs are wanted, so that the half tells them apart")
+        raise ValueError(f"{left!r} twice: expected two different photographs, so that the half tells them apart")
     if size < 2 or size % 2:
-        raise ValueError(f"size {size}: an even number of pixels is wanted, for two halves")
+        raise ValueError(f"size {size}: expected an even number of pixels, for two halves")
     both, half = [load(name) for name in (left, right)], (size // 2, size)
     halves = [ImageOps.fit(Image.fromarray(one.image), half, Image.Resampling.BILINEAR) for one in both]
     on_left = np.broadcast_to(np.arange(size) < size // 2, (size, size))

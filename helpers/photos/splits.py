@@ -11,7 +11,7 @@ NAMES = ("train", "validation", "test")
 def check_counts(counts):
     """Raise ValueError unless `counts` are three positive numbers: pictures a class in each of the splits NAMES."""
     if len(counts) != 3 or min(counts) < 1:
-        raise ValueError(f"counts {counts}: three positive numbers are wanted, (train, validation, test) a class")
+        raise ValueError(f"counts {counts}: expected three positive numbers, (train, validation, test) per class")
 
 
 def assign(classes, groups, keys, counts, seed=0):

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown
+from matplotlib.ticker import MaxNLocator
 
 from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, WIDTH
 
@@ -104,6 +105,7 @@ def score_intervals(scores, colours, bands):
             axes.plot(mean, places[method], "o", color=colours[method], markersize=7)
         axes.set(yticks=list(places.values()), yticklabels=list(places), ylim=(-0.6, len(colours) - 0.4))
         axes.set_title(score, fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2.5, 5, 10]))
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

@@ -65,7 +65,7 @@ def _class_row(axes, row, image, weights, limits, score):
     axes.plot([55, 57.4], [row, row], color="#555555", linewidth=1)
     _arrow(axes, (59, 1 if row == ROWS[-1] else row - 9.6), (59, row - 1.4))
     positive = np.clip(weights[..., None] * image / limits[1], 0, 1)
-    _thumbnail(axes, positive, (67, row), "contributions > 0" if top else None)
+    _thumbnail(axes, positive, (67, row), "contributions\n(shown: > 0)" if top else None)
     _arrow(axes, (60.6, row), (62.8, row))
     _arrow(axes, (71.2, row), (75, row))
     axes.text(75.6, row, f"mean\n{_number(score)}", fontsize=10, va="center")

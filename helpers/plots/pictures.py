@@ -14,6 +14,7 @@ GRADIENT_KEY = {  # a gradient's sign, and its colour in `gradient_colours`
     "negative in all colours": (0, 0, 0),
     "positive in green": (0.3, 1, 0.3),
     "negative in green": (0.9, 0.1, 0.9),
+    "positive in red": (0.95, 0.2, 0.3),
 }
 KEY = {"fraction": 0.03, "aspect": 40, "shrink": 0.4}  # a small bar
 
@@ -51,7 +52,8 @@ def gradient_key(figure):
     """Add the key of the colours of `show_gradient` below all axes of a figure."""
     figure.set_figheight(figure.get_figheight() + KEY_HEIGHT)
     patches = [Patch(facecolor=colour, edgecolor="#777777", label=said) for said, colour in GRADIENT_KEY.items()]
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False, fontsize=9)
+    narrow = {"ncols": len(patches), "handlelength": 1, "columnspacing": 1.2}
+    figure.legend(handles=patches, loc="outside lower center", **narrow, frameon=False, fontsize=9)
 
 
 def show_signed(axes, signed_map, title=None, vmax=None):

@@ -36,7 +36,7 @@ class Explainer:
 
     def __init__(self, model, score=None, output=None, input=None):
         if not isinstance(model, keras.Layer):
-            raise TypeError(f"model: {_kind(model)}; a Keras model is wanted")
+            raise TypeError(f"model: {_kind(model)}; expected a Keras model")
         for layer in [model, *layer_paths(model).values()]:
             if getattr(layer, "data_format", None) == "channels_first":
                 advice = "the explainers read feature maps as [B, h, w, K]: build the network channels_last"
@@ -133,7 +133,7 @@ class Explainer:
             return traced, tf.gather(scores, wanted(scores, classes), axis=1, batch_dims=1), scores.shape[-1]
         scores = tf.convert_to_tensor(self.score(traced.outputs))
         if scores.shape.rank != 1:
-            raise ValueError(f"score: it gives shape {scores.shape}; one number a picture, [B], is wanted")
+            raise ValueError(f"score: it gives shape {scores.shape}; expected one number per picture, [B]")
         return traced, tf.cast(scores, tf.float32), None
 
     def _examples(self):
@@ -185,7 +185,7 @@ def class_vector(classes, batch, num_classes, known="this model's are"):
     """`classes`, an int or one for each of `batch` pictures, as ints [batch]. ValueError for others."""
     chosen = np.asarray(classes)
     if chosen.dtype.kind not in "iu" or chosen.shape not in ((), (batch,)):
-        raise ValueError(f"classes: {classes!r}; an int, {batch} ints for {batch} pictures, or None are wanted")
+        raise ValueError(f"classes: {classes!r}; expected an int, {batch} ints for {batch} pictures, or None")
     if chosen.size and not (chosen.min() >= 0 and chosen.max() < num_classes):
         raise ValueError(f"classes: {classes!r}; {known} 0 to {num_classes - 1}")
     return np.broadcast_to(chosen, [batch])

@@ -44,7 +44,7 @@ def batch_size(model, inputs):
     _check_shapes(flat, model)
     sizes = {leaf.shape[0] if leaf.shape.rank else None for leaf in flat}
     if 0 in sizes:
-        raise ValueError("images: an empty batch; at least one picture is wanted")
+        raise ValueError("images: an empty batch; expected at least one picture")
     if len(sizes) != 1:
         raise ValueError(f"images: the inputs' batch sizes differ: {', '.join(str(leaf.shape) for leaf in flat)}")
     if not all(np.isfinite(leaf).all() for leaf in flat if leaf.dtype.is_floating):
@@ -72,7 +72,7 @@ def _check_shapes(flat, model):
     shapes = " and ".join(map(_in_words, wanted)) or PICTURES
     advice = _advice(flat[0].shape, wanted[0] if wanted else tf.TensorShape([None] * 4))
     first = "" if wanted else "; for signals [B, T, C] call the model once before"
-    raise ValueError(f"images: shape {given}; float32 {shapes} is wanted{advice}{first}")
+    raise ValueError(f"images: shape {given}; expected float32 {shapes}{advice}{first}")
 
 
 def _wanted(model):

@@ -33,7 +33,7 @@ def place(model, layer, call, tokens):
     if tokens is not None:
         sides = np.asarray(tokens)
         if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1:
-            raise ValueError(f"tokens: {tokens!r}; (rows, columns) is wanted, how the tokens lie in the picture")
+            raise ValueError(f"tokens: {tokens!r}; expected (rows, columns), how the tokens lie in the picture")
         tokens = tuple(sides.tolist())
     return Place(None if layer is None else find_layer(model, layer), call, tokens)
 

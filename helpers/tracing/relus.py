@@ -83,9 +83,9 @@ class SwappedReLUs:
                 advice = "so its rule cannot be swapped; use a layer, keras.layers.ReLU(), there"
                 raise ValueError(f"model: the ReLU {escaped[0]!r} is a function that {called_by}, {advice}")
         if not self._count:
-            instead = "guided backpropagation and deconvnet replace the rule of ReLUs and are the plain gradient"
+            instead = "guided backpropagation and deconvnet would equal the plain gradient"
             where = f"no ReLU in {self._part.name!r} lies between picture and score"
-            raise ValueError(f"model: {where}; {instead} without any: use Gradient")
+            raise ValueError(f"model: {where}, so {instead}: choose that (Gradient)")
 
 
 def own_rule(passed, gradient):

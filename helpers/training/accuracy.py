@@ -10,7 +10,7 @@ def accuracy_interval(accuracy, pictures):
     Raises ValueError for no pictures and for an accuracy outside of [0, 1]. Source: Wilson 1927.
     """
     if pictures < 1 or not 0 <= accuracy <= 1:
-        wanted = "a share between 0 and 1 of at least one picture is wanted"
+        wanted = "expected a share between 0 and 1 of at least one picture"
         raise ValueError(f"accuracy {accuracy} of {pictures} pictures: {wanted}")
     found = stats.binomtest(round(accuracy * pictures), pictures).proportion_ci(0.95, method="wilson")
     return float(found.low), float(found.high)

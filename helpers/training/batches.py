@@ -38,10 +38,10 @@ def pictures(images, labels, batch_size=15, seed=None, epoch=0, mirrored=False):
     """
     images, labels = tf.constant(images), tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:
-        raise ValueError(f"labels: {labels.dtype.name}; integers [N] are wanted")
+        raise ValueError(f"labels: {labels.dtype.name}; expected integers [N]")
     labels = tf.cast(labels, tf.int64)
     if images.dtype != tf.uint8:
-        raise ValueError(f"images: {images.dtype.name}; uint8 from 0 to 255 is wanted")
+        raise ValueError(f"images: {images.dtype.name}; expected uint8 from 0 to 255")
     order = None if seed is None else tf.random.experimental.stateless_shuffle(tf.range(len(labels)), [seed, epoch])
 
     def prepare(step, images, labels):
@@ -85,5 +85,5 @@ def predict_all(predict, images, batch_size=32):
 def slices(length, batch_size):
     """The slices that cut `length` pictures into batches. Raises ValueError for no pictures."""
     if not length:
-        raise ValueError("images: an empty batch; at least one picture is wanted")
+        raise ValueError("images: an empty batch; expected at least one picture")
     return [slice(start, start + batch_size) for start in range(0, length, batch_size)]

@@ -142,7 +142,7 @@ def _evaluator(model, from_logits):
 def _sums(model, inputs, labels, from_logits, training):
     """The sum of losses, the right answers and the pictures of a batch, float32 each."""
     if not labels.dtype.is_integer or labels.shape.rank not in (1, None):
-        raise ValueError(f"labels: {labels.dtype.name} {labels.shape}; integers [B] are wanted")
+        raise ValueError(f"labels: {labels.dtype.name} {labels.shape}; expected integers [B]")
     outputs = tf.cast(model(inputs, training=training), tf.float32)
     losses = keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
     right = tf.argmax(outputs, -1, output_type=tf.int32) == tf.cast(labels, tf.int32)
@@ -153,7 +153,7 @@ def _sums(model, inputs, labels, from_logits, training):
 def _means(sums):
     loss, right, count = map(float, sums)
     if not count:
-        raise ValueError("the data set has no batches: at least one picture is wanted")
+        raise ValueError("the data set has no batches: expected at least one picture")
     return {"loss": loss / count, "accuracy": right / count}
 
 

@@ -19,7 +19,7 @@ def choose_strategy():
         cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
         machines = len(cluster.get("chief", [])) + len(cluster.get("worker", []))
     except (ValueError, AttributeError, TypeError) as error:
-        wanted = '{"cluster": {"worker": ["host:port", ...]}, "task": {...}} in JSON is wanted'
+        wanted = 'expected {"cluster": {"worker": ["host:port", ...]}, "task": {...}} in JSON'
         raise ValueError(f"TF_CONFIG: {wanted}: correct it, or unset it for one machine") from error
     if machines > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()

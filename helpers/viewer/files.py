@@ -54,15 +54,13 @@ def class_names(file, classes):
     try:
         given = json.loads(file.read_text(encoding="utf-8-sig"))["class_names"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{file.name} beside the model: {{"class_names": [...]}} is wanted ({error!r})') from error
+        raise ValueError(f'{file.name} beside the model: expected {{"class_names": [...]}} ({error!r})') from error
     named = {str(head): names for head, names in given.items()} if len(classes) > 1 and isinstance(given, dict) else {}
     found = {head: named.get(str(head)) if len(classes) > 1 else given for head in classes}
     for head, count in classes.items():
         if not isinstance(found[head], list) or len(found[head]) != count:
             of_head = f" for its output {head!r}" if len(classes) > 1 else ""
-            raise ValueError(
-                f"{file.name} beside the model: {count} class_names are wanted{of_head}, one for each class"
-            )
+            raise ValueError(f"{file.name} beside the model: expected {count} class_names{of_head}, one for each class")
     return {head: [str(name) for name in names] for head, names in found.items()}
 
 

@@ -159,6 +159,6 @@ def _picture_shape(model, name):
     except (AttributeError, ValueError):  # a subclassed model does not say
         return None, None, getattr(model, "channels", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3, None):
-        wanted = "one input [B, H, W, 3] (colour) or [B, H, W, 1] (grey) is wanted"
+        wanted = "expected one input [B, H, W, 3] (colour) or [B, H, W, 1] (grey)"
         raise ValueError(f"{name} takes {shape}, no pictures: {wanted}")
     return shape[1:]

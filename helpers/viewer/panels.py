@@ -61,7 +61,7 @@ def _meaning(low):
 
 def bars(scored):
     """Class probabilities [(name, score, whether it is explained)] as HTML."""
-    return "<b>Its scores</b>" + "".join(_bar(*row) for row in scored)
+    return "<b>Probabilities</b>" + "".join(_bar(*row) for row in scored)
 
 
 def _bar(name, score, explained):
@@ -84,7 +84,7 @@ def sheet(shown, scored, credit, caption):
         bar.set_label(_meaning(low), fontsize=9, loc="left")  # on the right stands the power of ten, if there is one
         bar.ax.xaxis.get_offset_text().set_fontsize(8)
     names, scores, _ = zip(*scored, strict=True)
-    plots.score_bars(axes[-1], scores, names, "its scores")
+    plots.score_bars(axes[-1], scores, names, "probabilities")
     figure.supxlabel(textwrap.fill(caption, 130), fontsize=8)
     return figure
 
