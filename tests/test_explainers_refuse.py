@@ -18,8 +18,8 @@ from helpers.maps import resize
     [
         ([PICTURES[0]], r"shape \(12, 12, 3\); expected float32 \[B, H, W, C\]; for one picture give image\[None\]"),
         ([PICTURES[None]], r"shape \(1, 3, 12, 12, 3\)"),
-        ([list(PICTURES)], r"shape \(12, 12, 3\); float32 .* for a list of them numpy\.stack\(images\)"),
-        ([PICTURES.tolist()], r"shape \(\); float32"),
+        ([list(PICTURES)], r"shape \(12, 12, 3\); expected float32 .* for a list of them numpy\.stack\(images\)"),
+        ([PICTURES.tolist()], r"shape \(\); expected float32"),
         ([PICTURES[:0]], "an empty batch; expected at least one picture"),
         ([(PICTURES * 255).astype(np.uint8)], "uint8; the model takes float32"),
         ([PICTURES * np.nan], "NaN or infinite"),

@@ -67,7 +67,7 @@ def test_enlarging_a_map_keeps_its_scale(rng, scale):
         (faithfulness.energy_inside_mask, (EVEN, MASK[0]), "bool"),
         (faithfulness.energy_inside_mask, (EVEN, np.ones((2, 4, 4), bool)), "2 for 1 maps"),
         (faithfulness.times_chance, (np.ones((2, 4, 4)), np.concatenate([MASK, EMPTY])), "some are empty"),
-        *((curve, (thirds, GREY, np.ones((1, 5, 5)), 0, GREY), "maps one a picture") for curve in CURVES),
+        *((curve, (thirds, GREY, np.ones((1, 5, 5)), 0, GREY), "one map per picture") for curve in CURVES),
         *((curve, (thirds, GREY, np.ones((2, 5, 5)), 0, GREY[:, :4]), "the same") for curve in CURVES),
         *((curve, (thirds, GREY, np.ones((2, 5, 5)), 0, GREY, 1), "at least 2") for curve in CURVES),
         *((curve, (thirds, GREY, GREY, some, GREY), KNOWN) for curve in CURVES for some in (-1, 2, [0, 2])),

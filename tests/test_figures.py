@@ -132,8 +132,10 @@ def test_the_key_of_a_gradient_has_its_colours():
     drawn = axes.images[0].get_array()[0]
     for patch, colour in zip(patches[:3], drawn, strict=True):  # zero, positive and negative in all colours
         np.testing.assert_allclose(patch.get_facecolor()[:3], colour)
-    signs = np.sign(plots.gradient_colours(np.array([[0, 1, 0], [0, -1, 0]])) - 0.5)[:, 1]
-    assert [np.sign(patch.get_facecolor()[1] - 0.5) for patch in patches[3:]] == signs.tolist()
+    for patch, channel, sign in zip(patches[3:], (1, 1, 0), (1, -1, 1), strict=True):  # + and - in green, + in red
+        drawn = plots.gradient_colours(sign * np.eye(3)[[channel]])[0] - 0.5
+        assert np.argmax(np.abs(drawn)) == channel and np.sign(drawn[channel]) == sign
+        assert np.sign(patch.get_facecolor()[channel] - 0.5) == sign
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])

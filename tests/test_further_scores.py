@@ -107,5 +107,5 @@ def test_sensitivity_of_a_linear_map_is_the_length_of_the_noise():
     empty = faithfulness.sensitivity(lambda some, classes: np.zeros((len(some), 6, 6)), images, 0)
     assert_array_equal(fixed, 0)
     assert np.isnan(empty).all()
-    with pytest.raises(ValueError, match="classes: an int or one for each picture"):
+    with pytest.raises(ValueError, match="classes: expected an int or one for each picture"):
         faithfulness.sensitivity(lambda some, classes: some, images, None)

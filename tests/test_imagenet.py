@@ -113,7 +113,7 @@ def test_missing_or_damaged_labels_say_what_to_do_when_they_are_needed(there, tm
     if there is not None:
         (tmp_path / "imagenet_labels.txt").write_bytes(there)
     monkeypatch.setattr(imagenet.network, "NAMES", imagenet.network._names())
-    with pytest.raises(OSError, match=r"imagenet_labels\.txt is missing or damaged: 1000 lines.*git checkout"):
+    with pytest.raises(OSError, match=r"imagenet_labels\.txt is missing or damaged: expected 1000 lines.*git checkout"):
         imagenet.load()
 
 
@@ -128,7 +128,7 @@ def test_two_photographs_side_by_side():
 
 
 def test_pairs_without_two_halves_are_refused():
-    with pytest.raises(ValueError, match="'chelsea' twice: two different"):
+    with pytest.raises(ValueError, match="'chelsea' twice: expected two different"):
         builtin.side_by_side("chelsea", "chelsea")
     for size in (65, 0, -2):
         with pytest.raises(ValueError, match="even number"):
