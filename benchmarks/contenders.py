@@ -160,5 +160,5 @@ METHODS = {  # method: {library that has it: f(subject) -> f(images) -> maps}
         "xplique": xplique("Occlusion", **WINDOWS),
     },
 }
-AT_MOST = dict.fromkeys(list(METHODS)[2:], 16)  # pictures at once, of the methods whose cost is alike
+AT_MOST = dict.fromkeys(METHODS.keys() - {"Grad-CAM", "guided backpropagation"}, 16)  # at once
 LEFT_OUT = ("MobileNetV2", "Score-CAM")  # 1,280 channels: 1,280 forward passes a picture
