@@ -16,7 +16,7 @@ project, author, copyright = "Where a network looks", "the project's authors", "
 extensions = ["myst_nb"]
 root_doc = "README"
 include_patterns = ["README.md", *(pattern for patterns in pages.PARTS.values() for pattern in patterns)]
-exclude_patterns = [".*", "build", "data", "runs", "saved", "unfinished", "**/.ipynb_checkpoints"]
+exclude_patterns = [".*", "build", "data", "runs", "saved", "**/.ipynb_checkpoints"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True

@@ -91,18 +91,19 @@ def learning_curves(history, best_epoch=None):
 
 
 def score_intervals(scores, colours, bands):
-    """Draw one panel a score, one row a method: the mean as a dot, its interval as a line; returns the Figure.
+    """Draw one panel per score, one row per method: the mean as a dot, its interval as a line; returns the Figure.
 
-    scores: {score: {method: (mean, low, high)}}; colours: {method: colour}, which also sets the order from the top;
-    bands: {score: (low, high)}, what controls that know no network reach, as a grey band.
+    scores: {score: {method: (mean, low, high, *single networks, each a tick)}}; colours: {method: colour}, which also
+    sets the order from the top; bands: {score: (low, high)}, what controls without a network reach, as a grey band.
     """
     figure, panels = plt.subplots(1, len(scores), figsize=(WIDTH, 0.9 + 0.27 * len(colours)), sharey=True)
     places = {method: len(colours) - 1 - place for place, method in enumerate(colours)}
     for axes, (score, rows) in zip(panels, scores.items(), strict=True):
         axes.axvspan(*bands[score], color="#d9d9d9", linewidth=2, zorder=0)
-        for method, (mean, low, high) in rows.items():
+        for method, (mean, low, high, *single) in rows.items():
             axes.plot([low, high], [places[method]] * 2, color=colours[method], linewidth=3, alpha=0.5)
             axes.plot(mean, places[method], "o", color=colours[method], markersize=7)
+            axes.plot(single, [places[method]] * len(single), "|", color=colours[method], markersize=10)
         axes.set(yticks=list(places.values()), yticklabels=list(places), ylim=(-0.6, len(colours) - 0.4))
         axes.set_title(score, fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2.5, 5, 10]))

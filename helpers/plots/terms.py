@@ -100,7 +100,9 @@ WORDS = {
     "no evidence": "根拠なし",
     "evidence for the class": "このクラスの根拠",
     "against the class | for it": "反証 | 根拠",
-    "grey: controls, which use no network (last panel: zero)": "灰色:ネットワークを使わない対照(最後の図:0)",
+    "grey: controls, which use no network (last panel: zero); ticks: single networks": (
+        "灰色:ネットワークを使わない対照(最後の図:0);目盛り:個々のネットワーク"
+    ),
     "most evidence": "最も強い根拠",
     "dark: strong": "濃い:強い",
     "grey maps: dark is strong": "灰色のマップ:濃いほど強い",
