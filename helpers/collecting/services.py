@@ -65,7 +65,7 @@ class Photo:
         if fitting or unknown:
             return (fitting + unknown)[0]
         largest = f"{known[-1][0]}x{known[-1][1]} is the largest" if known else "none"
-        raise LeftOut(f"too small: the largest size offered is {largest}, at least {smallest} a side are needed")
+        raise LeftOut(f"too small: of the sizes offered {largest}, at least {smallest} a side are needed")
 
 
 def licence_code(url):

@@ -85,7 +85,7 @@ class SwappedReLUs:
         if not self._count:
             instead = "guided backpropagation and deconvnet would equal the plain gradient"
             where = f"no ReLU in {self._part.name!r} lies between picture and score"
-            raise ValueError(f"model: {where}, so {instead}: choose that (Gradient)")
+            raise ValueError(f"model: {where}, so {instead}: use Gradient")
 
 
 def own_rule(passed, gradient):
