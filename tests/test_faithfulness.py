@@ -72,7 +72,7 @@ def test_enlarging_a_map_keeps_its_scale(rng, scale):
         *((curve, (thirds, GREY, np.ones((2, 5, 5)), 0, GREY, 1), "at least 2") for curve in CURVES),
         *((curve, (thirds, GREY, GREY, some, GREY), KNOWN) for curve in CURVES for some in (-1, 2, [0, 2])),
         (faithfulness.model_randomisation, (None, None, GREY, None), "those predicted before"),
-        *((faithfulness.bootstrap_interval, (some,), "one number a") for some in ([1.0, np.nan], [], [[[1.0]]])),
+        *((faithfulness.bootstrap_interval, (some,), "one number per") for some in ([1.0, np.nan], [], [[[1.0]]])),
         (faithfulness.explain_all, (thirds, {"pictures": GREY[:0], "words": GREY[:0]}), "at least one picture"),
     ],
 )
