@@ -76,7 +76,7 @@ def opened(lab):
     """A browser's page with the notebook open and no cell run."""
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        page = browser.new_page(viewport={"width": 1440, "height": 1100})
+        page = browser.new_page(viewport={"width": 1500, "height": 1300})
         page.set_default_timeout(MINUTE)
         page.goto(f"{lab['url']}lab/tree/notebooks/{NOTEBOOK}?token={lab['token']}")
         page.locator(".jp-Notebook").wait_for()
