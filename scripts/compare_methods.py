@@ -3,7 +3,7 @@
     python scripts/compare_methods.py                    everything; networks that are not shipped are trained first
     python scripts/compare_methods.py kitchen_cam_1      one network, into runs/comparison/
 
-Killed runs go on where they were, method by method. About two hours on two cores, and two for the training.
+Killed runs go on where they were, method by method. Several hours on two cores, and as many for the training.
 """
 
 import argparse

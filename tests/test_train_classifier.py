@@ -69,7 +69,8 @@ def test_the_command_trains_on_the_kitchen_and_ships(runs, capsys):
 
 
 def test_the_command_ends_with_a_plain_message_for_wrong_numbers(runs):
-    complaints = {"--counts 2 0 1": r"counts \[2, 0, 1\]: expected three", "--seed -1": "Seed must be between"}
+    complaints = {"--counts 2 0 1": r"counts \[2, 0, 1\]: expected three positive numbers"}
+    complaints |= {"--seed -1": "Seed must be between"}
     complaints |= {"--counts 1 1 1 --epochs 0": "epochs 0: at least 1 is needed"}
     complaints |= {"--network imagenet --ship mine": "--ship: only the blog's network is shipped"}
     for arguments, complaint in complaints.items():

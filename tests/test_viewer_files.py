@@ -31,8 +31,8 @@ def test_class_names_lie_beside_the_file(tmp_path):
     assert viewer.open_network(file).class_name(2) == "bird"
     for text, complaint in (
         ('{"class_names": ["cat"]}', "expected 3 class_names"),
-        ("[]", "expected"),
-        ("{", "expected"),
+        ("[]", "expected {"),
+        ("{", "expected {"),
     ):
         names.write_text(text)
         with pytest.raises(ValueError, match=f"model.json beside the model.*{complaint}"):

@@ -52,8 +52,15 @@ def gradient_key(figure):
     """Add the key of the colours of `show_gradient` below all axes of a figure."""
     figure.set_figheight(figure.get_figheight() + KEY_HEIGHT)
     patches = [Patch(facecolor=colour, edgecolor="#777777", label=said) for said, colour in GRADIENT_KEY.items()]
-    narrow = {"ncols": len(patches), "handlelength": 1, "columnspacing": 1.2}
-    figure.legend(handles=patches, loc="outside lower center", **narrow, frameon=False, fontsize=9)
+    figure.legend(
+        handles=patches,
+        loc="outside lower center",
+        ncols=len(patches),
+        handlelength=1,
+        columnspacing=1.2,
+        frameon=False,
+        fontsize=9,
+    )
 
 
 def show_signed(axes, signed_map, title=None, vmax=None):
