@@ -22,7 +22,7 @@ notebooks: $(VENV)/installed  ## re-run the stored notebooks in place (maintaine
 answers: $(VENV)/installed  ## record what the solutions find as the exercises' answers (maintainers; with CIFAR-10): ONLY="03 05"
 	@$(BIN)/python scripts/run_notebooks.py --record $(ONLY)
 
-test: lint  ## style, helpers by numbers, notebooks in quick mode
+test: lint  ## style, unit tests, notebooks in quick mode
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=600 tests notebooks
 
 lint: $(VENV)/installed  ## style only

@@ -79,10 +79,11 @@ class Occlusion(_BlackBox):
         counts = -(-(np.array(pixels.shape[:2]) - size) // stride) + 1  # the last one may reach over the edge
         corners = stride * np.stack(np.unravel_index(np.arange(counts.prod()), counts), axis=1)
         fill = pixels.mean(axis=(0, 1)) if self.fill is None else np.float32(self.fill)
-        places, falls, covered = np.indices(pixels.shape[:2]), 0.0, 0.0
+        sides, falls, covered = [np.arange(side) for side in pixels.shape[:2]], 0.0, 0.0
         for batch in self._batches(len(corners)):
-            after = places[None] - corners[batch][:, :, None, None]
-            inside = ((after >= 0) & (after < size[:, None, None])).all(axis=1)  # [n, H, W]
+            after = [side - first[:, None] for side, first in zip(sides, corners[batch].T, strict=True)]
+            rows, columns = ((some >= 0) & (some < length) for some, length in zip(after, size, strict=True))
+            inside = rows[:, :, None] & columns[:, None, :]  # [n, H, W]
             falls += np.tensordot(score - ask(np.where(inside[..., None], fill, pixels)), inside, axes=1)
             covered += inside.sum(axis=0)
         return np.divide(falls, covered, out=np.zeros_like(covered, float), where=covered > 0)

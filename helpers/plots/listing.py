@@ -8,9 +8,9 @@ from helpers.plots.style import description
 ANOTHER_RUN = re.compile("_(drawn|cifar10|quick|full|pretrained)$|_photos_")  # as .gitignore has them
 PAGE = """# Figures
 
-Written by `make figures`. Each figure carries its sentence for readers who do not see it.
+Written by `make figures`. Each figure carries a sentence for readers who cannot see it.
 
-| figure | what is to be seen |
+| figure | what it shows |
 |---|---|
 """
 
