@@ -81,7 +81,7 @@ def decode(data, size, most=None):
         raise TooLarge(f"a decompression bomb, not decoded: {error}") from error
     except UnidentifiedImageError as error:
         heic = data[4:8] == b"ftyp" and data[8:12] in HEIC and not pillow_heif
-        raise ValueError(NO_HEIC if heic else f"no picture: in no known format ({', '.join(FORMATS)})") from error
+        raise ValueError(NO_HEIC if heic else f"no picture in a known format ({', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow raises many kinds on damaged files; each becomes the reason
         raise ValueError(f"damaged: {error}") from error
 

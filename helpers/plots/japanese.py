@@ -1,4 +1,4 @@
-"""Figures with Japanese labels: the words of `terms`, and a Japanese font."""
+"""Figures with Japanese labels: the words of `terms` and `terms_of_methods`, and a Japanese font."""
 
 import importlib.util
 import re
@@ -8,8 +8,10 @@ from pathlib import Path
 from matplotlib import font_manager
 from matplotlib.text import Text
 
-from helpers.plots.terms import NAMES, SENTENCES, WORDS
+from helpers.plots import terms, terms_of_methods
+from helpers.plots.terms import NAMES, SENTENCES
 
+WORDS = terms.WORDS | terms_of_methods.WORDS
 JAPANESE = "[\u3040-\u30ff\u4e00-\u9fff」]"
 CREDIT = re.compile(
     r"(?:CC0|CC BY|public domain)[^;\n]*(?:\n[^;\n]*)?"

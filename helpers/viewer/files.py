@@ -69,7 +69,7 @@ def _model_file(name):
     if not name or not file.exists():
         raise FileNotFoundError(f"no model file {name!r}: give the path of a .keras or .h5 file")
     if file.name.endswith(".weights.h5"):
-        advice = 'save the whole one, model.save("name.keras"), or name a training of this project, runs/<name>'
+        advice = 'save the whole network, model.save("name.keras"), or give a training run of this project, runs/<name>'
         raise ValueError(f"{file.name} holds weights without their network: {advice}")
     if file.is_dir() or file.suffix.lower() not in MODEL_FILES:
         kind = "a folder" if file.is_dir() else "no .keras or .h5 file"
@@ -98,7 +98,7 @@ def _advice(text, file):
         name = registered[-1] if registered and "function" not in unknown[0] else unknown[1]
         advice = f'. Give it: open_network("{file.name}", custom_objects={{"{name}": ...}})'
     elif "No model config" in text:
-        advice = '. It holds weights without their network: save the whole one, model.save("name.keras")'
+        advice = '. It holds weights without their network: save the whole network, model.save("name.keras")'
     version = _made_with(file)
     this = f"It was made with Keras {version}, and this is Keras {keras.__version__}"
     if version and _release(version) < [3]:

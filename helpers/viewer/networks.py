@@ -160,5 +160,5 @@ def _picture_shape(model, name):
         return None, None, getattr(model, "channels", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3, None):
         wanted = "expected one input [B, H, W, 3] (colour) or [B, H, W, 1] (grey)"
-        raise ValueError(f"{name} takes {shape}, no pictures: {wanted}")
+        raise ValueError(f"{name} takes {shape}, not pictures: {wanted}")
     return shape[1:]

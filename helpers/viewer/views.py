@@ -93,4 +93,4 @@ def read_picture(data):
         except ValueError as error:
             if data[4:11] in APPLES:
                 raise ValueError("a HEIC photo, which cannot be read here: export it as JPEG") from error
-            raise ValueError(f"{error}. Choose another file: JPEG, PNG, WebP, GIF or BMP") from error
+            raise ValueError(f"{error}. Choose another file") from error
