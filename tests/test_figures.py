@@ -18,6 +18,7 @@ from nbconvert import HTMLExporter, MarkdownExporter
 from PIL import Image
 
 from helpers import dishes, paths, plots
+from helpers.comparison import cheat_sheet, methods
 from helpers.plots import japanese, listing, style
 
 SENTENCE = 'A "dish" & <sauce>: 50 % お好み焼き.'
@@ -219,6 +220,13 @@ def test_the_charts_own_labels_are_wholly_japanese_and_stay_so_when_drawn():
         texts = "".join(text.get_text() for text in figure.findobj(plt.Text) if "CC BY" not in text.get_text())
         assert not re.findall("[A-Za-z]{2,}", re.sub("Guided Grad-CAM|Grad-CAM", "", texts))
         plt.close(figure)
+
+
+def test_the_cheat_sheet_is_wholly_japanese():
+    page = cheat_sheet.draw({"deletion\ngain": dict.fromkeys(methods.COLOURS, "0.5")}, "Deletion gain: 0.50")
+    assert japanese.translate(page) == []
+    cells = page.axes[0].tables[0].get_celld()
+    assert [cells[place].get_text().get_text() for place in ((0, 8), (4, 5))] == ["削除での利得", "畳み込み層"]
 
 
 def test_a_tables_cells_stay_cells_whatever_their_words():

@@ -228,7 +228,11 @@ def two_inputs():
 
 def test_networks_of_another_kind(tmp_path):
     vectors, two_channels = stack(layers.Dense(2), shape=(7,)), small_network(shape=(8, 8, 2))
-    others = {r"takes \(None, 7\), not pictures": vectors, r"takes \(None, 8, 8, 2\), not pictures": two_channels, "one input": two_inputs()}
+    others = {
+        r"takes \(None, 7\), not pictures": vectors,
+        r"takes \(None, 8, 8, 2\), not pictures": two_channels,
+        "one input": two_inputs(),
+    }
     others |= {"no classifier of pictures": stack(layers.Conv2D(2, 3))}
     for complaint, model in others.items():
         with pytest.raises(ValueError, match=complaint):

@@ -6,16 +6,18 @@ import textwrap
 from pathlib import Path
 
 from matplotlib import font_manager
+from matplotlib.table import Table
 from matplotlib.text import Text
 
 from helpers.plots import terms, terms_of_methods
-from helpers.plots.terms import NAMES, SENTENCES
+from helpers.plots.terms import NAMES
 
+SENTENCES = terms_of_methods.SENTENCES | terms.SENTENCES  # the first that fits counts
 WORDS = terms.WORDS | terms_of_methods.WORDS
 JAPANESE = "[\u3040-\u30ff\u4e00-\u9fff」]"
-CREDIT = re.compile(
-    r"(?:CC0|CC BY|public domain)[^;\n]*(?:\n[^;\n]*)?"
-)  # a credit line keeps its licence and its names
+KEPT = re.compile(  # a formula; a credit line's licence and names
+    r"\$[^$]*\$|(?:CC0|CC BY|public domain)[^;\n]*(?:\n[^;\n]*)?"
+)
 
 
 def _pattern(words):
@@ -37,13 +39,13 @@ def say(text):
     if any(map(_fitting, lines := text.split("\n"))):
         said, left = zip(*map(say, lines), strict=True)
         return "\n".join(said), [word for words in left for word in words]
-    credits, plain = CREDIT.findall(text), CREDIT.sub("\0", text)
-    left = re.findall("[A-Za-z]{2,}", re.sub(r"\$[^$]*\$", "", KNOWN.sub("", plain)))
+    kept, plain = KEPT.findall(text), KEPT.sub("\0", text)
+    left = re.findall("[A-Za-z]{2,}", KNOWN.sub("", plain))
     said = KNOWN.sub(lambda found: LOWER.get(" ".join(found[0].lower().split()), found[0]), plain)
     said = re.sub(rf"(?<={JAPANESE}),\s+(?={JAPANESE})", "、", said)
     said = re.sub(rf"(?<={JAPANESE}) +(?={JAPANESE})", "", said)
-    for credit in credits:
-        said = said.replace("\0", credit, 1)
+    for part in kept:
+        said = said.replace("\0", part, 1)
     return _wrapped(said, text), left
 
 
@@ -70,7 +72,8 @@ def translate(figure):
         if (said := [say(name)[0] for name in names]) != names:
             axis.set_ticks(axis.get_ticklocs(), said)
     english = []
-    for text in figure.findobj(Text):
+    cells = [cell.get_text() for table in figure.findobj(Table) for cell in table.get_celld().values()]
+    for text in [*figure.findobj(Text), *cells]:
         said, left = say(text.get_text())
         english += left
         text.set(text=said, fontfamily=["DejaVu Sans", "IPAexGothic"])

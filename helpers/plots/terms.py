@@ -218,7 +218,7 @@ WORDS = {
     "two cars": "自動車2台",
     "encoder": "エンコーダ",
     "decoder": "デコーダ",
-    "shared decoder": "共有デコーダ",
+    "shared decoder": "共有\nデコーダ",
     "layers": "層",
     "layer": "層",
     "the picture": "元画像",

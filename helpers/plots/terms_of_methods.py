@@ -1,10 +1,20 @@
 """What notebook 10's figures say of the explanation methods in Japanese, the cheat sheet included."""
 
+SENTENCES = {  # as in `terms`; formulas and Japanese are on lines of their own, for no font has both
+    "mean of masks {} times {}": "{0} × {1}\nの平均(m:マスク)",
+    "mean of {} under noise": "{0}\n(ノイズ下の平均)",
+    "{}, back where input, gradient {}": "{0}\n(正の入力・勾配のみ逆伝播)",
+    "{}, back where the gradient is {}": "{0}\n(正の勾配のみ逆伝播)",
+    "{}, from {} to {}": "{0}\n({1} → {2})",
+    "{} window covered{}": "元のスコア −\n窓を隠したスコア",
+    "first look: which region, for which class": "最初の確認:どの領域が\nどのクラスの根拠か",
+    "a black box, with time": "時間をかけて\n外から調べる",
+}
 WORDS = {
     "grey: controls, which use no network (last panel: zero); ticks: single networks": (
         "灰色:ネットワークを使わない対照(最後の図:0);目盛り:個々のネットワーク"
     ),
-    "guided backprop.": "Guided Backpropagation",
+    "guided backprop.": "Guided Backprop.",
     "class map": "クラスマップ",
     "positive": "正の寄与",
     "whole": "全体",
@@ -34,7 +44,7 @@ WORDS = {
     "formula": "式",
     "cost in passes": "計算量\n(順伝播)",
     "map": "マップ",
-    "signed": "符号",
+    "signed": "符号あり?",
     "needs": "必要なもの",
     "good for": "向いている用途",
     "weak points": "弱点",
@@ -55,10 +65,6 @@ WORDS = {
     "gradients, ReLUs": "勾配、ReLU",
     "gradients, a baseline": "勾配、\n基準画像",
     "only answers": "出力のみ",
-    "× guided backprop.": "× Guided Backprop.",
-    "back where input, gradient": "逆伝播は\n入力・勾配",
-    "back where the gradient is": "逆伝播は\n勾配",
-    "first look: which region, for which class": "最初の確認:どの領域が\nどのクラスの根拠か",
     "small things; layers far from the end": "小さいもの;\n出力から遠い層",
     "several objects of one class": "同じクラスの\n複数の物体",
     "telling classes apart: it drops negative gradients": "クラスの区別:\n負の勾配を捨てる",
@@ -74,21 +80,13 @@ WORDS = {
     "telling classes or networks apart": "クラスやネットワークの\n区別",
     "sensitivity: what a small change would do": "感度:小さな変化で\nどう変わるか",
     "noise; saturation": "ノイズ;飽和",
-    "under noise": "(ノイズを加えた画像)",
     "a gradient without noise": "ノイズの少ない勾配",
     "depends on the noise": "ノイズの設定に依存",
     "quick shares of a score": "スコアの内訳を手早く",
     "dark pixels: always 0": "暗い画素は常に0",
-    "from": "経路:",
-    "to": "→",
     "shares that add up to the score": "合計がスコアになる\n内訳",
     "depends on the baseline; edges of everything": "基準画像に依存;\n全てのものの輪郭",
-    "window covered": "窓を隠す",
     "a check without gradients": "勾配なしの確認",
     "large things; redundant evidence": "大きいもの;\n重複した根拠",
-    "mean of masks": "マスクの平均",
-    "times": "×",
-    "a black box, with time": "時間をかけて\n外から調べる",
     "too few masks leave their own pattern": "マスクが少ないと\nその模様が残る",
-    "mean of": "平均:",
 }
