@@ -1,9 +1,13 @@
 """From a gradient to a share of the score: gradient x input, Integrated Gradients, and SmoothGrad for any method."""
 
+import itertools
+
 import numpy as np
 
 from helpers.guided import Gradient
 from helpers.tracing.scores import Scores
+
+AT_ONCE = 16  # pictures that a network is asked about
 
 
 class GradientTimesInput(Gradient):
@@ -36,13 +40,11 @@ class IntegratedGradients:
         self.gradient, self.scores = (kind(model, score, **choice) for kind in (Gradient, Scores))
 
     def __call__(self, images, classes=None):
-        classes, pixels = predicted(self.scores, images, classes), self.scores.pixels(images)
-        difference, total = pixels - np.float32(self.baseline), 0.0
-        for step in range(self.steps):
-            there = (step + 0.5) / self.steps
-            between = pixels - np.float32(1 - there) * difference
-            total += self.gradient(self.scores.with_pixels(images, between), classes)
-        return difference * total / self.steps
+        pixels = self.scores.pixels(images)
+        difference = pixels - np.float32(self.baseline)
+        ways_left = 1 - (np.arange(self.steps, dtype=np.float32) + 0.5) / self.steps
+        between = (pixels - left * difference for left in ways_left)
+        return difference * _mean_map(self.gradient, self.scores, images, classes, between)
 
 
 class Smooth:
@@ -59,15 +61,27 @@ class Smooth:
         self.scores = Scores(own.model, own.score, output=own.output, input=own.input)
 
     def __call__(self, images, classes=None):
-        classes, pixels = predicted(self.scores, images, classes), self.scores.pixels(images)
-        axes, rng = tuple(range(1, pixels.ndim)), np.random.default_rng(self.seed)
-        scale, total = np.float32(self.noise) * np.ptp(pixels, axis=axes, keepdims=True), 0.0
-        for _ in range(self.samples):
-            noisy = pixels + scale * rng.standard_normal(pixels.shape, np.float32)
-            total += self.explain(self.scores.with_pixels(images, noisy), classes)
-        return total / np.float32(self.samples)
+        pixels, rng = self.scores.pixels(images), np.random.default_rng(self.seed)
+        scale = np.float32(self.noise) * np.ptp(pixels, axis=tuple(range(1, pixels.ndim)), keepdims=True)
+        noisy = (pixels + scale * rng.standard_normal(pixels.shape, np.float32) for _ in range(self.samples))
+        return _mean_map(self.explain, self.scores, images, classes, noisy)
 
 
-def predicted(scores, images, classes):
-    """`classes`, or those predicted for the pictures themselves: changed copies of them might get others."""
-    return scores(images).argmax(axis=-1) if classes is None and scores.score is None else classes
+def _mean_map(explain, scores, images, classes, copies):
+    """The mean of explain's maps of changed copies of the pictures, an iterable of [B, ...], for one class a picture.
+
+    Without `classes` these are the predicted ones: changed copies might get others. Few pictures are asked about
+    in several copies at once, which is faster.
+    """
+    batch = len(scores.pixels(images))
+    together = max(AT_ONCE // max(batch, 1), 1)
+    if scores.score is None and (classes is None or together > 1):
+        found = scores(images, classes)  # which refuses classes out of range, or too many of them
+        classes = np.broadcast_to(found.argmax(axis=-1) if classes is None else classes, batch)
+    total, count, copies = 0.0, 0, iter(copies)
+    while some := list(itertools.islice(copies, together)):
+        changed = np.stack(some, axis=1).reshape(-1, *some[0].shape[1:])  # [B * copies, ...]
+        asked = classes if np.ndim(classes) == 0 else np.repeat(classes, len(some))
+        maps = explain(scores.with_pixels(images, changed), asked)
+        total, count = total + maps.reshape(batch, len(some), *maps.shape[1:]).sum(axis=1), count + len(some)
+    return total / np.float32(count)

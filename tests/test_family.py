@@ -122,3 +122,23 @@ def test_smooth_keeps_the_class_of_the_picture_without_noise(model):
     given = {"samples": 3, "noise": 2.0}
     found, told = (Smooth(GradCAM(model), **given)(PICTURES, classes) for classes in (None, predicted))
     assert_array_equal(found, told)
+
+
+def test_few_pictures_are_asked_about_in_several_copies_at_once():
+    """That changes nothing: twenty pictures are asked copy by copy, each alone in 16 copies, with its question."""
+    picture, question = keras.Input((12, 12, 3)), keras.Input((1,))
+    seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(picture))
+    model = keras.Model([picture, question], layers.Dense(3)(layers.Multiply()([seen, question])))
+    images, asked = np.repeat(PICTURES, 7, axis=0)[:20], np.arange(20, dtype=np.float32).reshape(-1, 1)
+    explain, classes = IntegratedGradients(model), np.arange(20) % 3
+    together = explain([images, asked], classes)
+    alone = [explain([images[i : i + 1], asked[i : i + 1]], classes[i : i + 1])[0] for i in range(20)]
+    assert_allclose(together, alone, rtol=1e-4, atol=1e-6 * np.abs(together).max())
+    few, smooth, rng = [images[6:8], asked[6:8]], Smooth(Gradient(model), samples=20), np.random.default_rng(0)
+    scale = 0.15 * np.ptp(few[0], axis=(1, 2, 3), keepdims=True)
+    noisy = [few[0] + scale * rng.standard_normal(few[0].shape, np.float32) for _ in range(20)]
+    by_hand = np.mean([Gradient(model)([some, few[1]], [0, 1]) for some in noisy], axis=0)
+    assert_allclose(smooth(few, [0, 1]), by_hand, rtol=1e-4, atol=1e-6 * np.abs(by_hand).max())
+    for method in (explain, smooth):
+        with pytest.raises(ValueError, match="2 ints for 2 pictures"):
+            method(few, [0, 1, 2])

@@ -16,8 +16,8 @@ COLUMNS = {  # heading: width of the column, in pixels
     "good for": 152,
     "weak points": 170,
 }
-MEASURED = 76  # width of a column with a score
-CONVOLUTION, GRADIENT, ANYTHING = "a convolution,\ngradients", "gradients", "only answers"
+MEASURED = 82  # width of a column with a score
+CONVOLUTION, GRADIENT, ANYTHING = "a convolution,\ngradients", "gradients", "outputs only"
 ROWS = {
     "Grad-CAM": (
         r"$\mathrm{ReLU}\,(\sum_k \overline{\partial y/\partial A^k}\;A^k)$",
@@ -97,7 +97,7 @@ ROWS = {
         "picture",
         "yes",
         GRADIENT,
-        "a gradient\nwithout noise",
+        "a gradient\nwith less noise",
         "depends on the noise",
     ),
     "gradient × input": (
@@ -133,10 +133,13 @@ ROWS = {
         "7 × 7",
         "no",
         ANYTHING,
-        "a black box, with time",
+        "a black box, given time",
         "too few masks leave\ntheir own pattern",
     ),
 }
+
+
+KEY = "x: picture; x₀: baseline; y: score; p: probability; A: feature map; m: mask; ⊙: product of pixels; bar: mean"
 
 
 def draw(measured, note):
@@ -159,5 +162,5 @@ def draw(measured, note):
             cell.set_text_props(weight="bold", color="black" if row == 0 else list(COLOURS.values())[row - 1])
     title = "Where does the network look? Thirteen methods on one page"
     figure.suptitle(title, x=0.013, ha="left", size=14, weight="bold")
-    figure.supxlabel(note, x=0.987, ha="right", fontsize=8.2)
+    figure.supxlabel(f"{KEY}\n{note}", x=0.987, ha="right", fontsize=8.2)
     return figure

@@ -8,11 +8,12 @@ SENTENCES = {  # as in `terms`; formulas and Japanese are on lines of their own,
     "{}, from {} to {}": "{0}\n({1} → {2})",
     "{} window covered{}": "元のスコア −\n窓を隠したスコア",
     "first look: which region, for which class": "最初の確認:どの領域が\nどのクラスの根拠か",
-    "a black box, with time": "時間をかけて\n外から調べる",
+    "a gradient with less noise": "ノイズの少ない勾配",
+    "a black box, given time": "時間をかけて\n外から調べる",
 }
 WORDS = {
-    "grey: controls, which use no network (last panel: zero); ticks: single networks": (
-        "灰色:ネットワークを使わない対照(最後の図:0);目盛り:個々のネットワーク"
+    "right is better; grey: controls, which use no network (last panel: zero); ticks: single networks": (
+        "右ほどよい;灰色:ネットワークを使わない対照(最後の図:0);目盛り:個々のネットワーク"
     ),
     "guided backprop.": "Guided Backprop.",
     "class map": "クラスマップ",
@@ -32,7 +33,7 @@ WORDS = {
     "energy on one of two": "2つのうち一方のエネルギー",
     "Do its pixels matter?": "その画素は効いているか?",
     "deletion gain": "削除での利得",
-    "Is it what was learned?": "学習した内容か?",
+    "Does training matter?": "学習が効いているか?",
     "other seed − shuffled": "別のシード − シャッフル",
     "pixels deleted, %": "消した画素(%)",
     "probability of okonomiyaki": "お好み焼きの確率スコア",
@@ -53,6 +54,9 @@ WORDS = {
     "Chance: 0.50 for the correct dish and the correct half. Deletion gain: random maps 0, the best control": (
         "偶然の水準:正しい料理・正しい側は0.50。削除での利得:ランダムは0、最良の対照は"
     ),
+    "x: picture; x₀: baseline; y: score; p: probability; A: feature map; m: mask; ⊙: product of pixels; bar: mean": (
+        "x:元画像;x₀:基準画像;y:スコア;p:確率;A:特徴マップ;m:マスク;⊙:画素ごとの積;上線:平均"
+    ),
     "1 per channel": "フィルタ\nごとに1",
     "1 per window": "窓ごとに\n1",
     "1 per mask": "マスク\nごとに1",
@@ -64,7 +68,7 @@ WORDS = {
     "gradients": "勾配",
     "gradients, ReLUs": "勾配、ReLU",
     "gradients, a baseline": "勾配、\n基準画像",
-    "only answers": "出力のみ",
+    "outputs only": "出力のみ",
     "small things; layers far from the end": "小さいもの;\n出力から遠い層",
     "several objects of one class": "同じクラスの\n複数の物体",
     "telling classes apart: it drops negative gradients": "クラスの区別:\n負の勾配を捨てる",
@@ -80,7 +84,6 @@ WORDS = {
     "telling classes or networks apart": "クラスやネットワークの\n区別",
     "sensitivity: what a small change would do": "感度:小さな変化で\nどう変わるか",
     "noise; saturation": "ノイズ;飽和",
-    "a gradient without noise": "ノイズの少ない勾配",
     "depends on the noise": "ノイズの設定に依存",
     "quick shares of a score": "スコアの内訳を手早く",
     "dark pixels: always 0": "暗い画素は常に0",

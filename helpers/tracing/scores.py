@@ -25,7 +25,7 @@ class Scores(Explainer):
     def with_pixels(self, images, pixels, number=None):
         """The model's inputs with other pictures [n, H, W, C], rounded where it takes whole numbers.
 
-        number: of whose further inputs each gets a copy.
+        Each picture's further inputs are repeated for n / B of them in turn; with number: that picture's for all n.
         """
         inputs = as_inputs(self.model, images)
         own = self._picture(inputs)
@@ -33,7 +33,8 @@ class Scores(Explainer):
         def replaced(leaf):
             if leaf is own:
                 return pixels if own.dtype.is_floating else tf.saturate_cast(tf.round(pixels), own.dtype)
-            return leaf if number is None else tf.repeat(leaf[number : number + 1], len(pixels), axis=0)
+            kept = leaf if number is None else leaf[number : number + 1]
+            return tf.repeat(kept, len(pixels) // len(kept), axis=0)
 
         return keras.tree.map_structure(replaced, inputs)
 
