@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
@@ -114,12 +114,14 @@ def test_equations_by_hand():
 
 
 @settings(max_examples=10, deadline=None)
+@example(height=4, width=4, seed=1265)
 @given(height=st.sampled_from([4, 8, 20]), width=st.sampled_from([4, 12]), seed=st.integers(0, 10_000))
 def test_completeness_for_all_classes(height, width, seed):
     image = pictures(1, height, width, 3, seed=seed)
     maps = shared().contribution_maps(np.repeat(image, 10, axis=0), classes=range(10)).numpy()
     assert maps.dtype == np.float32 and maps.shape == (10, height, width, 3)
-    np.testing.assert_allclose(maps.mean(axis=(1, 2, 3), dtype="float64"), shared()(image)[0], rtol=1e-5)
+    gap = np.abs(maps.mean(axis=(1, 2, 3), dtype="float64") - shared()(image)[0])
+    assert np.all(gap <= 3e-6 * np.abs(maps).mean(axis=(1, 2, 3)))  # a score near zero: contributions that cancel
 
 
 def test_weight_maps_equal_plain_keras_layers():
