@@ -93,7 +93,7 @@ ROWS = {
     ),
     "SmoothGrad": (
         "mean of $\\partial y/\\partial x$\nunder noise",
-        "50",
+        "2 per\nsample",
         "picture",
         "yes",
         GRADIENT,
@@ -111,7 +111,7 @@ ROWS = {
     ),
     "Integrated Gradients": (
         "$(x-x_0) \\odot \\overline{\\partial y/\\partial x}$,\nfrom $x_0$ to $x$",
-        "64",
+        "2 per\nstep",
         "picture",
         "yes",
         GRADIENT + ",\na baseline",
@@ -130,7 +130,7 @@ ROWS = {
     "RISE": (
         "mean of masks $m$\ntimes $p(x \\odot m)$",
         "1 per\nmask",
-        "7 × 7",
+        "7 × 7\ngrid",
         "no",
         ANYTHING,
         "a black box, given time",

@@ -57,6 +57,9 @@ WORDS = {
     "x: picture; x₀: baseline; y: score; p: probability; A: feature map; m: mask; ⊙: product of pixels; bar: mean": (
         "x:元画像;x₀:基準画像;y:スコア;p:確率;A:特徴マップ;m:マスク;⊙:画素ごとの積;上線:平均"
     ),
+    "2 per sample": "標本ごとに\n2",
+    "2 per step": "段階ごとに\n2",
+    "grid": "格子",
     "1 per channel": "フィルタ\nごとに1",
     "1 per window": "窓ごとに\n1",
     "1 per mask": "マスク\nごとに1",
