@@ -10,7 +10,7 @@ from helpers import tracing
 from helpers.gradcam import GradCAM
 from helpers.maps import resize
 from helpers.tracing.explainer import Found
-from helpers.tracing.scores import Probabilities, Scores
+from helpers.tracing.scores import Probabilities, Scores, scored
 
 SILENT = "TQDM_DISABLE" in os.environ  # tqdm's own switch, which its bars in notebooks do not read
 
@@ -26,13 +26,12 @@ class _BlackBox:
 
     def __call__(self, images, classes=None):
         """Explain a batch: float32 [B, H, W]. images, classes, errors: as for `GradCAM`."""
-        scores, pixels = self.scores(images, classes), self.scores.pixels(images)
+        (scores, chosen), pixels = scored(self.scores, images, classes), self.scores.pixels(images)
         if pixels.ndim != 4:
             raise ValueError(
                 f"images: shape {pixels.shape}; pictures [B, H, W, C] are covered, for signals use GradCAM"
             )
         seen = self._seen(images, pixels)
-        chosen = np.broadcast_to(scores.argmax(axis=-1) if classes is None else classes, len(scores))
         maps = [
             self._map(pixels[i], seen[i], scores[i, chosen[i]], self._asking(images, i, chosen[i]))
             for i in tqdm(range(len(pixels)), unit="picture", leave=False, delay=5, disable=SILENT)

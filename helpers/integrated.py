@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from helpers.guided import Gradient
-from helpers.tracing.scores import Scores
+from helpers.tracing.scores import Scores, scored
 
 AT_ONCE = 16  # pictures that a network is asked about
 
@@ -74,15 +74,10 @@ def _mean_map(explain, scores, images, classes, copies):
     Without `classes` these are the predicted ones: changed copies might get others. Few pictures are asked about
     in several copies at once, which is faster.
     """
-    batch = len(scores.pixels(images))
-    together = max(AT_ONCE // max(batch, 1), 1)
-    if scores.score is None and (classes is None or together > 1):
-        found = scores(images, classes)  # which refuses classes out of range, or too many of them
-        classes = np.broadcast_to(found.argmax(axis=-1) if classes is None else classes, batch)
+    _, chosen = scored(scores, images, classes)
     total, count, copies = 0.0, 0, iter(copies)
-    while some := list(itertools.islice(copies, together)):
+    while some := list(itertools.islice(copies, max(AT_ONCE // len(chosen), 1))):
         changed = np.stack(some, axis=1).reshape(-1, *some[0].shape[1:])  # [B * copies, ...]
-        asked = classes if np.ndim(classes) == 0 else np.repeat(classes, len(some))
-        maps = explain(scores.with_pixels(images, changed), asked)
-        total, count = total + maps.reshape(batch, len(some), *maps.shape[1:]).sum(axis=1), count + len(some)
+        maps = explain(scores.with_pixels(images, changed), None if scores.score else np.repeat(chosen, len(some)))
+        total, count = total + maps.reshape(len(chosen), len(some), *maps.shape[1:]).sum(axis=1), count + len(some)
     return total / np.float32(count)

@@ -17,6 +17,7 @@ COLUMNS = {  # heading: width of the column, in pixels
     "weak points": 170,
 }
 MEASURED = 82  # width of a column with a score
+KEY = "x: picture; x₀: baseline; y: score; p: probability; A: feature map; m: mask; ⊙: product of pixels; bar: mean"
 CONVOLUTION, GRADIENT, ANYTHING = "a convolution,\ngradients", "gradients", "outputs only"
 ROWS = {
     "Grad-CAM": (
@@ -137,9 +138,6 @@ ROWS = {
         "too few masks leave\ntheir own pattern",
     ),
 }
-
-
-KEY = "x: picture; x₀: baseline; y: score; p: probability; A: feature map; m: mask; ⊙: product of pixels; bar: mean"
 
 
 def draw(measured, note):

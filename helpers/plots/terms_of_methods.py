@@ -63,7 +63,6 @@ WORDS = {
     "1 per channel": "フィルタ\nごとに1",
     "1 per window": "窓ごとに\n1",
     "1 per mask": "マスク\nごとに1",
-    "layer": "層",
     "windows": "窓",
     "a convolution, gradients": "畳み込み層、\n勾配",
     "a convolution": "畳み込み層",

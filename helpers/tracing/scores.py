@@ -1,6 +1,7 @@
 """What the explainers explain, as numbers, and the model's inputs with another picture in them."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from helpers.tracing.explainer import Explainer, Found
@@ -45,3 +46,10 @@ class Probabilities(Scores):
     def _maps(self, inputs, classes):
         found = probabilities(self._trace(inputs).outputs, self._examples)
         return Found(found, found.shape[-1])
+
+
+def scored(scores, images, classes=None):
+    """What `scores` gives, [B, N], and the class to explain for each picture, int [B]: `classes`, or those predicted; 0
+    for an own score. Raises ValueError as the explainers do."""
+    found = scores(images, classes)
+    return found, np.broadcast_to(found.argmax(axis=-1) if classes is None else classes, len(found))
