@@ -13,7 +13,7 @@ help:  ## show this list
 figures: $(VENV)/installed  ## run every notebook (copies of them) and write figures/: ONLY="03 05" LANGUAGE=ja FORMAT=svg
 	@$(BIN)/python scripts/run_notebooks.py $(if $(filter command,$(origin LANGUAGE)),--language $(LANGUAGE)) $(if $(FORMAT),--format $(FORMAT)) $(ONLY)
 
-row: $(VENV)/installed  ## the blog's row of four from your photo, in saved/: PICTURE=photo.jpg CLASS="espresso" CREDIT="..." NETWORK=<file> FORMAT=svg LANGUAGE=ja
+row: $(VENV)/installed  ## your photo, its scores and two maps, in saved/: PICTURE=photo.jpg CLASS="espresso" CREDIT="..." NETWORK=<runs/name or a model file> FORMAT=svg LANGUAGE=ja
 	@$(BIN)/python scripts/draw_row.py "$(PICTURE)" $(if $(CLASS),--class "$(CLASS)") $(if $(NETWORK),--network "$(NETWORK)") $(if $(CREDIT),--credit "$(CREDIT)") $(if $(FORMAT),--format $(FORMAT)) $(if $(filter command,$(origin LANGUAGE)),--language $(LANGUAGE))
 
 notebooks: $(VENV)/installed  ## re-run the stored notebooks in place (maintainers)

@@ -45,7 +45,7 @@ def test_another_name_is_answered_by_the_nearest(network, words, near):
 def test_classes_without_names_go_by_number(tmp_path):
     numbered = viewer.open_network(saved(small_network(), tmp_path))
     assert row.class_index(numbered, "2") == 2
-    with pytest.raises(ValueError, match="have numbers"):
+    with pytest.raises(ValueError, match="no class names: give a number"):
         row.class_index(numbered, "cat")
     with pytest.raises(ValueError, match="no class 3: this network has 3"):
         row.draw(numbered, picture(), 3)

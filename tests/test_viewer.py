@@ -127,7 +127,7 @@ OWN_LAYERS = {  # what stands before the first convolution: the pixels that the 
 def test_the_scaling_is_guessed_from_the_networks_own_layers(tmp_path, case):
     before, wanted = OWN_LAYERS[case]
     network = viewer.open_network(saved(small_network(before=before), tmp_path))
-    assert network.scaling == wanted and ("scale by themselves" in network.guessed) == (case[:6] != "behind")
+    assert network.scaling == wanted and ("which scale the pixels" in network.guessed) == (case[:6] != "behind")
 
 
 def test_the_scaling_is_guessed_from_operators(tmp_path):
@@ -188,7 +188,7 @@ def test_a_colour_scale_says_what_the_colours_mean():
     assert views.scale(by_hand(np.zeros((2, 2)))) == ("inferno", 0, 1)
 
 
-PLACES = {(0, 0): "upper left", (4, 4): "middle centre", (8, 1): "lower left", (2, 8): "upper right"}
+PLACES = {(0, 0): "upper left", (4, 4): "centre", (8, 1): "lower left", (2, 8): "upper right"}
 
 
 @pytest.mark.parametrize(("place", "words"), PLACES.items(), ids=PLACES.values())

@@ -45,7 +45,7 @@ NO_PICTURES = {b"": "an empty file. Choose another", b"%PDF-1.7": "no picture", 
 NO_PICTURES[encoded(picture(200, 200), "jpeg")[:2000]] = r"damaged.*Choose another file"
 
 
-NO_PICTURES[b"\0\0\0\x18ftypheic" + bytes(90)] = "HEIC.* export it as JPEG"
+NO_PICTURES[b"\0\0\0\x18ftypheic" + bytes(90)] = "HEIC.* save it as JPEG"
 
 
 @pytest.mark.parametrize(("data", "complaint"), NO_PICTURES.items(), ids=["empty", "PDF", "broken", "cut off", "HEIC"])
@@ -54,13 +54,16 @@ def test_files_that_are_no_pictures(data, complaint):
         viewer.read_picture(data)
 
 
-NOTHING_THERE = {"": "give the path of a .keras or .h5 file", "gone.keras": "no model file .*gone.keras"}
+NOTHING_THERE = {
+    "": "give runs/<name>, or the path of a .keras or .h5 file",
+    "gone.keras": "no model file .*gone.keras",
+}
 
 
 NOTHING_THERE |= {"runs/never": "no finished training", "runs/never/model.keras": "no model file"}
 
 
-NO_NETWORKS = {"model.txt": "no .keras or .h5 file", "best.weights.h5": "holds weights without"}
+NO_NETWORKS = {"model.txt": "not a .keras or .h5 file", "best.weights.h5": "holds weights without"}
 
 
 NO_NETWORKS |= dict.fromkeys(["model.keras", "model.h5"], "cannot be read as a Keras model: it is damaged")
@@ -79,8 +82,8 @@ def test_files_that_are_no_networks(tmp_path, monkeypatch, name, complaint):
 @pytest.mark.parametrize(
     ("saved_as", "named", "most", "complaint"),
     [
-        ("a.keras", "b.h5", None, "its content is that of a .keras file; rename it so"),
-        ("a.h5", "b.keras", None, "its content is that of an .h5 file; rename it so"),
+        ("a.keras", "b.h5", None, "it is a .keras file under another name; rename it"),
+        ("a.h5", "b.keras", None, "it is an .h5 file under another name; rename it"),
         ("a.h5", "b.h5", 9000, "it is damaged, or of another kind; save it again"),
         ("a.keras", "b.keras", 9000, "it is damaged, or of another kind; save it again"),
     ],
@@ -182,7 +185,7 @@ class Failing(layers.Layer):
 
 def test_why_a_foreign_layer_fails_is_said(tmp_path):
     file = saved(small_network(before=[Failing()]), tmp_path)
-    with pytest.raises(ValueError, match=r"model.keras is no classifier of pictures: the lens cap is on"):
+    with pytest.raises(ValueError, match=r"model.keras is not a picture classifier: the lens cap is on"):
         viewer.open_network(file, {"Failing": Failing})
     lambda_layer = saved(small_network(before=[layers.Lambda(lambda values: values * 2)]), tmp_path)
     with pytest.raises(ValueError, match=r"enable_unsafe_deserialization"):
@@ -233,7 +236,7 @@ def test_networks_of_another_kind(tmp_path):
         r"takes \(None, 8, 8, 2\), not pictures": two_channels,
         "one input": two_inputs(),
     }
-    others |= {"no classifier of pictures": stack(layers.Conv2D(2, 3))}
+    others |= {"not a picture classifier": stack(layers.Conv2D(2, 3))}
     for complaint, model in others.items():
         with pytest.raises(ValueError, match=complaint):
             viewer.open_network(saved(model, tmp_path))

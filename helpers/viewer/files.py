@@ -67,12 +67,12 @@ def class_names(file, classes):
 def _model_file(name):
     file = paths.given(name)
     if not name or not file.exists():
-        raise FileNotFoundError(f"no model file {name!r}: give the path of a .keras or .h5 file")
+        raise FileNotFoundError(f"no model file {name!r}: give runs/<name>, or the path of a .keras or .h5 file")
     if file.name.endswith(".weights.h5"):
         advice = 'save the whole network, model.save("name.keras"), or give a training run of this project, runs/<name>'
         raise ValueError(f"{file.name} holds weights without their network: {advice}")
     if file.is_dir() or file.suffix.lower() not in MODEL_FILES:
-        kind = "a folder" if file.is_dir() else "no .keras or .h5 file"
+        kind = "a folder" if file.is_dir() else "not a .keras or .h5 file"
         raise ValueError(f'{file.name} is {kind}: save the network with model.save("name.keras") and give that file')
     return file
 
@@ -81,7 +81,7 @@ def _other_kind(file):
     """Why a file is none that Keras writes under such a name, which it calls not found; else an empty text."""
     zipped = zipfile.is_zipfile(file)
     if zipped != (file.suffix == ".keras") and (zipped or h5py.is_hdf5(file)):
-        return f"its content is that of {'a .keras' if zipped else 'an .h5'} file; rename it so"
+        return f"it is {'a .keras' if zipped else 'an .h5'} file under another name; rename it"
     try:
         with (zipfile.ZipFile if zipped else h5py.File)(file) as content:
             whole = not zipped or "config.json" in content.namelist()

@@ -132,7 +132,7 @@ def _of_file(model, file):
     try:
         classes = _classes(network, np.zeros((1, *network.size, network.channels), np.float32))
     except Exception as error:  # whatever a foreign network's own code raises
-        raise ValueError(f"{file.name} is no classifier of pictures: {files.cause(error)}") from error
+        raise ValueError(f"{file.name} is not a picture classifier: {files.cause(error)}") from error
     network.heads = files.class_names(file.with_suffix(".json"), classes)
     network.choose_head(next(iter(network.heads)))
     network.scaling, network.guessed = guess(model, network.size, network.channels)

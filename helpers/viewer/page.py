@@ -17,7 +17,7 @@ WITHOUT_MAP = "plain gradient"  # the method that asks least of a network
 BUSY = '<div role="status">Working …</div>'
 INTERRUPTED = "Interrupted. Choose again."
 ALL_ZERO = "The map is zero everywhere: this method finds no evidence in the picture for this class."
-NO_NETWORK = "no network: weights/ holds none. Fetch them (git checkout -- weights), or give a file of yours"
+NO_NETWORK = "no network: weights/ holds none. Fetch them (git checkout -- weights), or give your own file"
 GUESS = "A guess, from {}. A wrong choice gives no error, only nonsense."
 
 

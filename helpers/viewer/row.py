@@ -22,7 +22,7 @@ def class_index(network, words):
     if not network.class_names:
         if words.isdecimal():
             return int(words)
-        raise ValueError(f"no class {words!r}: this network's classes have numbers")
+        raise ValueError(f"no class {words!r}: this network has no class names: give a number, from 0")
     names = {name.casefold(): index for index, name in enumerate(network.class_names)}
     if words.casefold() in names:
         return names[words.casefold()]

@@ -44,13 +44,13 @@ def guess(model, size, channels):
     if takes_whole_numbers(model):
         return BYTES, "its input, which takes whole numbers"
     if own := _for_own_layers(model, size, channels):
-        return own, "its first layers scale by themselves"
+        return own, "its first layers, which scale the pixels"
     models = [model, *(layer for layer in tracing.layer_paths(model).values() if isinstance(layer, keras.Model))]
     for name in (one.name for one in models):
         for family, scaling in FAMILIES.items():
             if re.search(family, name.casefold()) and (channels == 3 or scaling in (SIGNED, BYTES)):
                 return scaling, f"its name, {name}"
-    return UNIT, "nothing in the network says"
+    return UNIT, "common use, because the network does not say"
 
 
 def takes_whole_numbers(model):

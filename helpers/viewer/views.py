@@ -12,7 +12,6 @@ from helpers.plots.pictures import highest
 from helpers.viewer.networks import CONTRIBUTION, Probabilities
 
 LARGEST_SIDE = 480  # pixels to which large files are roughly reduced while they are read
-APPLES = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # from the fifth byte on: HEIC
 THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
@@ -81,7 +80,8 @@ def in_words(view):
         return "the map is zero everywhere"
     place = np.unravel_index(evidence(view).argmax(), view.image.shape[:2])
     row, column = (words[3 * at // side] for words, at, side in zip(THIRDS, place, view.image.shape[:2], strict=True))
-    return f"the map is strongest in the {row} {column} of the picture"
+    place = f"{row} {column}".replace("middle centre", "centre")
+    return f"the map is strongest in the {place} of the picture"
 
 
 def read_picture(data):
@@ -91,6 +91,4 @@ def read_picture(data):
         try:
             return pictures.decode(data, LARGEST_SIDE)[0]
         except ValueError as error:
-            if data[4:11] in APPLES:
-                raise ValueError("a HEIC photo, which cannot be read here: export it as JPEG") from error
             raise ValueError(f"{error}. Choose another file") from error
