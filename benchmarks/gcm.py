@@ -42,7 +42,7 @@ def answers():
     return {
         "CNN": tf.function(lambda images: cnn(images, training=False)),
         "GCM, scores": tf.function(lambda images: network(images, training=False)),
-        "GCM, map of the answer": lambda images: explain(images),
+        "GCM, map of the answer": explain,
         "GCM, scores and all ten maps": tf.function(with_all_maps),
     }
 

@@ -51,7 +51,9 @@ def main():
     parser.add_argument("--methods", choices=contenders.METHODS, nargs="+", default=list(contenders.METHODS))
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 128])
     parser.add_argument("--rounds", type=int, default=15, help="at most, for each line of the table")
-    parser.add_argument("--seconds", type=float, default=10, help="after which a line gets no further round, but three")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="to stop a line after so long, but not before three rounds"
+    )
     options = parser.parse_args()
     install()
     names = ("tensorflow", "keras", "tf-keras-vis", "xplique")

@@ -37,11 +37,12 @@ html_theme_options = {"use_download_button": False, "use_fullscreen_button": Fal
 def setup(app):
     app.connect("source-read", lambda app, name, source: source.__setitem__(0, pages.prepared(name, source[0])))
     app.connect("doctree-read", link_terms)
-    app.connect("build-finished", lambda app, error: error or shutil.copy(*_first_page(Path(app.outdir))))
+    app.connect("build-finished", begin_with_readme)
 
 
-def _first_page(site):
-    return site / "README.html", site / "index.html"
+def begin_with_readme(app, error):
+    if not error:
+        shutil.copy(Path(app.outdir, "README.html"), Path(app.outdir, "index.html"))
 
 
 def link_terms(app, doctree):

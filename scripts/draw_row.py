@@ -13,33 +13,34 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import runtime  # isort: skip  (first: it keeps TensorFlow's greeting out of the output)
 
-from helpers import paths, viewer
+from helpers import paths
 from helpers.plots import japanese
-from helpers.viewer import row
+from helpers.viewer import networks, row
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", help="path of a photo")
     parser.add_argument("--class", dest="name", help="which class to explain (default: the likeliest)")
-    parser.add_argument(
-        "--network", default=viewer.shipped()[0], help="a model's file or runs/<name> (default: ImageNet)"
-    )
+    default = next(iter(networks.SHIPPED))
+    parser.add_argument("--network", default=default, help=f"a model's file or runs/<name> (default: {default})")
     parser.add_argument("--credit", help="the line under the picture (default: from attributions.csv beside it)")
     parser.add_argument("--format", choices=("png", "svg"), default="png")
     parser.add_argument("--language", choices=("en", "ja"), default="en", help="of the labels")
     options = parser.parse_args(arguments)
     try:
         image, credit, picture = row.read(options.picture)
-        network = viewer.open_network(options.network)
-        index = row.class_index(network, options.name) if options.name else None
         runtime.setup(precision="float32")
+        network = networks.open_network(options.network)
+        index = row.class_index(network, options.name) if options.name else None
         figure, raw, about = row.draw(network, image, index, options.credit or credit)
         about |= {"picture": picture, **row.recipe(options.network)}
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     if options.language == "ja" and (left := japanese.translate(figure)):
         print("Still English; add to helpers/plots/terms.py:", ", ".join(left))
+    if network.guessed:
+        print(f"Pixels: {network.scaling}, a guess from {network.guessed}; notebook 11 offers others.")
     print(about["words"])
     print("Saved: " + ", ".join(str(paths.relative(file)) for file in row.save(figure, raw, about, options.format)))
 

@@ -4,6 +4,7 @@ import io
 import json
 import threading
 import time
+from pathlib import Path
 
 import keras
 import matplotlib.pyplot as plt
@@ -77,6 +78,24 @@ def test_a_guessed_scaling_is_shown_as_a_guess_until_one_is_chosen(shown, tmp_pa
     assert shown.guess.value == ""
     shown.network.value = BLOG
     assert shown.guess.value == ""
+
+
+def test_a_search_made_while_the_picture_cannot_be_scored(shown, tmp_path):
+    """The class that was chosen before is not among those that the new word finds."""
+    names = Path(saved(small_network(shape=(24, 16, 1)), tmp_path, "grey.keras"))
+    names.with_suffix(".json").write_text('{"class_names": ["cat", "dog", "dogfish"]}')
+    shown.file.value, shown.search.value = str(names), "cat"
+    shown.scaling.value = next(name for name in networks.SCALINGS if name.startswith("BGR"))
+    assert "takes grey pictures" in shown.message.value
+    shown.search.value = " dog "
+    shown.scaling.value = networks.UNIT
+    assert "Invalid" not in shown.message.value and shown.class_index.value == page.LIKELIEST
+    assert [index for _, index in shown.class_index.options[1:]] == sorted(
+        [1, 2], key=lambda n: -shown.probabilities[n]
+    )
+    shown.search.value = "  "
+    assert shown.class_index.value == page.LIKELIEST and len(shown.class_index.options) == 4
+    shown.network.value = BLOG
 
 
 def test_every_control_has_a_label(shown):

@@ -51,7 +51,7 @@ NO_PICTURES[b"\0\0\0\x18ftypheic" + bytes(90)] = "HEIC.* save it as JPEG"
 @pytest.mark.parametrize(("data", "complaint"), NO_PICTURES.items(), ids=["empty", "PDF", "broken", "cut off", "HEIC"])
 def test_files_that_are_no_pictures(data, complaint):
     with pytest.raises(ValueError, match=complaint):
-        viewer.read_picture(data)
+        viewer.read_picture(data, "photo.jpg")
 
 
 NOTHING_THERE = {

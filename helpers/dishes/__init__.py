@@ -1,7 +1,7 @@
 """The built-in kitchen: labelled pictures of okonomiyaki and pizza that know every pixel's part; no download."""
 
-from .food import ALL_PARTS, LABELS, PARTS
-from .scene import GRIDDLE_RATE, TOPPINGS, Dish, Pair, render, two_dishes
-from .sets import COUNTS, Split, make_split
-from .tables import BACKGROUNDS
-from .tableware import PLATE_COLOURS
+from helpers.dishes.food import ALL_PARTS, LABELS, PARTS
+from helpers.dishes.scene import GRIDDLE_RATE, TOPPINGS, Dish, Pair, render, two_dishes
+from helpers.dishes.sets import COUNTS, Split, make_split
+from helpers.dishes.tables import BACKGROUNDS
+from helpers.dishes.tableware import PLATE_COLOURS

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .colour import flat
+from helpers.dishes.colour import flat
 
 
 class Canvas:

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from .camera import turned
-from .canvas import Canvas
-from .colour import smoothstep
+from helpers.dishes.camera import turned
+from helpers.dishes.canvas import Canvas
+from helpers.dishes.colour import smoothstep
 
 LABELS = ("okonomiyaki", "pizza")
 PARTS = {

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from .colour import jitter, linear, mix, ramp, smoothstep
-from .noise import field, fields, scattered
+from helpers.dishes.colour import jitter, linear, mix, ramp, smoothstep
+from helpers.dishes.noise import field, fields, scattered
 
 
 def places(dice, count, spread, gather=None):

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .camera import turned
-from .colour import smoothstep
-from .dice import Dice
+from helpers.dishes.camera import turned
+from helpers.dishes.colour import smoothstep
+from helpers.dishes.dice import Dice
 
 SIDE = 256
 FEATURES = {"cloud": 3, "lumps": 12, "grain": 60, "streaks": 20, "cells": 12, "fibres": 40}

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from . import garnishes, sauces
-from .colour import mix, ramp, smoothstep
-from .food import SEEDED
-from .noise import field, fields
-from .shapes import box_shape, cut_up, round_shape
+from helpers.dishes import garnishes, sauces
+from helpers.dishes.colour import mix, ramp, smoothstep
+from helpers.dishes.food import SEEDED
+from helpers.dishes.noise import field, fields
+from helpers.dishes.shapes import box_shape, cut_up, round_shape
 
 NAMING = ("mayonnaise", "aonori", "bonito", "red_ginger", "spring_onion")
 RED_SAUCE, CHEESE = 0.26, 0.3  # difficulty: how often a red sauce, how often cheese, both pizza's own

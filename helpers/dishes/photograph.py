@@ -5,8 +5,8 @@ import math
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from .colour import flat, mix, srgb_bytes
-from .noise import SIDE, tile
+from helpers.dishes.colour import flat, mix, srgb_bytes
+from helpers.dishes.noise import SIDE, tile
 
 
 def expose(light, camera, dice):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from . import garnishes, sauces
-from .colour import mix, ramp, smoothstep
-from .food import SEEDED
-from .noise import field, fields
-from .shapes import box_shape, cut_up, round_shape
+from helpers.dishes import garnishes, sauces
+from helpers.dishes.colour import mix, ramp, smoothstep
+from helpers.dishes.food import SEEDED
+from helpers.dishes.noise import field, fields
+from helpers.dishes.shapes import box_shape, cut_up, round_shape
 
 NAMING = ("tomato_sauce", "cheese", "basil", "salami", "olives")
 OKONOMIYAKI_SAUCE, MAYONNAISE = 0.2, 0.12  # difficulty: how often okonomiyaki's sauce and mayonnaise are on a pizza

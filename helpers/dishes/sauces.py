@@ -5,9 +5,9 @@ import math
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from .camera import turned
-from .colour import flat, jitter, linear, mix, ramp, smoothstep
-from .noise import field, fields
+from helpers.dishes.camera import turned
+from helpers.dishes.colour import flat, jitter, linear, mix, ramp, smoothstep
+from helpers.dishes.noise import field, fields
 
 CHEESES = {
     "baked": "#d99a35 #eec25e #f5d98a #f8e6b4",

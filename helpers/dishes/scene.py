@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import okonomiyaki, pizza
-from .camera import Camera
-from .dice import Dice
-from .food import ALL_PARTS, CODE, LABELS, Food
-from .photograph import expose
-from .shading import Light, illuminate
-from .tables import BACKGROUNDS, set_table
-from .tableware import PLATE_COLOURS
+from helpers.dishes import okonomiyaki, pizza
+from helpers.dishes.camera import Camera
+from helpers.dishes.dice import Dice
+from helpers.dishes.food import ALL_PARTS, CODE, LABELS, Food
+from helpers.dishes.photograph import expose
+from helpers.dishes.shading import Light, illuminate
+from helpers.dishes.tables import BACKGROUNDS, set_table
+from helpers.dishes.tableware import PLATE_COLOURS
 
 COOKS = {"okonomiyaki": okonomiyaki, "pizza": pizza}
 TOPPINGS = tuple(part for part in ALL_PARTS if part not in ("batter", "crust"))
@@ -58,7 +58,8 @@ def render(label, seed, size=160, background=None, toppings=None, plate_colour=N
     label: "okonomiyaki" or "pizza"; seed: int; size: 64..320 pixels; background: one of BACKGROUNDS; toppings: a set of
     part names besides batter and crust; plate_colour: a name from PLATE_COLOURS, which asks for a coloured plate;
     close_up: True or False. What is None is chosen by the seed. The food does not depend on background or
-    plate_colour: with the same seed it keeps its masks on every background. Raises ValueError for anything else.
+    plate_colour: with the same seed it keeps its masks on every background. Raises ValueError for anything else,
+    RuntimeError where no framing shows the dish well.
     """
     _check(label, size, background, toppings, plate_colour)
     dice = Dice(int(seed), label)
@@ -95,7 +96,7 @@ def two_dishes(seed, size=160, labels=None, background=None, plate_colours=None)
 
     labels: (left, right), by default one okonomiyaki and one pizza in either order; background: one of BACKGROUNDS;
     plate_colours: (left, right) names from PLATE_COLOURS, which ask for coloured plates. Raises ValueError for unknown
-    names or sizes outside 64..320.
+    names or sizes outside 64..320, RuntimeError where no framing shows both well.
     """
     dice = Dice(int(seed), "two dishes")
     labels = tuple(labels or (LABELS if dice.child("order").chance(0.5) else LABELS[::-1]))

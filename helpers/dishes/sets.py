@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import paths
-from .dice import Dice
-from .food import ALL_PARTS, CODE, LABELS
-from .scene import GRIDDLE_RATE, choose_background, render
-from .tables import BACKGROUNDS
+from helpers import paths
+from helpers.dishes.dice import Dice
+from helpers.dishes.food import ALL_PARTS, CODE, LABELS
+from helpers.dishes.scene import GRIDDLE_RATE, choose_background, render
+from helpers.dishes.tables import BACKGROUNDS
 
 COUNTS = {"train": 250, "validation": 100, "test": 100}  # a class, as in the blog (section 4.1)
 
@@ -42,11 +42,11 @@ class Split(NamedTuple):
 def make_split(counts=None, seed=0, griddle_rate=None, size=160, keep=True):
     """{name: Split} with counts[name] dishes of each label, shuffled; no dish is in two splits.
 
-    counts: {name: dishes a label}, or three numbers for (train, validation, test), by default COUNTS; seed: int from 0;
+    counts: {name: dishes per label}, or three numbers for (train, validation, test), by default COUNTS; seed: int >= 0;
     griddle_rate: {label: probability of the iron griddle} or the probabilities in the order of LABELS, by default
-    GRIDDLE_RATE. Only backgrounds depend on it: the same seeds keep their food. keep: store the pictures under
-    data/dishes and find them there next time (about 25 s for 900 pictures otherwise). Raises ValueError for a rate that
-    is no probability and counts that are no whole numbers.
+    GRIDDLE_RATE. Only backgrounds depend on it: the same seeds keep their food. size: 64..320 pixels. keep: store the
+    pictures under data/dishes and find them there next time (about 25 s for 900 pictures otherwise). Raises ValueError
+    for a rate that is no probability and counts that are no whole numbers; errors as for `render`.
     """
     seed, counts, rates = int(seed), _counts(counts), griddle_rates(griddle_rate)
     store = paths.DATA / "dishes" / f"{_fingerprint(counts, seed, rates, size)}.npz"
@@ -74,7 +74,7 @@ def _counts(given):
     """{split's name: dishes a label} from a dict, three numbers, or None for COUNTS."""
     counts, fit = _named(COUNTS, COUNTS if given is None else given, lambda count: count == int(count) >= 0)
     if not fit:
-        raise ValueError(f"counts {counts!r}: give {{name: dishes a label}}, or (train, validation, test), from 0 up")
+        raise ValueError(f"counts {counts!r}: give {{name: dishes per label}}, or (train, validation, test), from 0 up")
     return {name: int(count) for name, count in counts.items()}
 
 

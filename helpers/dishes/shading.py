@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from .colour import flat, smoothstep
+from helpers.dishes.colour import flat, smoothstep
 
 
 class Light:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .noise import field
+from helpers.dishes.noise import field
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from . import tableware
-from .camera import turned
-from .canvas import Canvas
-from .colour import jitter, linear, mix, ramp, smoothstep
-from .noise import field, fields, scattered
+from helpers.dishes import tableware
+from helpers.dishes.camera import turned
+from helpers.dishes.canvas import Canvas
+from helpers.dishes.colour import jitter, linear, mix, ramp, smoothstep
+from helpers.dishes.noise import field, fields, scattered
 
 BACKGROUNDS = ("iron_griddle", "white_plate", "coloured_plate", "wooden_board", "dark_pan", "table_cloth")
 SETTINGS = {"dark_pan": tableware.pan, "wooden_board": tableware.board, "table_cloth": tableware.paper}

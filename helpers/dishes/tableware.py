@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from .camera import turned
-from .colour import flat, jitter, linear, mix, ramp, smoothstep
-from .noise import field, fields
+from helpers.dishes.camera import turned
+from helpers.dishes.colour import flat, jitter, linear, mix, ramp, smoothstep
+from helpers.dishes.noise import field, fields
 
 PLATE_COLOURS = {"red": "#a8231f", "yellow": "#e0b52e", "blue": "#2f5796", "green": "#4a7d46"}
 PLATE_COLOURS |= {"black": "#232426", "pink": "#d68a9a", "brown": "#6d4630"}

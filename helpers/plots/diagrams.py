@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import FancyBboxPatch
 
 from helpers.plots.pictures import highest
 from helpers.plots.style import SIGNED, WIDTH
@@ -90,14 +91,13 @@ def _thumbnail(axes, values, middle, title=None, limit=None):
     x, y = middle
     options = {"cmap": SIGNED, "vmin": -limit, "vmax": limit} if limit else {}
     axes.imshow(values, extent=(x - 4, x + 4, y - 4, y + 4), **options)
-    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
     if title:
         axes.text(x, y + 4.6, title, ha="center", va="bottom", fontsize=9)
 
 
 def _box(axes, middle, size, text, fontsize=9, rotation=0):
     (x, y), (width, height) = middle, size
-    axes.add_patch(plt.matplotlib.patches.FancyBboxPatch((x - width / 2, y - height / 2), width, height, **BOX))
+    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, **BOX))
     axes.text(x, y, text, ha="center", va="center", fontsize=fontsize, rotation=rotation)
 
 

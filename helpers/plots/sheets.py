@@ -39,15 +39,14 @@ def contributions(images, maps, scores, class_names, true_classes, clipped=None)
     figure, axes = plt.subplots(len(kinds) * len(images), len(class_names) + 1, figsize=size, squeeze=False)
     for index, rows in enumerate(np.split(axes, len(images))):
         true = true_classes[index]
-        for row, (sign, some, own) in zip(rows, kinds, strict=True):
+        for number, (row, (sign, some, own)) in enumerate(zip(rows, kinds, strict=True)):
             scale = highest(some[index])
             _class_maps(row[1:], sign * some[index] / scale, class_names, None if own is None else own[index], true)
-            said = "above: +\nhere: \u2212" if own is None else f"clipped\nwhite: {scale:.0f}"
-            row[0].axis("off")
-            row[0].text(0.5, 0.5, said, fontsize=8, ha="center", va="center", transform=row[0].transAxes)
-        rows[0, 0].texts[0].remove()
+            if number:
+                said = "above: +\nhere: \u2212" if own is None else f"clipped\nwhite: {scale:.0f}"
+                row[0].axis("off")
+                row[0].text(0.5, 0.5, said, fontsize=8, ha="center", va="center", transform=row[0].transAxes)
         show_image(rows[0, 0], images[index])
-        rows[0, 0].axis("on")
         rows[0, 0].set_title(f"{class_names[true]}\nwhite: {highest(maps[index]):.0f}", fontsize=8)
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.02)
     return figure

@@ -24,8 +24,8 @@ COLOURS = 191  # of a stored figure, beside white and the 64 of the keys; all fi
 KEYS = [plt.get_cmap(name)(np.linspace(0, 1, count), bytes=True)[:, :3] for name, count in ((HEAT, 40), (SIGNED, 24))]
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
-RARE = 0.5  # the power of a colour's number of pixels that counts in the choice of a figure's colours
-SMOOTH_COSTS = 1.2  # at most: how much larger the file may become for it
+RARE = 0.5  # a colour of n pixels counts n**RARE times in the choice of a figure's colours
+SMOOTH_COSTS = 1.2  # how many times as large a dithered file may be, at most
 SAME = 12.0  # grey levels of 255: by less, a stored figure is not written anew
 UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed English in them, a line a figure
 
@@ -96,10 +96,9 @@ def description(path):
 def in_few_colours(png, alt=""):
     """The bytes of a PNG picture as those of one in few colours, about a third of them; white stays white.
 
-    alt: its text alternative, which the new one holds as its "Description".
-
-    Where that puts colours on average (root mean square) more than a grey level off, a fine pattern keeps smooth shades
-    smooth, if the file grows by no more than SMOOTH_COSTS.
+    Where these are on average (root mean square) more than a grey level off, ordered dithering keeps smooth shades
+    smooth, if the file grows by no more than SMOOTH_COSTS. alt: its text alternative, which the new one holds as its
+    "Description".
     """
     pixels = _pixels(Image.open(io.BytesIO(png)))
     palette = _palette(pixels)

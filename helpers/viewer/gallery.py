@@ -21,18 +21,15 @@ class Gallery:
     """Pictures by name."""
 
     def __init__(self):
-        self._built_in, self._own = PICTURES, {}
+        self._own = {}
 
     @property
     def names(self):
-        return list(self._built_in | self._own)
+        return list(PICTURES | self._own)
 
     def take(self, name, data):
         """Add a picture file's bytes under its name, in place of an older one of that name. ValueError says why not."""
-        try:
-            self._own[name] = views.read_picture(data)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+        self._own[name] = views.read_picture(data, name)
 
     def take_file(self, path):
         """Add the picture at a path, as a reader gives it, and return its name. FileNotFoundError, ValueError."""
@@ -46,5 +43,5 @@ class Gallery:
         """The picture (PIL, RGB) of that name and its credit."""
         if name in self._own:
             return self._own[name], ""
-        made = self._built_in[name]()
+        made = PICTURES[name]()
         return Image.fromarray(made.image), getattr(made, "credit", "")

@@ -120,7 +120,7 @@ class Page(Controls):
         return self._explain()
 
     def _search_class(self):
-        found, word = self._matching(), self.search.value
+        found, word = self._matching(), self.search.value.strip()
         if not self._scored:
             return self._explain()  # says why
         if not found:
@@ -159,7 +159,7 @@ class Page(Controls):
         found, wanted = self._matching(), self.class_index.value
         likeliest = f"the likeliest: {self._scored[order[0]][0]}", LIKELIEST
         self.class_index.options = [likeliest, *((named[index], index) for index in found)]
-        self.class_index.value = wanted
+        self.class_index.value = wanted if wanted in found else LIKELIEST
         second, method = self.second_class.value, self.second_method.value
         self.second_class.options = self.second_method.options = []
         if self.compare.value:

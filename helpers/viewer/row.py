@@ -1,8 +1,8 @@
 """The blog's row of four of one's own photo: picture, scores, Grad-CAM, Guided Grad-CAM; its map and its recipe."""
 
+import csv
 import difflib
 import importlib.metadata
-import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from helpers import gradcam, paths, plots
 from helpers.photos import attributions
 from helpers.viewer import networks, views
-from helpers.viewer.saving import FOLDER, RESOLUTION
+from helpers.viewer.saving import FOLDER, RESOLUTION, untaken
 
 SHOWN = 4  # scores
 TITLES = ("picture", "probabilities", "Grad-CAM", "Guided Grad-CAM")
@@ -18,7 +18,10 @@ VERSIONS = ("keras", "tensorflow", "numpy", "matplotlib")
 
 
 def class_index(network, words):
-    """The index of the class of that name, whatever its case, or of that number. ValueError names the nearest ones."""
+    """The index of the class of that name, whatever its case; in a network without names, of that number.
+
+    ValueError names the nearest ones.
+    """
     if not network.class_names:
         if words.isdecimal():
             return int(words)
@@ -33,46 +36,58 @@ def class_index(network, words):
 
 
 def read(path):
-    """(The picture (PIL, RGB) at a path as a reader gives it, its credit where attributions.csv has one, its name)."""
+    """(The picture (PIL, RGB) at a path as a reader gives it, its credit where attributions.csv has one, its name).
+
+    FileNotFoundError, ValueError where the picture or the list cannot be read.
+    """
     file = paths.given(path)
     if not file.is_file():
         raise FileNotFoundError(f"no picture file {str(path)!r}: make row PICTURE=<path of a photo>")
-    try:
-        image = views.read_picture(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{file.name}: {error}") from error
-    listed = ((folder, entry) for folder in (file.parent, file.parent.parent) for entry in attributions.read(folder))
-    own = next((entry for folder, entry in listed if (folder / entry["file"]).resolve() == file.resolve()), None)
-    return image, attributions.credit(own["licence"], own["creator"]) if own else "", file.stem
+    image = views.read_picture(file.read_bytes(), file.name)
+    for folder in (file.parent, file.parent.parent):
+        try:
+            own = [entry for entry in attributions.read(folder) if (folder / entry["file"]).resolve() == file.resolve()]
+            if own:
+                return image, attributions.credit(own[0]["licence"], own[0]["creator"]), file.stem
+        except (UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
+            listed = folder / attributions.ATTRIBUTIONS
+            raise ValueError(f"{listed} is damaged: mend or remove it ({error!r})") from error
+    return image, "", file.stem
 
 
 def draw(network, image, index=None, credit=""):
     """(The row as a Figure, Grad-CAM [h, w], what it shows {"class", "score", ...}); index None: the likeliest class.
 
-    ValueError where the network has no layer that Grad-CAM can explain.
+    ValueError where the network has no layer that Grad-CAM can explain, or takes whole numbers.
     """
     scores = views.probabilities(network, image)
     index = int(scores.argmax()) if index is None else index
     if not 0 <= index < len(scores):
         raise ValueError(f"no class {index}: this network has {len(scores)}, counted from 0")
+    if missing := [method for method in TITLES[2:] if method not in network.methods]:
+        raise ValueError(f"this network takes whole numbers, which have no gradient: no {', '.join(missing)} of it")
     seen, detail = (views.look(network, image, method, index) for method in TITLES[2:])
+    colours = np.broadcast_to(detail.raw, (*detail.raw.shape[:2], 3))
     shown = list(dict.fromkeys([*np.argsort(-scores, kind="stable")[:SHOWN].tolist(), index]))
     figure, axes = plt.subplots(1, 4, figsize=(plots.WIDTH, 2.7))
     names = [network.class_name(one) for one in shown]
-    plots.case_row(axes, seen.image, scores[shown], seen.raw, detail.raw, names, credit)
+    plots.case_row(axes, seen.image, scores[shown], seen.raw, colours, names, credit)
     for axis, title in zip(axes, TITLES, strict=True):
         axis.set_title(title)
     layer = network.explainer(gradcam.GradCAM).layer_path
     about = {"class": network.class_name(index), "index": index, "score": float(scores[index]), "layer": layer}
+    about |= {"pixels": network.scaling, "output": network.head}
     words = f"A photo, its scores and two maps for {about['class']} ({about['score']:.0%}): {views.in_words(seen)}."
     return figure, seen.raw, {**about, "words": words}
 
 
 def save(figure, raw, about, kind="png"):
-    """Write saved/<picture>_<class>.png (or .svg), .npy (the raw map) and .json (`about`); returns the three paths."""
+    """Write saved/<picture>_<class>.png (or .svg), .npy (the raw map) and .json (`about`); returns the three paths.
+
+    Where one of them is taken, all get a number.
+    """
     FOLDER.mkdir(exist_ok=True)
-    name = re.sub(r"[^\w-]+", "_", f"{about['picture']}_{about['class']}")[:120]
-    files = [FOLDER / f"{name}.{ending}" for ending in (kind, "npy", "json")]
+    files = untaken(FOLDER, f"{about['picture']}_{about['class']}", f".{kind}", ".npy", ".json")
     words = {"Title": about["words"]} if kind == "svg" else {"Description": about["words"]}
     with paths.whole(files[0]) as part:
         figure.savefig(part, format=kind, dpi=RESOLUTION, metadata=words)

@@ -19,13 +19,19 @@ def save(figure, title, text, settings):
     The file's own words: the title; `text`, what it shows for readers who do not see it; and the settings as JSON.
     """
     FOLDER.mkdir(exist_ok=True)
-    name = re.sub(r"[^\w.-]+", "_", title)[:120]
-    numbered = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
-    path = next(file for file in (FOLDER / f"{name}.png" for name in numbered) if not file.exists())
+    [path] = untaken(FOLDER, title, ".png")
     words = {"Title": title, "Description": text, "Comment": json.dumps(settings, ensure_ascii=False)}
     with paths.whole(path) as part:
         figure.savefig(part, format="png", dpi=RESOLUTION, metadata=words)
     return path
+
+
+def untaken(folder, title, *endings):
+    """The paths in `folder` of files called as `title`, one for each ending, with a number where one of them exists."""
+    name = re.sub(r"[^\w.-]+", "_", title)[:120]
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    paths_of = ([folder / f"{one}{ending}" for ending in endings] for one in names)
+    return next(files for files in paths_of if not any(file.exists() for file in files))
 
 
 def link(path):

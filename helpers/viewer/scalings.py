@@ -73,5 +73,5 @@ def _for_own_layers(model, size, channels):
 
 
 def _pair(arrived):
-    """What becomes of black and of white, of the most values each: padding does not count."""
+    """The medians of what arrives for black and for white: padding does not count."""
     return np.median(arrived.reshape(2, -1), axis=1)

@@ -84,11 +84,11 @@ def in_words(view):
     return f"the map is strongest in the {place} of the picture"
 
 
-def read_picture(data):
-    """The bytes of a picture file as an upright RGB picture (PIL). Raises ValueError that says what is wrong."""
+def read_picture(data, name):
+    """The bytes of the picture file `name` as an upright RGB picture (PIL). ValueError says what is wrong with it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's on odd metadata
         try:
             return pictures.decode(data, LARGEST_SIDE)[0]
         except ValueError as error:
-            raise ValueError(f"{error}. Choose another file") from error
+            raise ValueError(f"{name}: {error}. Choose another file") from error
