@@ -14,11 +14,11 @@ from keras import layers
 from scipy import ndimage
 
 from helpers import dishes, faithfulness, gradcam, tracing, training
-from helpers.training import batches, shipped
+from helpers.training import batches, runs, shipped
 
 CONDITIONS = ("biased", "balanced", "cured", "half-cured", "diverse")
 RATES = {"biased": (0.95, 0.05), "balanced": (0.5, 0.5), "swapped": (0.05, 0.95)}  # P(griddle | okonomiyaki, pizza)
-SIZE, TRAIN_COUNT, TEST_COUNT = 80, 400, 200  # pixels; pictures a class
+SIZE, TRAIN_COUNT, TEST_COUNT = 80, 400, 200  # pixels; pictures per class
 SEEDS = (0, 1, 2)
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 25, 15, 1e-3
 TRAIN_SEED, TEST_SEED, NEW_SEED = 70, 71, 72  # of the kitchen
@@ -43,8 +43,10 @@ def build_cnn(size=SIZE):
 def training_set(condition, count=TRAIN_COUNT):
     """Pictures uint8 [N, SIZE, SIZE, 3] and labels [N], `count` of each class, in one of the CONDITIONS.
 
-    The food is the same in all of them but for the new half of "diverse".
+    The food is the same in all of them but for the new half of "diverse". ValueError for another condition.
     """
+    if condition not in CONDITIONS:
+        raise ValueError(f"condition {condition!r}: choose one of {', '.join(CONDITIONS)}")
     rates = RATES["balanced" if condition == "balanced" else "biased"]
     split = dishes.make_split({"train": count}, TRAIN_SEED, rates, SIZE)["train"]
     images, labels = split.images.copy(), split.labels
@@ -73,8 +75,8 @@ def exchange_backgrounds(images, masks):
     if not len(lenders):
         raise ValueError(f"masks: no picture has {LEAST_BACKGROUND:.0%} of background to lend")
     lots = np.random.default_rng(0).permutation(len(images)) % len(lenders)
-    grounds = [without_dish(images[lender], masks[lender]) for lender in lenders[lots]]
-    return np.where(masks[..., None], images, np.stack(grounds))
+    backgrounds = [without_dish(images[lender], masks[lender]) for lender in lenders[lots]]
+    return np.where(masks[..., None], images, np.stack(backgrounds))
 
 
 def without_dish(image, mask):
@@ -92,7 +94,8 @@ def train(condition, seed, run, data, epochs=EPOCHS, progress=True):
     images, labels = data
     keras.utils.set_random_seed(seed)
     network, optimizer = build_cnn(images.shape[1]), keras.optimizers.Adam(LEARNING_RATE)
-    recipe = {"condition": condition, "seed": seed, "epochs": epochs, "pictures": len(images), "batch": BATCH_SIZE}
+    recipe = {"condition": condition, "seed": seed, "epochs": epochs, "batch": BATCH_SIZE}
+    recipe |= {"pictures": len(images), "data": runs.digest(images, labels)}
     options = {"from_logits": False, "recipe": recipe, "progress": progress}
     epoch_batches = partial(batches.pictures, images, labels, BATCH_SIZE, seed)
     return network, training.fit(network, optimizer, run, epoch_batches, epochs, **options)
@@ -113,7 +116,7 @@ def okonomiyaki_rather(outputs):
 
 
 def background_energy(network, split, layer=None):
-    """Does the griddle speak for okonomiyaki? The part of the energy that lies beside the dish: float64 [M].
+    """The share of the energy that lies beside the dish: float64 [M] in [0, 1].
 
     Grad-CAM of `okonomiyaki_rather` for the M pictures of the split with a griddle, whatever is on it. layer: as for
     `GradCAM`. NaN for pictures that show nothing but the dish.

@@ -2,6 +2,7 @@
 
 import os
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
@@ -31,7 +32,7 @@ class _BlackBox:
             raise ValueError(
                 f"images: shape {pixels.shape}; pictures [B, H, W, C] are covered, for signals use GradCAM"
             )
-        seen = self._seen(images, pixels)
+        seen = self._looked_at(images, pixels)
         maps = [
             self._map(pixels[i], seen[i], scores[i, chosen[i]], self._asking(images, i, chosen[i]))
             for i in tqdm(range(len(pixels)), unit="picture", leave=False, delay=5, disable=SILENT)
@@ -40,9 +41,10 @@ class _BlackBox:
 
     def _asking(self, images, number, class_index):
         """The function: changed copies [n, H, W, C] of that picture -> their scores for the class, [n]."""
-        return lambda copies: self.scores(self.scores.with_pixels(images, copies, number))[:, class_index]
+        own = keras.tree.map_structure(lambda leaf: leaf[number : number + 1], images)
+        return lambda copies: self.scores(self.scores.with_pixels(own, copies))[:, class_index]
 
-    def _seen(self, images, pixels):
+    def _looked_at(self, images, pixels):
         """What the method looks at in each picture: [B, ...]."""
         return pixels
 
@@ -91,11 +93,12 @@ class Occlusion(_BlackBox):
 class RISE(_BlackBox):
     """`explain = RISE(model)`, then `explain(images, classes)`: float32 [B, H, W], >= 0.
 
-    The mean of random masks, each weighted with the class's probability for the picture seen through it, over the
-    mean of the masks. masks: how many. cells: of the coarse grid they are made on, each kept with probability `keep`.
-    seed: of the masks, the same ones for every picture and at every call. Covered pixels are 0. Cost: `masks` forward
-    passes a picture. score, errors: as for `GradCAM` (it takes the place of the probability); batch_size: as for
-    `Occlusion`. Source: Petsiuk et al. 2018, "RISE", equation (6); 7 cells, kept with 0.5, 4,000 masks or more there.
+    The mean of random masks, each weighted with the class's probability for the picture seen through it, over the mean
+    of the masks. masks: how many. cells: how many of the coarse grid they are made on span the picture (it has one
+    more, for the random shift), each kept with probability `keep`. seed: of the masks, the same ones for every picture
+    and at every call. Covered pixels are 0. Cost: `masks` forward passes a picture. score, errors: as for `GradCAM` (it
+    takes the place of the probability, and may be negative); batch_size: as for `Occlusion`. Source: Petsiuk et al.
+    2018, "RISE", equation (6); 7 cells, kept with 0.5, 4,000 masks or more there.
     """
 
     asked = Probabilities
@@ -133,7 +136,7 @@ class ScoreCAM(_BlackBox):
         super().__init__(model, score, batch_size, **choice)
         self.features = _FeatureMaps(model, layer, score, call=call, tokens=tokens, **choice)
 
-    def _seen(self, images, pixels):
+    def _looked_at(self, images, pixels):
         return self.features(images)
 
     def _map(self, pixels, seen, score, ask):

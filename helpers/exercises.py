@@ -46,6 +46,8 @@ def record(exercise, answer, tolerance=0, choices=(), **mistakes):
     if not os.environ.get("EXERCISES_RECORD"):
         return
     if choices:
+        if answer not in choices:
+            raise ValueError(f"answer {answer!r}: expected one of {', '.join(choices)}")
         known = {"answer": answer, "choices": list(choices)}
     else:
         known = {"answer": _plain(answer), "tolerance": tolerance}

@@ -1,4 +1,4 @@
-"""Grad-CAM, CAM and class maps: which places of the last feature map speak for a class (blog, section 2)."""
+"""Grad-CAM, CAM and class maps: which places of the last feature map support a class (blog, section 2)."""
 
 import functools
 
@@ -57,10 +57,10 @@ def map_and_gradient(traced, score, place, seen):
 
 
 class GradCAMPlusPlus(GradCAM):
-    """`explain = GradCAMPlusPlus(model)`: as `GradCAM`, but a channel's weight is that of its places that matter.
+    """`explain = GradCAMPlusPlus(model)`: as `GradCAM`, but a channel's weight sums its positive gradients.
 
-    All derivatives are those of exp(score). Made for several objects of the class in one picture.
-    Source: Chattopadhay et al. 2018, "Grad-CAM++", equations (5), (6) and (19).
+    All derivatives are those of exp(score), without their common factor exp(score). Made for several objects of the
+    class in one picture. Source: Chattopadhay et al. 2018, "Grad-CAM++", equations (5), (6) and (19).
     """
 
     @staticmethod

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import tensorflow as tf
 
 from helpers.guided import Gradient
 from helpers.tracing.scores import Scores, scored
@@ -20,7 +21,7 @@ class GradientTimesInput(Gradient):
 
     def _maps(self, inputs, classes):
         found = super()._maps(inputs, classes)
-        return found._replace(maps=found.maps * self._picture(inputs))
+        return found._replace(maps=found.maps * tf.cast(self._picture(inputs), tf.float32))
 
 
 class IntegratedGradients:
@@ -52,8 +53,8 @@ class Smooth:
     """`explain = Smooth(GradCAM(model))`, then `explain(images, classes)`: the mean of its maps under noise.
 
     explain: any explainer of this project. samples: how many noisy copies of each picture. noise: the standard
-    deviation, as a share of the picture's range of values. seed: of the noise, which is the same at every call.
-    Cost: `samples` times that of the explainer. Source: Smilkov et al. 2017, "SmoothGrad".
+    deviation, as a share of the picture's range of values. seed: of the noise, the same at every call for a picture in
+    the same place of its batch. Cost: `samples` times that of the explainer. Source: Smilkov et al. 2017, "SmoothGrad".
     """
 
     def __init__(self, explain, samples=25, noise=0.15, seed=0):

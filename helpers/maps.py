@@ -15,7 +15,7 @@ def saliency(maps, size=None):
     if maps.ndim not in (3, 4):
         raise ValueError(f"maps: shape {maps.shape}; expected [B, h, w] or [B, H, W, C]")
     if not np.isfinite(maps).all():
-        raise ValueError("maps: they hold NaN or infinite values, which have no place in an order")
+        raise ValueError("maps: they hold NaN or infinite values, which cannot be ranked")
     summed = maps.sum(axis=-1) if maps.ndim == 4 else maps
     if size is None or tuple(size) == summed.shape[1:]:
         return summed

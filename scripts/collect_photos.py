@@ -32,6 +32,10 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, help=f"default: {paths.relative(paths.DATA / 'photos')}")
     parser.add_argument("--manifest", type=Path, help="fetch the very photos this file lists, into data/<its name>")
     options = parser.parse_args(arguments)
+    if options.words and not options.label:
+        parser.error("--words: say with --label which class they are for")
+    if options.manifest and (options.source or options.label):
+        parser.error("--manifest: it says itself which photos; leave out --source, --label and --words")
     try:
         folder = fetch_again(options) if options.manifest else search(options)
     except (OSError, ValueError, RuntimeError, sqlite3.Error, csv.Error) as error:

@@ -74,7 +74,8 @@ def in_the_kitchen(name, kept):
     kitchen, base = dishes.make_split(), next(base for base in MAKERS if name.startswith(base))
     model, maker = trained(name, kitchen), MAKERS[base]
     quick = copied(name, model, FAST)
-    kept.about = {"sha256": results.of_weights(model), "accuracy": networks.accuracy(model, name, kitchen["test"])}
+    accuracy = networks.accuracy(model, name, kitchen["test"])
+    kept.describe({"sha256": results.of_weights(model), "accuracy": accuracy})
     predict = study.predictor(quick, base == "kitchen_gcm")
     both = [study.pictures(kitchen["test"], *counts) for counts in zip(PICTURES, TABLES, strict=True)]
     judges = [study.judge(predict, shown.images) for shown in both]
@@ -121,9 +122,11 @@ def on_photographs(kept):
 
 def on_cifar10(kept):
     data, name = cifar10.load(), kept.file.stem.removeprefix("cifar10_")
+    if not data.is_real:
+        sys.exit("No CIFAR-10 here, and these scores are about it: set CIFAR10_DIR, or connect to the internet.")
     model, images = gcm.load_trained(name), data.test_images[:200] / np.float32(255)
     asked = study.judge(study.predictor(model, name == "gcm"), images)
-    kept.about = {"data": data.source, "sha256": results.of_weights(model)}
+    kept.describe({"data": data.source, "sha256": results.of_weights(model)})
     kept["pictures", "right"] = (asked.classes == data.test_labels[:200]).astype(float)
     every = methods.gcm_methods(model, model) if name == "gcm" else methods.all_methods(model, model, window=4)
     for method, explain in (every | methods.CONTROLS).items():

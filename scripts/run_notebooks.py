@@ -74,6 +74,7 @@ def ask_for_figures(language, kind):
     """Tell the notebooks' kernels how to write figures; Japanese ones lie in a folder of their own."""
     if language != "en":
         paths.FIGURES = paths.FIGURES / language
+    paths.FIGURES.mkdir(parents=True, exist_ok=True)
     (paths.FIGURES / UNTRANSLATED).unlink(missing_ok=True)
     os.environ |= {"FIGURES_LANGUAGE": language, "FIGURES_FORMAT": kind, "FIGURES_DIR": str(paths.FIGURES)}
 

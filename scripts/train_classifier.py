@@ -69,7 +69,8 @@ def main(arguments=None):
 
 def print_metrics(metrics):
     names = metrics["class_names"]
-    print(f"best epoch {metrics['best_epoch']} of {metrics['epochs']}: {metrics['accuracy']:.1%} of the test pictures")
+    right = training.accuracy_text(metrics["accuracy"], metrics["pictures"][2])
+    print(f"best epoch {metrics['best_epoch']} of {metrics['epochs']}: {right} test pictures right")
     for name, row in zip(names, metrics["confusion_matrix"], strict=True):
         print(f"  {name}: " + ", ".join(f"{count} as {other}" for count, other in zip(row, names, strict=True)))
 

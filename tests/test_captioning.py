@@ -40,6 +40,17 @@ def test_decoding_by_hand():
     assert captioning.beam(toy_words, 1, width=2, length=6)[0][0] == (START, B, END)
 
 
+def test_the_second_best_caption_may_end_after_a_better_one_has():
+    """START A 0.55, START END 0.30; A C 0.5, A END 0.2; C END 0.9: second is A C END (0.2475), not A END (0.11)."""
+    following = {START: {A: 0.55, END: 0.3}, A: {C: 0.5, END: 0.2}, C: {END: 0.9}}
+
+    def next_words(tokens, pictures):
+        return np.log([[following.get(last, {}).get(word, 0.01) for word in range(6)] for last in tokens[:, -1]])
+
+    found = captioning.beam(next_words, 0, width=2, length=6)
+    assert [tokens for tokens, _ in found] == [(START, END), (START, A, C, END)]
+
+
 def test_what_never_ends_stops_at_the_length():
     def endless(tokens, pictures):
         return np.log(np.tile([1e-9, 1e-9, 1e-9, 0.7, 0.3, 1e-9], (len(tokens), 1)))
@@ -216,6 +227,11 @@ def test_shipped_words_are_looked_at_where_they_are(shipped):
     for explain in GradCAM(scored, score=total), GuidedGradCAM(scored, score=total, relus_in="vision"):
         times = faithfulness.times_chance(explain(inputs), masks)
         assert times["hits"] > 3.4 and times["energy"] > 2.2, times
+
+
+def test_captions_that_name_nothing_that_is_there_are_refused():
+    with pytest.raises(ValueError, match="none names an ingredient"):
+        captioning.phrase_examples([sentences.draw(1)], ["a pizza"])
 
 
 def test_examples_are_what_a_caption_names_and_the_picture_shows():

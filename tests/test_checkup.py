@@ -34,6 +34,9 @@ def test_weights_are_compared_with_their_checksum(tmp_path):
     assert file.name in checkup.weights(tmp_path).text
     file.unlink()
     assert not checkup.weights(tmp_path).ok
+    for damaged in ('{"sha256": "39be', "{}", "[]"):
+        (tmp_path / "a.json").write_text(damaged)
+        assert "missing or changed: a or its description" in checkup.weights(tmp_path).text
 
 
 def test_a_key_is_never_shown(monkeypatch, tmp_path):

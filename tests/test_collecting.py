@@ -162,6 +162,14 @@ def test_what_is_no_photo_is_left_out_with_its_reason(server, tmp_path, monkeypa
     assert "1 left out" in str(report)
 
 
+def test_photos_that_were_withdrawn_are_no_trouble_of_the_network(server, tmp_path):
+    gone = fake.redirect("/pw/images/photo_unavailable.jpg")
+    server.pictures["photo"] = fake.jpeg(60)
+    server.faults.update({photo_id: fake.always(gone) for photo_id in ids(7)})
+    report = collect(server, tmp_path, 8)
+    assert report.kept == 8 and set(report.left_out) == set(ids(7))
+
+
 LOGIN_PAGE = fake.answer(b"<html>please log in</html>", "text/html; charset=utf-8")
 
 

@@ -28,10 +28,16 @@ def test_odd_ids_never_become_file_names(tmp_path, photo_id):
 RESERVED = ["CON", "nul", "com1", "LPT9.txt", "aux .x", "pizza.", "pizza "]
 
 
-@pytest.mark.parametrize("label", ["../evil", "", ".hidden", "a/b", "a\nb", *RESERVED])
+@pytest.mark.parametrize("label", ["../evil", "", ".hidden", "_ramen", "a/b", "a\nb", *RESERVED])
 def test_labels_are_folder_names(tmp_path, label):
     with pytest.raises(ValueError, match="Windows knows no folder" if label in RESERVED else "folder name"):
         collecting.collect(None, label, "x", 1, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_manifest_of_nothing_makes_no_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no collected photos"):
+        collecting.write_manifest(tmp_path / "phtos", tmp_path / "manifest.csv")
     assert not list(tmp_path.iterdir())
 
 

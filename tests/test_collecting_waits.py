@@ -1,7 +1,6 @@
 """Collecting photos: time limits, Ctrl-C, waits, memory, near-duplicates."""
 
 import contextlib
-import importlib
 import io
 import itertools
 import os
@@ -19,7 +18,6 @@ from fake_services import ids
 from PIL import Image
 from test_collecting import collect, collected
 
-from helpers import paths
 from helpers.collecting import client, services
 
 
@@ -183,9 +181,3 @@ def test_an_odd_answer_does_not_end_a_search_for_good(server, tmp_path, fault):
     with contextlib.suppress(services.ServiceError):
         assert collect(server, tmp_path, 30).kept == 20
     assert collect(server, tmp_path, 30).kept == 30
-
-
-@pytest.fixture
-def command(monkeypatch):
-    monkeypatch.syspath_prepend(paths.ROOT / "scripts")
-    return importlib.import_module("collect_photos")

@@ -75,6 +75,9 @@ def test_an_interval_over_seeds_and_pictures():
     assert faithfulness.bootstrap_interval(unknown) == pytest.approx(
         faithfulness.bootstrap_interval(one[0, :40]), abs=0.02
     )
+    assert faithfulness.bootstrap_interval([[1, 1], [np.nan, np.nan], [3, 3]]) == (1, 3)  # where a seed has no score
+    with pytest.raises(ValueError, match="all of them NaN"):
+        faithfulness.bootstrap_interval(np.full((2, 3), np.nan))
 
 
 def test_a_network_that_forgot_keeps_its_weights_in_another_order():
@@ -92,11 +95,13 @@ def test_a_network_that_forgot_keeps_its_weights_in_another_order():
 
 def test_a_killed_study_goes_on_and_is_packed(tmp_path):
     kept = results.Kept(tmp_path / "runs" / "a.npz")
-    kept.about = {"accuracy": 0.5}
+    kept.describe({"accuracy": 0.5, "sha256": "one"})
     kept["pictures", "right"] = [1, 0]
     kept.scores("Grad-CAM", lambda: {"energy": [1.0, 2.0]})
     again = results.Kept(kept.file)
-    again.about = kept.about
+    with pytest.raises(ValueError, match=r"a\.npz holds scores of other weights; delete it"):
+        again.describe({"sha256": "two"})
+    again.describe({"accuracy": 0.5, "sha256": "one"})
     again.scores("Grad-CAM", pytest.fail)
     again.once("Grad-CAM", "twin", lambda: [0.5])
     again.once("Grad-CAM", "twin", pytest.fail)
@@ -107,7 +112,7 @@ def test_a_killed_study_goes_on_and_is_packed(tmp_path):
         ("net", "Grad-CAM", "energy"): [1, 2],
         ("net", "Grad-CAM", "twin"): [0.5],
     }
-    assert about["networks"] == {"net": {"accuracy": 0.5}}
+    assert about["networks"] == {"net": {"accuracy": 0.5, "sha256": "one"}}
     (tmp_path / "all.npz").write_bytes(b"damaged")
     with pytest.raises(OSError, match="fetch it again"):
         results.load(tmp_path / "all.npz")

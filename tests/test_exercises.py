@@ -97,6 +97,8 @@ def test_a_run_records_only_when_asked(tmp_path, monkeypatch):
     number, word = json.loads(exercises.FILE.read_text()).values()
     assert number == empty | {"recorded": {"answer": 2914562.0, "tolerance": 1, "mistakes": {"half": 3.0}}}
     assert word == empty | {"recorded": {"answer": "yes", "choices": ["yes", "no"]}}
+    with pytest.raises(ValueError, match="answer 'maybe': expected one of yes, no"):
+        exercises.record("2", "maybe", choices=("yes", "no"))
     for key, answer, told in (("3", 1, "unknown"), ("1", range(17), "up to 16"), ("1", float("nan"), "finite")):
         with pytest.raises(ValueError, match=told):
             exercises.record(key, answer)

@@ -4,6 +4,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
@@ -73,6 +74,23 @@ def test_gradient_times_input_by_hand(hand):
     """Captum's LRP values, which are equal here (tests/attr/test_lrp.py)."""
     wanted = [[0, 1, 2, 3], [0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0]]
     assert_array_equal(np.squeeze(GradientTimesInput(hand)(networks.HAND_PICTURE, 0)), wanted)
+
+
+def test_gradient_times_input_of_float64():
+    inputs = keras.Input((2, 2, 1), dtype="float64")
+    model = keras.Model(inputs, layers.Dense(1, dtype="float64", kernel_initializer="ones")(layers.Flatten()(inputs)))
+    picture = np.arange(4.0).reshape(1, 2, 2, 1)
+    assert_allclose(GradientTimesInput(model, score=lambda outputs: outputs[:, 0])(picture), picture)
+
+
+def test_one_of_two_inputs_is_chosen_though_both_are_given_the_same_tensor():
+    left, right = keras.Input((2, 2, 1), name="left"), keras.Input((2, 2, 1), name="right")
+    weigh = [layers.Dense(2, use_bias=False, kernel_initializer=keras.initializers.Constant(n)) for n in (1, 10)]
+    model = keras.Model([left, right], weigh[0](layers.Flatten()(left)) + weigh[1](layers.Flatten()(right)))
+    picture = tf.reshape(tf.range(4.0), (1, 2, 2, 1))
+    for name, factor in (("left", 1), ("right", 10)):
+        found = IntegratedGradients(model, steps=1, input=name)([picture, picture], 0)
+        assert_allclose(found, factor * picture, rtol=1e-5)
 
 
 def test_integrated_gradients_by_hand(hand):

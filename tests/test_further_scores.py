@@ -79,6 +79,7 @@ def test_several_imputed_pixels_solve_their_equations_and_an_even_slope_comes_ba
     assert 0.005 < noisy[removed].std() < 0.02 and not noisy[~removed].any()
     with pytest.raises(ValueError, match="every pixel"):
         imputed(image, np.ones((8, 8), bool))
+    assert_array_equal(imputed(image, np.zeros((8, 8), bool)), np.float32(image))
 
 
 def test_road_removes_the_most_salient_first():
@@ -94,6 +95,14 @@ def test_road_removes_the_most_salient_first():
     assert (curves[1][:, 1] > 0.5).all()  # its neighbours are guessed from it
     predicted = faithfulness.road_curve(summed, images, good, None, fractions=(0.01,))
     assert_allclose(predicted[:, 0], 1, atol=0.05)  # class 1 was likelier
+
+
+def test_road_begins_with_the_whole_picture_and_wants_one_map_for_each():
+    images = RNG.uniform(size=(2, 8, 8, 3)).astype(np.float32) / 200
+    assert_allclose(faithfulness.road_curve(summed, images, images, 0, fractions=(0,))[:, 0], summed(images)[:, 0])
+    for score in (faithfulness.road_curve, faithfulness.drop_and_increase):
+        with pytest.raises(ValueError, match="maps: 1 for 2 pictures; expected one for each"):
+            score(summed, images, images[:1], 0)
 
 
 def test_sensitivity_of_a_linear_map_is_the_length_of_the_noise():

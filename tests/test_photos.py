@@ -103,6 +103,14 @@ def test_every_mode_becomes_rgb_on_white(image, options, colour, note):
     assert abs(pixels[:, 12:] - colour).max() < (5 if image.mode == "CMYK" else 1) and notes == note
 
 
+@pytest.mark.parametrize(("odd", "half"), [(1.01, 128), (float("inf"), 128), (float("nan"), 128), (200.0, 0)])
+def test_one_odd_fraction_does_not_turn_the_others_black(odd, half):
+    grey = np.full((20, 20), 0.5, np.float32)
+    grey[0, 0] = odd
+    pixels, _ = decoded(Image.fromarray(grey), form="TIFF")
+    assert abs(int(pixels[10, 10, 0]) - half) <= 1
+
+
 def test_sixteen_bits_are_scaled_not_clipped():
     grey = np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)
     pixels, notes = decoded(Image.fromarray(grey))

@@ -7,12 +7,14 @@ import keras
 import networks
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from numpy.testing import assert_allclose, assert_array_equal
 from test_faithfulness import QUANTUS, pictures
 
 from helpers import faithfulness
 from helpers.guided import Gradient
+from helpers.integrated import Smooth
 
 
 @contextlib.contextmanager
@@ -137,8 +139,22 @@ def test_randomisation_takes_a_models_own_structure_of_inputs(rng, structured):
     with unchanged(model):
         alike = faithfulness.model_randomisation(model, Gradient(model), images, [1, 0])
     assert list(alike) == ["top", "conv"] and all(values.shape == (2,) for values in alike.values())
-    moved = faithfulness.sensitivity(Gradient(model), images, [1, 0])
-    assert moved.shape == (2,) and (moved > 0).all()
+    explain, seen = Gradient(model), []
+    moved = faithfulness.sensitivity(lambda *asked: seen.append(asked[0]) or explain(*asked), images, [1, 0], 0.02, 3)
+    assert (moved > 0).all() and len(seen) == 4
+    for now in map(keras.tree.flatten, seen[1:]):
+        noise, same = (new - old for new, old in zip(now, keras.tree.flatten(seen[0]), strict=True))
+        assert 0.01 < np.abs(noise).max() <= 0.02 and not same.any()
+
+
+def test_an_explainer_with_its_own_score_takes_no_classes(cnn, rng):
+    images, last = pictures(rng, 2, 12), lambda outputs: tf.math.log(outputs[:, 1])
+    for own, by_class in ((Gradient(cnn, score=last), Gradient(cnn)), (Smooth(Gradient(cnn, score=last)), None)):
+        assert faithfulness.model_randomisation(cnn, own, images, None)["first"].shape == (2,)
+        assert (faithfulness.sensitivity(own, images, None, samples=2) > 0).all()
+        if by_class:
+            with pytest.raises(ValueError, match="classes: expected an int"):
+                faithfulness.sensitivity(by_class, images, None)
 
 
 def test_label_randomisation_compares_two_explainers(rng):

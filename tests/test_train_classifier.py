@@ -65,7 +65,7 @@ def test_the_command_trains_on_the_kitchen_and_ships(runs, capsys):
     metrics = json.loads((paths.WEIGHTS / "tiny.json").read_text())
     assert metrics["source"] == "built-in kitchen" and metrics["pictures"] == [6, 2, 4]
     assert (paths.WEIGHTS / "tiny.weights.h5").stat().st_size < 6_000_000
-    assert f"{metrics['accuracy']:.1%} of the test pictures" in capsys.readouterr().out
+    assert f"{100 * metrics['accuracy']:.1f} % of {metrics['pictures'][2]} (" in capsys.readouterr().out
 
 
 def test_the_command_ends_with_a_plain_message_for_wrong_numbers(runs):

@@ -63,7 +63,7 @@ def test_make_train_with_the_imagenet_network_survives_kill_9_and_is_explained(f
         np.testing.assert_array_equal(states[0][name], array, err_msg=name)
     metrics = json.loads((whole / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["network"] == "imagenet" and metrics["size"] == 224 and metrics["pictures"] == [10, 10, 10]
-    assert f"{metrics['accuracy']:.1%} of the test pictures" in capsys.readouterr().out
+    assert f"{100 * metrics['accuracy']:.1f} % of {metrics['pictures'][2]} (" in capsys.readouterr().out
     model, about = classifier.load_trained(whole)
     data, _ = classifier.photo_data(folder, (5, 5, 5), about["seed"], about["size"])
     classifier.check_data(about, data)

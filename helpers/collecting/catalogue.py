@@ -8,6 +8,7 @@ short between them, so folder and attributions.csv agree again before anything e
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import os
 import sqlite3
@@ -161,15 +162,19 @@ class Catalogue:
 
     def _publish_tables(self):
         """Write attributions.csv and left_out.csv anew, in one order whatever the order of events was."""
-        rows = {file: tables.attribution(file, *facts) for file, *facts, _ in self.records()}
-        for row in tables.read_attributions(self.folder / ATTRIBUTIONS):  # others', and of photos changed by hand
-            if row["file"] not in rows and (self.folder / row["file"]).is_file():
-                rows[row["file"]] = row
+        written = {}
+        for row in tables.read_attributions(self.folder / ATTRIBUTIONS):
+            written.setdefault(row["file"], row)  # the last line may be cut short
+        rows = {file: written.get(file, {}) | tables.attribution(file, *facts) for file, *facts, _ in self.records()}
+        for file, row in written.items():  # others', and of photos changed by hand
+            if file not in rows and (self.folder / file).is_file():
+                rows[file] = row
         for file, text in self._rows("SELECT file, photo FROM photos WHERE file IS NOT NULL ORDER BY label, place"):
             if file not in rows and (self.folder / file).is_file():
                 rows[file] = tables.attribution(file, paths.checksum(self.folder / file), "", _photo(text))
-        cells = ([row.get(name) for name in COLUMNS] for row in rows.values())
-        tables.write_table(self.folder / ATTRIBUTIONS, COLUMNS, cells)
+        columns = list(dict.fromkeys(itertools.chain(COLUMNS, *written.values())))  # with the reader's own
+        cells = ([row.get(name) for name in columns] for row in rows.values())
+        tables.write_table(self.folder / ATTRIBUTIONS, columns, cells)
         tables.write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
     def _adopt(self):

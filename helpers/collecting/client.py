@@ -82,9 +82,10 @@ class Client:
             status = error.response.status_code
             kind = Unreachable if _is_busy(status) or status in NOT_LET_IN else Refused
             raise kind(f"{'gone' if status in (404, 410) else 'refused'}: HTTP {status}") from None
+        except LeftOut:
+            raise
         except (ValueError, requests.TooManyRedirects) as error:  # requests' errors for bad addresses are ValueErrors
-            reason = str(error) if isinstance(error, LeftOut) else f"no usable address ({type(error).__name__})"
-            raise Refused(reason) from None
+            raise Refused(f"no usable address ({type(error).__name__})") from None
         except requests.RequestException as error:
             raise Unreachable(f"no whole answer ({type(error).__name__})") from None
 
@@ -214,7 +215,7 @@ def _careful(pool, allow_private):
             address = connection.getpeername()[0].split("%")[0]
             if not (allow_private or is_public(address)):
                 connection.close()
-                raise LeftOut(f"refused: {self.host} is the private address {address}")
+                raise Refused(f"refused: {self.host} is the private address {address}")
             return connection
 
         def getresponse(self):

@@ -23,6 +23,7 @@ from helpers.collecting.services import LeftOut, ServiceError, Unreachable
 from helpers.collecting.tables import CREDIT_FIELDS, MANIFEST_COLUMNS, PART, read_manifest, write_table
 from helpers.collecting.verdicts import Verdicts
 from helpers.photos import pictures
+from helpers.photos.attributions import DATABASE
 
 BLOG_WORDS = {  # the blog searched in Japanese; the further words are ours: Openverse shows 240 photos a word
     "okonomiyaki": ["お好み焼き", "okonomiyaki", "広島焼き", "モダン焼き", "okonomiyaki hiroshima"],
@@ -58,8 +59,10 @@ def collect(source, label, words, count, folder, smallest=SMALLEST, progress=Non
     service's bytes unchanged. Left out, with the reason in left_out.csv: near-duplicates, stand-ins, too small (below
     `smallest` pixels), flat, framed, damaged, gone, and what exclude.txt names (one `label/id` a line). A second call
     fetches only what is missing or was changed by hand; a changed file stays until the photo is there to replace it.
-    progress: True, False, or None: a bar but in logs.
-    Raises ValueError for a label that is no folder name, `ServiceError` when the service or the network is down.
+    progress: True, False, or None: only in a terminal or notebook.
+    Raises ValueError for a label that is no folder name and for an attributions.csv or exclude.txt that cannot be read,
+    RuntimeError where another run collects here or the database is damaged, `ServiceError` when the service or the
+    network is down.
     """
     words = [words] if isinstance(words, str) else list(words)
     with _open(folder, label) as catalogue:
@@ -68,7 +71,12 @@ def collect(source, label, words, count, folder, smallest=SMALLEST, progress=Non
 
 
 def write_manifest(folder, path):
-    """Write the CSV by which `collect_manifest` fetches the very photos of `folder` again."""
+    """Write the CSV by which `collect_manifest` fetches the very photos of `folder` again.
+
+    Raises FileNotFoundError where nothing was collected into it.
+    """
+    if not (Path(folder) / DATABASE).exists():
+        raise FileNotFoundError(f"{folder} holds no collected photos: collect some first, or correct its path")
     with Catalogue(folder) as catalogue:
         rows = [
             (file.split("/")[0], photo.id, sha256, url, *(getattr(photo, field) for field in CREDIT_FIELDS))
@@ -81,8 +89,8 @@ def collect_manifest(path, folder, client, progress=None):
     """Fetch the photos a manifest lists into `folder`; returns one `Report` a label.
 
     A photo that is gone, or whose bytes have changed since, is named in the report with that reason and not kept.
-    client: a `collecting.client.Client`. Raises ValueError if the file is no manifest or the folder holds other
-    photos, `ServiceError` as `collect`.
+    client: a `collecting.client.Client`. Raises FileNotFoundError for no file, ValueError if it is no manifest or the
+    folder holds other photos; errors as for `collect`.
     """
     query = f"manifest {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
     reports = []
@@ -98,8 +106,9 @@ def collect_manifest(path, folder, client, progress=None):
 
 @contextlib.contextmanager
 def _open(folder, label):
-    if not re.fullmatch(r"\w[\w .-]{0,79}", label):
-        raise ValueError(f"label {label[:99]!r}: expected a folder name: at most 80 letters, digits, spaces, . _ -")
+    if not re.fullmatch(r"[^\W_][\w .-]{0,79}", label):
+        wanted = "expected a folder name: a letter or digit, then up to 79 of those, spaces, . _ -"
+        raise ValueError(f"label {label[:99]!r}: {wanted}")
     if RESERVED.fullmatch(label):
         raise ValueError(
             f"label {label!r}: Windows knows no folder of this name; choose another, as {label.strip(' .')}_1"

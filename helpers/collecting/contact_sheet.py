@@ -2,6 +2,7 @@
 
 import html
 from pathlib import Path
+from urllib.parse import quote
 
 from helpers.photos import attributions
 
@@ -48,5 +49,5 @@ def _figure(row):
     credit = attributions.credit(text["licence"], text["creator"])
     if row["page_url"].startswith(("https://", "http://")):
         credit = f'<a href="{text["page_url"]}">{credit}</a>'
-    image = f'<img loading="lazy" src="{text["file"]}" alt="" title="{text["title"]}">'
+    image = f'<img loading="lazy" src="{quote(row["file"])}" alt="" title="{text["title"]}">'
     return f'<figure data-file="{text["file"]}">{image}{credit}<br>{text["file"]}</figure>\n'

@@ -90,7 +90,11 @@ class Flickr(Service):
 
     def _call(self, method, read, **params):
         def call():
-            answer = json.loads(self._api.do_flickr_call(f"flickr.{method}", **params), parse_int=integer)
+            try:
+                answer = self._api.do_flickr_call(f"flickr.{method}", **params)
+            except flickrapi.exceptions.FlickrError as error:  # an odd status, such as 203
+                raise ServiceError(_without_keys(f"Flickr: {error}")) from None
+            answer = json.loads(answer, parse_int=integer)
             if answer.get("stat") != "fail":
                 return read(answer)
             code, failure = str(answer["code"]), f"Error: {answer['code']}: {answer['message']}"

@@ -7,7 +7,7 @@ import time
 import urllib3
 
 LONGEST_WAIT = 120  # seconds; a service that asks for more is left alone until the next run
-FIRST_PAUSE = 16  # seconds after "too many requests" without a time; doubled while that goes on: 5 minutes in 5 pauses
+FIRST_PAUSE = 16  # seconds after "too many requests" without a time; doubled while that goes on: 6 minutes in 5 pauses
 LARGEST_GAP = 10  # seconds
 _DAY_QUOTA = re.compile("X-RateLimit-Available-.*sustained", re.IGNORECASE)  # Openverse's: "0" when used up
 

@@ -16,17 +16,12 @@ MANIFEST_COLUMNS = ("label", "id", "sha256", "url", *CREDIT_FIELDS)
 PART = ".collecting"  # ends the names of files that are not whole yet
 
 
-def part_of(file):
-    """The name of a file that is not whole yet."""
-    return Path(f"{file}{PART}")
-
-
 def write_table(path, header, table):
     """Write a CSV file (UTF-8) that appears at once and whole, and only if it would change."""
     data = lines(itertools.chain([header], table)).encode()
     if path.exists() and path.read_bytes() == data:
         return
-    with paths.whole(path, part_of(path)) as part:
+    with paths.whole(path, path.with_name(f"{path.name}{PART}")) as part:
         part.write_bytes(data)
 
 

@@ -14,7 +14,7 @@ class Verdicts:
     """The verdicts on the photos of `label`, in the order in which they are decided; refused ones wait in a row.
 
     catalogue: a `Catalogue`; client: a `Client`, which fetches a kept photo again where a row has become long.
-    Where none is kept yet, those that an earlier run was refused, too, do not count in a row: each run gets further.
+    Until one is kept, photos that an earlier run was refused do not count in a row: each run gets further.
     """
 
     def __init__(self, catalogue, client, label):

@@ -1,4 +1,4 @@
-"""The methods that notebook 10 compares. Each gives maps >= 0, so that every one of them is scored by the same rule."""
+"""The methods that notebook 10 compares: shares of a score give their positive part, gradients count by magnitude."""
 
 import numpy as np
 

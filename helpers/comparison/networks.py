@@ -24,7 +24,7 @@ def network_in_network(num_classes):
     """A small Network in Network: pixels [B, H, W, 3] in [0, 1] to class probabilities, one last map a class.
 
     Three blocks, each a 3x3 convolution followed by two 1x1 ones, every one with batch normalisation (ours) and ReLU;
-    the last gives the class maps, without ReLU (ours: so that a place can speak against a class). Their means are the
+    the last gives the class maps, without ReLU (ours: so that a place can count against a class). Their means are the
     logits. Source: Lin et al. 2014, "Network in network", sections 3.1 and 3.2.
     """
     chain = [keras.Input((None, None, 3))]
@@ -43,7 +43,7 @@ def network_in_network(num_classes):
 
 
 NETWORKS = {"kitchen_gcm": gcm.GCM, "kitchen_cam": encoder_with_gap, "kitchen_nin": network_in_network}
-VARIANTS = ("", "_1", "_2", "_shuffled")  # seed 0, seeds 1 and 2, and seed 0 on labels dealt out anew
+VARIANTS = ("", "_1", "_2", "_shuffled")  # seed 0, seeds 1 and 2, and seed 0 on shuffled labels
 NAMES = [name + variant for name in NETWORKS for variant in VARIANTS]
 
 
@@ -64,7 +64,7 @@ def train(run, name, data, epochs=EPOCHS, **options):
     them. Batches of 15, Adam 0.001, divided by 10 after 100/180 and 150/180 of the epochs, pictures mirrored at random;
     best is the highest validation accuracy. Resumes as `training.fit` does, whose progress and on_epoch are the
     options. The seed is 0, for NAME_1 and NAME_2 1 and 2.
-    NAME_shuffled: the training labels are dealt out anew, so that nothing but single pictures can be learned (Adebayo
+    NAME_shuffled: the training labels are shuffled, so that nothing but single pictures can be learned (Adebayo
     et al. 2018, section 4); no picture is mirrored, which would make that harder, and the last epoch's weights stay.
     """
     images, labels = data["train"][0], training_labels(name, data)
@@ -84,7 +84,7 @@ def train(run, name, data, epochs=EPOCHS, **options):
 
 
 def training_labels(name, data):
-    """The labels that the network of that name is trained on: data["train"]'s, or dealt out anew for NAME_shuffled."""
+    """The labels that the network of that name is trained on: data["train"]'s, or shuffled for NAME_shuffled."""
     labels = data["train"][1]
     return np.random.default_rng(0).permutation(labels) if name.endswith("_shuffled") else labels
 
@@ -92,7 +92,7 @@ def training_labels(name, data):
 def about(network, name, data, epochs=EPOCHS):
     """What weights/<name>.json says of a trained network: its recipe, and what it reaches on data["test"].
 
-    train_accuracy is the part of the labels it was trained on, right or dealt out anew, that it knows.
+    train_accuracy is the part of the labels it was trained on, right or shuffled, that it knows.
     """
     learned = accuracy(network, name, (data["train"][0], training_labels(name, data)))
     measured = {"train_accuracy": learned, "test_accuracy": accuracy(network, name, data["test"])}

@@ -12,13 +12,23 @@ FILE = paths.WEIGHTS / "comparison.npz"
 
 
 class Kept:
-    """Arrays by (method, score) in an .npz file, written after each method, so that a killed run goes on there."""
+    """Arrays by (method, score) in an .npz file, written after each method, so that a killed run goes on there.
+
+    about: what they come from, as `describe` was told.
+    """
 
     def __init__(self, file):
         self.file, self.arrays, self.about = Path(file), {}, {}
         if self.file.exists():
             with np.load(self.file) as stored:
                 self.arrays = {tuple(key.split("|")): stored[key] for key in stored if key != "about"}
+                self.about = json.loads(str(stored["about"]))
+
+    def describe(self, about):
+        """Say what the arrays come from: {"sha256": of the network's weights, ...}. ValueError if they have others."""
+        if self.about.get("sha256", about["sha256"]) != about["sha256"]:
+            raise ValueError(f"{self.file} holds scores of other weights; delete it to score these")
+        self.about = about
 
     def __setitem__(self, key, values):
         self.arrays[key] = np.asarray(values, np.float32)
@@ -50,7 +60,7 @@ def pack(files, target=FILE):
     arrays = {key: values for key, values in arrays.items() if not key.endswith("|maps")}
     with paths.whole(target) as part, part.open("wb") as opened:
         np.savez_compressed(opened, **arrays)
-    networks = {network: json.loads(str(np.load(file)["about"])) for network, file in files.items()}
+    networks = {network: own.about for network, own in kept.items()}
     about = {"file": target.name, "made by": "python scripts/compare_methods.py", "networks": networks}
     about["sha256"] = paths.checksum(target)
     paths.write_json(about, target.with_suffix(".json"))

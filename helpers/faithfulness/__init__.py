@@ -1,4 +1,4 @@
-"""Scores for any `explain(images, classes)`, each from its definition, blind to the maps' scale; see notebook 10."""
+"""Scores for any `explain(images, classes)`, each from its definition; see notebook 10."""
 
 from helpers.faithfulness.imputation import road_curve
 from helpers.faithfulness.localisation import (

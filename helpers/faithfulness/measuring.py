@@ -3,8 +3,8 @@
 import operator
 import time
 
+import keras
 import numpy as np
-import tensorflow as tf
 from scipy import stats
 
 from helpers.training.batches import slices
@@ -36,7 +36,8 @@ def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     """Percentile interval of the mean of values [B]: (low, high). To compare two methods, give their differences.
 
     values [S, B], the same pictures on networks of S seeds: seeds and pictures are both drawn anew, NaN counts for
-    none. Of [B] NaN raises ValueError: leave out what has no score. Source: Efron and Tibshirani 1993, chapter 13.
+    none. Raises ValueError for NaN in [B], which you leave out, and where all is NaN. Source: Efron and Tibshirani
+    1993, chapter 13.
     """
     values = np.asarray(values, np.float64)
     if values.ndim == 2:
@@ -53,20 +54,26 @@ def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
 
 def _over_seeds(values, level, resamples, rng):
     """The interval for values [S, B]: how often each seed and each picture is drawn gives the weights of a mean."""
-    seeds, pictures = (rng.multinomial(n, np.full(n, 1 / n), resamples).astype(float) for n in values.shape)
     known = ~np.isnan(values)
+    if not known.any():
+        raise ValueError(f"values: shape {values.shape}, all of them NaN; expected scores")
+    seeds, pictures = (rng.multinomial(n, np.full(n, 1 / n), resamples).astype(float) for n in values.shape)
     sums = [((seeds @ some) * pictures).sum(axis=1) for some in (np.where(known, values, 0), known.astype(float))]
-    low, high = np.quantile(np.divide(*sums), [(1 - level) / 2, (1 + level) / 2])
+    means = np.divide(*sums, out=np.full(resamples, np.nan), where=sums[1] > 0)  # without any known value there is none
+    low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def explain_all(explain, images, classes=None, batch_size=16):
     """explain(images, classes) for any number of pictures, a batch at a time; classes: int, [B] ints, or None.
 
-    images: an array [B, H, W, C], or a model's own list, tuple or dict of inputs. Raises ValueError for no pictures.
+    images: an array [B, H, W, C], or a model's own list, tuple or dict of inputs. Raises ValueError for no pictures and
+    for another number of classes.
     """
-    length, maps = len(tf.nest.flatten(images)[0]), []
+    length, maps = len(keras.tree.flatten(images)[0]), []
+    if np.shape(classes) not in ((), (length,)):
+        raise ValueError(f"classes: {classes!r}; expected an int, {length} ints for {length} pictures, or None")
     for batch in slices(length, batch_size):
         chosen = None if classes is None else np.broadcast_to(classes, length)[batch]
-        maps.append(explain(tf.nest.map_structure(operator.itemgetter(batch), images), chosen))
+        maps.append(explain(keras.tree.map_structure(operator.itemgetter(batch), images), chosen))
     return np.concatenate(maps)

@@ -57,7 +57,7 @@ def drop_and_increase(predict, images, maps, classes, batch_size=32):
     Source: Chattopadhay et al. 2018, "Grad-CAM++", section 4.1.
     """
     images = np.asarray(images, np.float32)
-    seen = images * to_unit(saliency(maps, images.shape[1:3]))[..., None]
+    seen = images * to_unit(heat_of(maps, images))[..., None]
     before, after = (predict_all(predict, some, batch_size) for some in (images, seen))
     before, after = of_classes(np.stack([before, after], axis=1), classes, before).T
     return np.maximum(before - after, 0) / before, (after > before).astype(float)
@@ -78,6 +78,13 @@ def occlusion_correlation(maps, occluded, cells=16):
 def area(fractions, curves):
     """Area under curves [B, K] over fractions [K], by the trapezoidal rule: float64 [B]."""
     return np.trapezoid(curves, fractions, axis=-1)
+
+
+def heat_of(maps, images):
+    """How strong maps are at every pixel, [B, H, W], one map for each picture. ValueError for another number."""
+    if len(maps) != len(images):
+        raise ValueError(f"maps: {len(maps)} for {len(images)} pictures; expected one for each")
+    return saliency(maps, images.shape[1:3])
 
 
 def removal_order(heat):

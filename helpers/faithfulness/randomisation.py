@@ -29,14 +29,14 @@ def model_randomisation(model, explain, images, classes, layers=None, seed=0):
     """How alike the maps stay while the model forgets, layer by layer from the top. Low: the map shows the model.
 
     explain: an explainer of `model`. images: as it takes them, an array or the model's own list or dict of inputs.
-    classes: int or [B] ints, the same throughout (predicted ones would change with the weights: ValueError for None).
-    layers: which ones and in which order, e.g. GCM's blocks; default: all that have weights, last executed first. Each
-    forgets by having the entries of its weights shuffled, so their distribution stays (the source draws them anew);
-    those above stay shuffled (cascading); alike: `spearman`. The weights are put back, also after an exception.
-    Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018, "Sanity checks for saliency maps", section 3.
+    classes: int or [B] ints, the same throughout (predicted ones would change with the weights: ValueError for None,
+    which only an explainer with its own score takes). layers: which ones and in which order, e.g. GCM's blocks;
+    default: all that have weights, last executed first. Each forgets by having the entries of its weights shuffled, so
+    their distribution stays (the source draws them anew); those above stay shuffled (cascading); alike: `spearman`. The
+    weights are put back, also after an exception. Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018,
+    "Sanity checks for saliency maps", section 3.
     """
-    if classes is None:
-        raise ValueError("classes: expected an int or one for each picture, e.g. those predicted before")
+    _check_classes(explain, classes)
     original = saliency(explain_all(explain, images, classes))
     before = model.get_weights()
     rng, alike = np.random.default_rng(seed), {}
@@ -77,13 +77,11 @@ def sensitivity(explain, images, classes, radius=0.02, samples=10, seed=0):
     """How far each map moves when the picture hardly does: float64 [B], >= 0, 0 for a map that stays as it is.
 
     The largest distance between the saliency of the picture and of `samples` copies with uniform noise in ±radius,
-    over the length of the picture's own (Euclidean both); NaN for a map of zeros. images: in [0, 1], or a model's own
-    list or dict of inputs, whose pictures get the noise. classes: int or [B] ints (predicted ones might change with
-    the noise: ValueError for None).
-    Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", definition 2.1 (max-sensitivity).
+    over the length of the picture's own (Euclidean both; to divide is ours); NaN for a map of zeros. images: in [0, 1],
+    or a model's own list or dict of inputs, whose pictures get the noise. classes: as for `model_randomisation`.
+    Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", section 3 (max-sensitivity).
     """
-    if classes is None:
-        raise ValueError("classes: expected an int or one for each picture, e.g. those predicted before")
+    _check_classes(explain, classes)
     rank, rng = max(map(np.ndim, keras.tree.flatten(images))), np.random.default_rng(seed)
 
     def noisy(leaf):
@@ -96,6 +94,11 @@ def sensitivity(explain, images, classes, radius=0.02, samples=10, seed=0):
         distances.append(np.linalg.norm(moved, axis=(1, 2)))
     lengths = np.linalg.norm(original, axis=(1, 2))
     return np.divide(np.max(distances, axis=0), lengths, out=np.full(len(lengths), np.nan), where=lengths > 0)
+
+
+def _check_classes(explain, classes):
+    if classes is None and getattr(getattr(explain, "scores", explain), "score", None) is None:
+        raise ValueError("classes: expected an int or one for each picture, e.g. those predicted before")
 
 
 def _use_weights(layer):

@@ -96,7 +96,7 @@ def read_binary(folder):
 def drawn(train=500, test=100):
     """A drawn stand-in with ten classes (a shape and a colour each), so that everything runs without CIFAR-10.
 
-    train, test: pictures a class. It says nothing about CIFAR-10 and is labelled so in `source`.
+    train, test: pictures per class. It says nothing about CIFAR-10 and is labelled so in `source`.
     """
     rng = np.random.default_rng(10)
     return Cifar10(*_draw(rng, train), *_draw(rng, test), "drawn stand-in (no CIFAR-10 here)")
@@ -136,7 +136,7 @@ def training_batches(images, labels, batch_size=128, seed=0):
 
     def epoch_batches(epoch):
         def prepare(step, images, labels):
-            return batches.unit(augment(images, batches.lots(seed, epoch, step))), labels
+            return batches.unit(augment(images, batches.batch_seed(seed, epoch, step))), labels
 
         order = np.random.default_rng([seed, epoch]).permutation(len(images))
         return batches.batches(arrays, batch_size, order, prepare)
@@ -181,8 +181,8 @@ def _draw(rng, per_class):
         y, x = (rows - centre[0]) / rng.uniform(6, 10), (columns - centre[1]) / rng.uniform(6, 10)
         shape = _SHAPES[label % 5](x, y)
         colour = np.array([220, 90, 60] if label < 5 else [60, 110, 220]) * rng.uniform(0.7, 1.1)
-        ground = rng.uniform(60, 200) + rng.normal(0, 12, (32, 32, 3))
-        images[index] = np.clip(np.where(shape[..., None], colour + rng.normal(0, 12, (32, 32, 3)), ground), 0, 255)
+        background = rng.uniform(60, 200) + rng.normal(0, 12, (32, 32, 3))
+        images[index] = np.clip(np.where(shape[..., None], colour + rng.normal(0, 12, (32, 32, 3)), background), 0, 255)
     return images, labels
 
 

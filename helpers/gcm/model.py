@@ -138,7 +138,7 @@ def block(number, filters, strides, policy=None, transposed=False, suffix=""):
 
 
 def _decoder(num_classes, policy, suffix=""):
-    """Layers 11-15 of Table 1, ending in one map a class."""
+    """Layers 11-15 of Table 1, ending in one map per class."""
     blocks = [block(number, *row, policy, row[1] == 2, suffix) for number, row in enumerate(DECODER, start=11)]
     name = f"layer_15_conv_5x5_c1_x{num_classes}{suffix}"
     return [*blocks, layers.Conv2D(num_classes, 5, **PLAIN, dtype=policy, name=name)]

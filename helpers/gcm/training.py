@@ -13,7 +13,6 @@ from helpers.gcm import cifar10
 from helpers.training import runs, shipped
 
 EPOCHS, BATCH_SIZE = 180, 128  # Table 2
-RECIPES = {"letter": 0.0, "found": 2e-4}  # the L2 penalty: none in the paper; with one it is our inference
 TWIN_WIDTHS = [-(-width // 8) * 8 for width in gcm.CNN_WIDTHS]
 
 
@@ -22,7 +21,7 @@ def train(run, variant, data, epochs=EPOCHS, seed=0, batch_size=BATCH_SIZE, stra
 
     data: a `cifar10.Cifar10`; after each epoch the network is measured on `data.test_*`, and nothing is chosen by it.
     The precision is Keras' global dtype policy; strategy and the options progress and on_epoch are those of
-    `training.fit`, and so are its errors and its going on after a kill. At the end run/last.weights.h5 and
+    `training.fit`, and so are its errors and how it resumes. At the end run/last.weights.h5 and
     run/metrics.json are written.
     l2: ours, not in the paper: an L2 penalty on every trainable weight.
     Source: section 4.1. He normal initial weights are ours (the paper names none).

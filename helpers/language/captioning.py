@@ -61,8 +61,8 @@ def train(captioner, run, images, captions, epochs=encoder.EPOCHS, progress=True
     next words. Pictures are mirrored at random; see `encoder.fit`.
     """
     words = keras.Model(captioner.inputs, RealWords(name="real_words")(captioner.output, captioner.inputs[1]))
-    epoch_batches = partial(batches, images, VOCABULARY.encode(captions, LENGTH, marks=True))
-    return encoder.fit(words, "captioner", len(images), run, epoch_batches, epochs, progress)
+    data = images, VOCABULARY.encode(captions, LENGTH, marks=True)
+    return encoder.fit(words, "captioner", data, run, partial(batches, *data), epochs, progress)
 
 
 def batches(images, tokens, epoch=None):
@@ -96,7 +96,7 @@ def beam(next_words, picture=0, width=3, length=LENGTH):
     are not divided by the length, as in NeuralTalk2.
     """
     beginnings, ended = [((START,), 0.0)], []
-    while beginnings and len(beginnings[0][0]) < length and (len(ended) < width or beginnings[0][1] > ended[0][1]):
+    while beginnings and len(beginnings[0][0]) < length and (len(ended) < width or beginnings[0][1] > ended[-1][1]):
         rows = np.array([tokens for tokens, _ in beginnings])
         log_probs = next_words(rows, np.full(len(rows), picture))
         longer = []
@@ -172,12 +172,14 @@ def phrase_examples(scenes, captions):
     """Every ingredient that the captions name and that is there to see, ready for a `scorer`'s explainer.
 
     scenes: [dishes.Dish]; captions: a sentence about each, the network's own or the true one. Returns (which scene int
-    [M], the ingredients' names [M], inputs [pictures, tokens, chosen], masks bool [M, H, W]).
+    [M], the ingredients' names [M], inputs [pictures, tokens, chosen], masks bool [M, H, W]). ValueError where none is.
     """
     spoken = [
         [part for part in sentences.visible(scene.masks) if sentences.PHRASES[part] in text]
         for scene, text in zip(scenes, captions, strict=True)
     ]
+    if not any(spoken):
+        raise ValueError("captions: none names an ingredient that is there to see")
     which = np.repeat(np.arange(len(scenes)), [len(parts) for parts in spoken])
     parts = [part for parts in spoken for part in parts]
     tokens = VOCABULARY.encode([captions[index] for index in which], LENGTH, marks=True)

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from helpers import training
+from helpers.training import runs
 
 FILTERS, KERNELS = (16, 32, 48, 48, 64), (5, 3, 3, 3, 1)  # of the CNN's five convolutions
 RARE = 2.0  # standard deviations above its mean, below which a channel of the last feature map is zero
@@ -35,12 +36,14 @@ def build_vision(size=96, units=128, filters=FILTERS, rare=RARE):
     return keras.Model(inputs, layers.Dense(units, name="vector")(seen), name="vision")
 
 
-def fit(model, name, scenes, run, batches, epochs, progress):
-    """Train on `scenes` pictures in the folder `run`, for `training.fit`, which resumes; returns the history.
+def fit(model, name, data, run, batches, epochs, progress):
+    """Train on `data`, arrays [N, ...], in the folder `run`, for `training.fit`, which resumes; returns the history.
 
-    Adam, learning rate falling from LEARNING_RATE to 0 on a cosine.
+    batches: those of an epoch, made from `data`. Adam, learning rate falling from LEARNING_RATE to 0 on a cosine.
     """
-    recipe = {"network": name, "scenes": scenes, "epochs": epochs, "seed": 0, "batch_size": BATCH_SIZE}
+    keras.utils.set_random_seed(0)
+    recipe = {"network": name, "epochs": epochs, "seed": 0, "batch_size": BATCH_SIZE}
+    recipe |= {"scenes": len(data[0]), "data": runs.digest(*data)}
     options = {"from_logits": True, "learning_rate": training.cosine_schedule(epochs, LEARNING_RATE)}
     options |= {"recipe": recipe, "progress": progress}
     return training.fit(model, keras.optimizers.Adam(), run, batches, epochs, **options)

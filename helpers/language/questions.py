@@ -20,7 +20,6 @@ ASK_PRESENCE = ("{verb} there {}?", "do you see {}?")
 PAIRS = tuple(f"{first} and {second}" for first, second in itertools.combinations(COLOURS, 2))
 BOTH = " and ".join(dishes.LABELS)
 ANSWERS = ("yes", "no", "one", "two", *dishes.LABELS, BOTH, "nothing", "no plate", "white", *COLOURS, *PAIRS)
-A_SCENE = 8  # questions asked about each
 TRAIN_SEEDS, TEST_SEEDS = range(100_000, 118_000), range(30_000, 30_200)  # of the shipped network's tables
 
 
@@ -75,7 +74,7 @@ def _pair(seed, dice, size, background, colours):
 
 
 def ask(table, seed):
-    """A_SCENE questions about a table, wording and subject drawn at random.
+    """Eight questions about a table, wording and subject drawn at random.
 
     One for the plate's colour (about all that is beside the food), one for the number of dishes, two for what lies on
     something (the second of them on something that is not there), four for toppings: two that cover `sentences.VISIBLE`

@@ -1,4 +1,4 @@
-"""Kitchen scenes and the one true sentence about each, as its masks have it."""
+"""Kitchen scenes and the one true sentence about each, read off its masks."""
 
 import itertools
 

@@ -52,8 +52,8 @@ def train(answerer, run, images, asked, answers, epochs=encoder.EPOCHS, progress
     asked: int32 [N, K, LENGTH], K questions about each picture; answers: int [N, K]. The CNN looks at a picture
     once for all its questions. Pictures are mirrored at random; see `encoder.fit`.
     """
-    many, epoch_batches = many_questions(answerer, asked.shape[1]), partial(batches, images, asked, answers)
-    return encoder.fit(many, "answerer", len(images), run, epoch_batches, epochs, progress)
+    many, data = many_questions(answerer, asked.shape[1]), (images, asked, answers)
+    return encoder.fit(many, "answerer", data, run, partial(batches, *data), epochs, progress)
 
 
 def many_questions(answerer, count):

@@ -35,12 +35,14 @@ def load(name):
         raise ValueError(f"photograph {name!r}: choose one of {', '.join(SHOWS)}")
     try:
         row = next(row for row in attributions.read(FOLDER) if row["file"].startswith(f"{name}."))
+        if not (row["licence"] and row["creator"]):
+            raise KeyError("credit")
         credit = attributions.credit(row["licence"], row["creator"])
         if name in SKLEARNS:
             return Photograph(load_sample_image(row["file"]), credit)
         with Image.open(FOLDER / row["file"]) as image:
             return Photograph(np.asarray(image.convert("RGB")), credit)
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, StopIteration) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, AttributeError, StopIteration) as error:
         its = f"photograph {name!r}, or its line in pictures/{attributions.ATTRIBUTIONS}"
         raise OSError(f"{its}, is missing or damaged: fetch them again (git checkout -- pictures)") from error
 

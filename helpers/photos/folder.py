@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from helpers.photos import attributions, layout, pictures, splits
 
-COUNTS = (250, 100, 100)  # pictures a class in each split (blog, section 4.1)
+COUNTS = (250, 100, 100)  # pictures per class in each split (blog, section 4.1)
 TOGETHER, KEEP = "together", "keep"  # what becomes of near-duplicates
 MANIFEST_COLUMNS = ("file", "sha256", "split", "label", "credit", "note")
 
@@ -28,7 +28,7 @@ class Report:
 
     left_out: dict  # file or folder: why it cannot be used
     converted: dict  # file: what was done to make it RGB
-    unused: list  # usable files the full splits had no room for
+    unused: list  # usable files not used: the splits are full, or a copy lies in a later one
     duplicates: list  # tuples of near-identical files, kept in one split
     label_conflicts: list  # those of them that lie in several classes
     notes: list  # anything else a reader should know
@@ -38,7 +38,8 @@ class Report:
         lines += [f"converted: {name!r}: {what}" for name, what in self.converted.items()]
         lines += [f"near-duplicates, kept in one split: {', '.join(map(repr, group))}" for group in self.duplicates]
         lines += [f"the same picture in several classes: {', '.join(map(repr, g))}" for g in self.label_conflicts]
-        lines += [f"{len(self.unused)} usable pictures not needed: the splits are full"] if self.unused else []
+        if self.unused:
+            lines.append(f"{len(self.unused)} pictures not used: the splits are full, or a copy lies in a later one")
         return "\n".join(lines + self.notes) or "every file was used as it is"
 
 

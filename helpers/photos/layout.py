@@ -32,7 +32,7 @@ def find(root):
     entries = _folders(root, root, left_out)
     split_of = {entry: NAMED[_split_name(entry)] for entry in entries if _split_name(entry) and _holds_classes(entry)}
     if "train" in split_of.values():
-        lone = "no split: beside train/, and without class folders of its own or no name of a split"
+        lone = "ignored beside train/: not named as a split, or without class folders"
         left_out |= {entry.name: lone for entry in entries if entry not in split_of}
         classes = [(folder, split) for entry, split in split_of.items() for folder in _folders(root, entry, left_out)]
     elif entries and all(map(_split_name, entries)):

@@ -28,8 +28,8 @@ NO_HEIC = "a HEIC picture: install pillow-heif (pip install pillow-heif), or sav
 SMALLEST_SIDE = 16  # pixels; below it there is nothing to recognise
 HASH_DISTANCE = 10  # bits of 64 in which the perceptual hashes of one picture's copies may differ
 CORRELATION = 0.8  # of their thumbnails, which tells copies from pictures with the same hash by chance
-KIND = 20  # pictures; where so many others look alike, that is the kind of picture (X-rays), and no sign of a copy
-NEARER = 3  # times as near as the picture number KIND by nearness has to be what is a copy all the same
+KIND = 20  # a picture with this many look-alikes is of a kind (X-rays), and no copy
+NEARER = 3  # a copy is this many times nearer than the KIND-th nearest picture
 # what turns a picture upright whose EXIF orientation is 2, 3, ... 8
 UPRIGHT = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 
@@ -72,7 +72,7 @@ def decode(data, size, most=None):
             image.draft(None, (2 * size, 2 * size))
             pixels = max(math.prod(image.size), math.prod(own_size) // 2 if image.info.get("progressive") else 0)
             _check_size(own_size, pixels, image.format, most or Image.MAX_IMAGE_PIXELS)
-            large = min(LARGE, (most or math.inf) // 8)
+            large = min(LARGE, most // 8) if most else LARGE
             with _one_at_a_time if pixels > large else contextlib.nullcontext():
                 return Decoded(*_upright_rgb(image, size, large), own_size)
     except (TooSmall, TooLarge):
@@ -134,8 +134,9 @@ def _white(image):
     """The number that means white where a picture has one of 16 bits, or a TIFF's integer or fraction, a pixel."""
     if image.mode.startswith("I;16"):
         return 65535
-    largest = float(np.nan_to_num(image).max()) if image.mode in "IF" else 0
-    return next((white for white in (1, 255, 65535) if largest <= white), largest)
+    largest = float(np.nan_to_num(image, posinf=0).max()) if image.mode in "IF" else 0
+    slack = 1.1 if image.mode == "F" else 1  # fractions may overshoot a little
+    return next((white for white in (1, 255, 65535) if largest <= slack * white), largest)
 
 
 def _rgb(image, white):
@@ -169,7 +170,7 @@ def near_duplicates(fingerprints):
     Near-identical are two pictures whose perceptual hashes differ in at most HASH_DISTANCE bits and whose thumbnails
     correlate at CORRELATION or more, or are equal: re-encoded, resized, brightened or slightly cropped copies. Where
     all pictures look alike (X-rays, one camera and one pose), copies have to be NEARER than the others are. A larger
-    group is none, but for equal thumbnails.
+    group is split into those with equal thumbnails.
     """
     count = len(fingerprints)
     hashes = np.array([one.hash for one in fingerprints], np.uint64)

@@ -61,9 +61,9 @@ class Explainer:
         images: float32 [B, H, W, C] (the dtype of the model's input layer, if that is another), signals [B, T, C], or
         the model's own list, tuple or dict of inputs. classes: int, [B] ints, or None for the predicted class of each
         picture; a network with a single unit has two, 0 with minus its logit and 1 with its logit. Returns a float32
-        array, [B, h, w] or [B, H, W, C] as the method says; for signals [B, t] or [B, T, C].
-        Raises ValueError for pictures that are none, uint8, not finite or without batch axis, for classes out of range,
-        for an explanation that is NaN or infinite, and where one of several outputs or pictures has to be chosen.
+        array, [B, h, w] or [B, H, W, C] as the method says; for signals [B, t] or [B, T, C]. Raises ValueError for
+        inputs that are not pictures, uint8, not finite or without batch axis, for classes out of range, for an
+        explanation that is NaN or infinite, and where one of several outputs or pictures has to be chosen.
         """
         inputs = as_inputs(self.model, images)
         batch, specs = batch_size(self.model, inputs), input_specs(inputs)

@@ -21,7 +21,7 @@ def input_specs(inputs):
 
 
 def _as_input(leaf, own):
-    tensor = tf.convert_to_tensor(leaf)
+    tensor = tf.identity(leaf)  # two inputs are two, even if they are given the same tensor
     if tensor.dtype == own:
         return tensor
     if own is not None and tf.as_dtype(own).is_integer and tensor.shape.rank == 4:

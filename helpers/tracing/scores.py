@@ -23,10 +23,10 @@ class Scores(Explainer):
         """The picture among the model's inputs, float32 [B, H, W, C]. Raises ValueError as the explainers do."""
         return tf.cast(self._picture(as_inputs(self.model, images)), tf.float32).numpy()
 
-    def with_pixels(self, images, pixels, number=None):
+    def with_pixels(self, images, pixels):
         """The model's inputs with other pictures [n, H, W, C], rounded where it takes whole numbers.
 
-        Each picture's further inputs are repeated for n / B of them in turn; with number: that picture's for all n.
+        Each picture's further inputs are repeated for n / B of them in turn.
         """
         inputs = as_inputs(self.model, images)
         own = self._picture(inputs)
@@ -34,8 +34,7 @@ class Scores(Explainer):
         def replaced(leaf):
             if leaf is own:
                 return pixels if own.dtype.is_floating else tf.saturate_cast(tf.round(pixels), own.dtype)
-            kept = leaf if number is None else leaf[number : number + 1]
-            return tf.repeat(kept, len(pixels) // len(kept), axis=0)
+            return tf.repeat(leaf, len(pixels) // len(leaf), axis=0)
 
         return keras.tree.map_structure(replaced, inputs)
 

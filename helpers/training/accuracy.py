@@ -4,8 +4,8 @@ from scipy import stats
 
 
 def accuracy_interval(accuracy, pictures):
-    """The 95 % interval of an accuracy in [0, 1] measured on that many pictures: (low, high). Other pictures of the
-    same kind would move it so far; other seeds of the training move it, too.
+    """The 95 % interval of an accuracy in [0, 1] measured on that many pictures: (low, high). It covers the choice of
+    test pictures, not the training's seed.
 
     Raises ValueError for no pictures and for an accuracy outside of [0, 1]. Source: Wilson 1927.
     """

@@ -33,8 +33,9 @@ def pictures(images, labels, batch_size=15, seed=None, epoch=0, mirrored=False):
     """One epoch of (float32 [B, H, W, 3] in [0, 1], int64 [B]) for a classifier.
 
     images: uint8 [N, H, W, 3], an array or (saves copying it each epoch) a tensor; labels: int [N]. With a seed the
-    order follows from (seed, epoch) alone, so training resumed at an epoch sees what unbroken training would have
-    seen; without one it is the arrays' order. mirrored: flip pictures left to right at random. ValueError for others.
+    order follows from (seed, epoch) alone, so training resumed at an epoch sees what unbroken training would have seen;
+    without one it is the arrays' order. mirrored (needs a seed): flip pictures left to right at random. ValueError for
+    other dtypes or lengths.
     """
     images, labels = tf.constant(images), tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:
@@ -46,7 +47,7 @@ def pictures(images, labels, batch_size=15, seed=None, epoch=0, mirrored=False):
 
     def prepare(step, images, labels):
         images = unit(images)
-        return (mirror(images, lots(seed, epoch, step)) if mirrored else images), labels
+        return (mirror(images, batch_seed(seed, epoch, step)) if mirrored else images), labels
 
     return batches((images, labels), batch_size, order, prepare)
 
@@ -72,8 +73,8 @@ def unit(images):
     return tf.cast(images, tf.float32) / 255
 
 
-def lots(seed, epoch, step):
-    """The two integers that batch `step` of an epoch draws its lots with."""
+def batch_seed(seed, epoch, step):
+    """The stateless seed of batch `step` of an epoch: two integers."""
     return tf.stack([tf.constant(seed * 100_003 + epoch, tf.int64), step])
 
 

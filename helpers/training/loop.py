@@ -31,9 +31,10 @@ def fit(model, optimizer, run, batches, epochs, *, from_logits, recipe, **option
     """Train `model`, keeping everything needed to go on in the folder `run`; returns the history, a list of dicts.
 
     batches: the function epoch -> tf.data of (inputs, int labels [B]), the same for the same epoch; global batches
-    where `strategy` has several devices. Several machines need `run` on a disk they share.
-    recipe: what a resumed run must agree in (a dict of plain values); it is compared with the stored one.
-    options: those of `Options`. A history's loss is without the L2 penalty.
+    where `strategy` has several devices. Several machines need `run` on a disk they share. recipe: what a resumed run
+    must agree in (a dict of plain values); it is compared with the stored one. options: those of `Options`. A row of
+    the history: {"epoch", "loss" without the L2 penalty, "accuracy", "seconds" of the training steps, "learning_rate"},
+    with validation pictures "validation_loss" and "validation_accuracy" as well.
 
     A killed run loses the running epoch and no more: call again with the same arguments. Raises ValueError where
     `run` belongs to another recipe or network or workers disagree about it, for no epochs, no pictures, and labels
@@ -77,7 +78,7 @@ def _resumed(run, model, optimizer, recipe, strategy):
 
 
 def evaluate(model, data, from_logits):
-    """{"loss", "accuracy"} of `model` on tf.data of (inputs, int labels [B]).
+    """{"loss": mean cross-entropy in nats, "accuracy" in [0, 1]} of `model` on tf.data of (inputs, int labels [B]).
 
     Raises ValueError for labels of another form and for no pictures.
     """
@@ -85,12 +86,13 @@ def evaluate(model, data, from_logits):
 
 
 def in_terminal():
-    """The options of `fit` for a command: a bar where somebody watches, and a line for each epoch."""
+    """The options of a `fit` with validation, for a command: a bar where somebody watches, and a line for each
+    epoch."""
     return {"progress": sys.stderr.isatty(), "on_epoch": lambda row: print(summary(row), flush=True)}
 
 
 def summary(row):
-    """A row of the history as the line that a terminal shows."""
+    """A row of a history with validation as the line that a terminal shows."""
     return (
         f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
         f"validation {row['validation_accuracy']:.4f}  rate {row['learning_rate']:g}  {row['seconds']:.0f} s"
