@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers.training import batches
 
@@ -53,3 +54,32 @@ def test_mirrored_pictures_are_the_same_for_the_same_epoch():
     assert (kept ^ turned).all() and 0 < kept.sum() < 12
     np.testing.assert_array_equal(epoch(0), epoch(0))
     assert not np.array_equal(epoch(0), epoch(1))
+
+
+def test_each_batch_has_a_seed_of_its_own():
+    assert batches.batch_seed(2, 3, tf.constant(4, tf.int64)).numpy().tolist() == [200_009, 4]
+
+
+def test_scenes_are_shuffled_and_mirrored_with_what_is_asked_about_them():
+    images = np.zeros((40, 1, 2, 3), np.uint8)
+    images[:, 0, 0] = 255
+
+    def epoch(number):
+        made = batches.scenes((images, np.arange(40)), 8, lambda *both: both, epoch=number).as_numpy_iterator()
+        return [np.concatenate(column) for column in zip(*made, strict=True)]
+
+    (pictures, numbers), again = epoch(1), epoch(1)
+    assert sorted(numbers) == list(range(40)) != list(numbers) and list(numbers) != list(epoch(2)[1])
+    assert 0 < pictures[:, 0, 0, 0].sum() < 40 and (pictures.sum(axis=(1, 2, 3)) == 3).all()
+    np.testing.assert_array_equal(pictures, again[0])
+    np.testing.assert_array_equal(numbers, again[1])
+    plain = next(iter(batches.scenes((images, np.arange(40)), 40, lambda *both: both)))
+    assert plain[1].numpy().tolist() == list(range(40)) and (plain[0].numpy()[:, 0, 0] == 1).all()
+
+
+def test_other_dtypes_are_refused():
+    images, labels = numbered(3)
+    with pytest.raises(ValueError, match="images: float64; expected uint8 from 0 to 255"):
+        batches.pictures(images / 255, labels)
+    with pytest.raises(ValueError, match="labels: float64; expected integers"):
+        batches.pictures(images, labels / 2)

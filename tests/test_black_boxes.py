@@ -36,8 +36,9 @@ def model():
 
 
 def linear(weights):
-    """The network whose class 0 scores sum(weights * picture), its other class nothing."""
-    network = networks.stack(layers.Flatten(), layers.Dense(2, use_bias=False), shape=(*weights.shape, 1))
+    """The network whose class 0 scores sum(weights [H, W] or [H, W, C] * picture), its other class nothing."""
+    shape = weights.shape if weights.ndim == 3 else (*weights.shape, 1)
+    network = networks.stack(layers.Flatten(), layers.Dense(2, use_bias=False), shape=shape)
     network.set_weights([np.stack([weights.ravel(), 0 * weights.ravel()], axis=1)])
     return network
 
@@ -64,6 +65,20 @@ def test_occlusion_of_single_pixels_is_each_ones_part_of_a_linear_score():
     assert_allclose(found, weights * picture[0, ..., 0], rtol=1e-4, atol=1e-5)
     filled = Occlusion(linear(weights), size=1, stride=1)(picture, 0)[0]  # with the picture's mean colour
     assert_allclose(filled, weights * (picture[0, ..., 0] - picture.mean()), rtol=1e-4, atol=1e-5)
+    colours = np.random.default_rng(2).uniform(size=(1, 5, 7, 3)).astype(np.float32)
+    filled = Occlusion(linear(np.ones((5, 7, 3))), size=1, stride=1)(colours, 0)[0]
+    assert_allclose(filled, (colours[0] - colours.mean(axis=(0, 1, 2))).sum(axis=-1), rtol=1e-4, atol=1e-5)
+
+
+def test_windows_of_occlusion_may_reach_over_the_edge_and_lie_half_a_window_apart():
+    found = Occlusion(linear(np.ones((5, 5))), size=2, stride=2, fill=0)(np.ones((1, 5, 5, 1)), 0)[0]
+    assert_allclose(found, np.outer([2, 2, 2, 2, 1], [2, 2, 2, 2, 1]), rtol=1e-5)
+    explain = Occlusion(linear(np.ones((32, 48))), batch_size=1000)
+    explain.scores = mock.Mock(
+        wraps=explain.scores, pixels=explain.scores.pixels, with_pixels=explain.scores.with_pixels
+    )
+    explain(np.ones((1, 32, 48, 1), np.float32), 0)  # windows of 4 x 4, every 2 pixels
+    assert [len(call.args[0]) for call in explain.scores.call_args_list] == [1, 15 * 23]
 
 
 def test_rise_tells_a_linear_score_pixel_by_pixel():
@@ -74,6 +89,16 @@ def test_rise_tells_a_linear_score_pixel_by_pixel():
     assert np.unravel_index(found.argmax(), found.shape) == (2, 5)
     assert found[2, 5] == pytest.approx(1, abs=0.05)  # E[M M] / E[M] = 1 where a mask is 0 or 1 there
     assert found[6, 1] == pytest.approx(0.5, abs=0.05)  # E[M] where it is independent of the mask at (2, 5)
+
+
+def test_rise_weighs_its_masks_with_probabilities(model):
+    explain = RISE(model, masks=20, keep=0.3)
+    masks = explain._masks(np.random.default_rng(0), 20, (12, 12))
+    probabilities = model.predict(masks[..., None] * PICTURES[0], verbose=0)[:, 1]
+    assert_allclose(explain(PICTURES[:1], 1)[0], np.tensordot(probabilities, masks, 1) / (20 * 0.3), rtol=1e-4)
+    many = RISE(model, cells=2, keep=0.3)._masks(np.random.default_rng(1), 4000, (12, 12))
+    assert_allclose(many.mean(axis=0), 0.3, atol=0.04)
+    assert np.unique(many[:, 0, 0].round(3)).size > 10  # shifted at random, between the cells' middles
 
 
 def test_score_cam_from_its_algorithm(model):

@@ -189,7 +189,7 @@ def test_training_learns_captions_by_heart(tmp_path, monkeypatch):
     figures = captioning.measure(captioner, pictures, texts)
     assert figures["exact"] == figures["words"] == 1 and figures["bleu"] == pytest.approx(100)
     figures = captioning.measure(captioner, pictures, texts, written=[texts[0], "a pizza", texts[2]])
-    assert figures["exact"] == pytest.approx(2 / 3) and 50 < figures["bleu"] < 95
+    assert figures["exact"] == pytest.approx(2 / 3) and figures["bleu"] == pytest.approx(75.115, abs=0.01)
 
 
 def test_phrases_are_found_in_captions(small):
@@ -227,6 +227,8 @@ def test_shipped_words_are_looked_at_where_they_are(shipped):
     for explain in GradCAM(scored, score=total), GuidedGradCAM(scored, score=total, relus_in="vision"):
         times = faithfulness.times_chance(explain(inputs), masks)
         assert times["hits"] > 3.4 and times["energy"] > 2.2, times
+        if isinstance(explain, GradCAM) and not isinstance(explain, GuidedGradCAM):
+            assert times == pytest.approx(trained.known(captioning.NAME)["times_chance"], rel=0.03)
 
 
 def test_captions_that_name_nothing_that_is_there_are_refused():

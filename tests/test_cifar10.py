@@ -166,6 +166,7 @@ def test_batches_are_a_pure_function_of_seed_and_epoch(monkeypatch):
     assert (pictures != epoch(1, seed=1)[0]).any() and (pictures != epoch(0, seed=2)[0]).any()
     monkeypatch.setattr(cifar10, "augment", lambda images, seed: images)
     plain, plain_labels = epoch(3)
+    assert not np.array_equal(plain_labels, data.train_labels) and not np.array_equal(plain_labels, epoch(4)[1])
     order = np.lexsort(plain.reshape(40, -1).T)
     wanted = data.train_images.astype("float32") / 255
     wanted_order = np.lexsort(wanted.reshape(40, -1).T)

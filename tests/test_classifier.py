@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from small_training import history_of
 
-from helpers import classifier, paths, plots
+from helpers import classifier, paths, plots, training
 
 NAMES = ("okonomiyaki", "pizza")
 
@@ -190,3 +190,4 @@ def test_mixed_float16_trains_with_a_scaled_loss(runs, request):
     keras.config.set_dtype_policy("mixed_float16")
     _, metrics = train("half", data=DATA._replace(train=stripes(4, 1)))
     assert metrics["precision"] == "mixed_float16" and np.isfinite(metrics["history"]["loss"]).all()
+    assert isinstance(training.scaled(keras.optimizers.SGD()), keras.optimizers.LossScaleOptimizer)

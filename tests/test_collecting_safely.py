@@ -16,6 +16,7 @@ from test_collecting import assert_credited, attributions, collect, contents
 from helpers import collecting
 from helpers.collecting import client, collector, contact_sheet, services
 from helpers.collecting.catalogue import Catalogue
+from helpers.collecting.pace import Pace
 
 
 @pytest.mark.parametrize("photo_id", ["../../evil", "a/b", "", "nul\0", "x" * 65, ".hidden"])
@@ -106,6 +107,18 @@ def test_the_pace_is_kept_by_all_threads_together(server, tmp_path):
     calls = [when for when, what, *_ in server.log if what == "openverse"]
     assert len(calls) == 5 and calls[-1] - calls[0] > 4 * 0.3 - 0.1
     assert all(later - sooner > 0.2 for sooner, later in itertools.pairwise(calls))
+
+
+def test_the_pace_of_downloads_and_of_a_service_that_refuses(server, tmp_path):
+    server.photos, began = fake.ids(8), time.monotonic()
+    collecting.collect(server.openverse(call_gap=0, photo_gap=0.15), "pizza", "ピザ", 8, tmp_path)
+    assert time.monotonic() - began >= 7 * 0.15
+    pace = Pace(0.1, 0)
+    pace.refused(time.monotonic())
+    assert pace._gap == pytest.approx(0.2)
+    for _ in range(20):
+        pace.answered()
+    assert pace._gap == pytest.approx(0.1)
 
 
 def test_manifest_fetches_the_same_set_and_names_what_is_missing_or_changed(server, tmp_path):

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers import dishes, faithfulness, gradcam
 from helpers.comparison import methods, networks, results, study
@@ -22,6 +23,7 @@ def bright_half(images):
 def test_maps_are_scored_without_what_speaks_against_the_class():
     signed = np.array([[[[1.0, 2.0], [-3.0, 1.0]]]])  # [1, 1, 2, 2]: two pixels of two colours
     assert methods.evidence(lambda images, classes: signed)(None, None).tolist() == [[[3, 0]]]
+    assert methods.evidence(lambda images, classes: signed[..., 0])(None, None).tolist() == [[[1, 0]]]
     flat = np.array([[[5.0, 6.0, 9.0]]])
     assert methods.above_median(lambda images, classes: flat)(None, None).tolist() == [[[0, 0, 3]]]
 
@@ -42,6 +44,17 @@ def test_a_curve_counts_where_the_baseline_takes_the_class_away():
     assert found["deletion"][0] == pytest.approx(np.trapezoid(curve, fractions), abs=1e-6)
     assert np.isnan(found["deletion"][1])
     assert found["drop"].tolist() == [0, 0]  # the left half alone is seen whole
+    heat = np.broadcast_to(LEFT.astype(float), (2, 4, 4))
+    every = study.by_network(asked._replace(counted=dict.fromkeys(asked.counted, np.ones(2, bool))), heat)
+    wanted = faithfulness.insertion_curve(bright_half, images, heat, asked.classes, faithfulness.blurred(images))
+    np.testing.assert_allclose(every["insertion"], faithfulness.area(*wanted), rtol=1e-6)
+    road = faithfulness.road_curve(bright_half, images, heat, asked.classes, study.ROAD).mean(axis=1)
+    np.testing.assert_allclose(every["road"], road, rtol=1e-6)
+
+
+def test_predictions_of_logits_are_probabilities():
+    predict = study.predictor(lambda images, training: tf.constant([[0, np.log(3)]], tf.float32), from_logits=True)
+    np.testing.assert_allclose(predict(np.zeros((1, 2, 2, 3))), [[0.25, 0.75]], rtol=1e-6)
 
 
 def test_own_dish_knows_right_from_blind():
@@ -98,6 +111,8 @@ def test_a_killed_study_goes_on_and_is_packed(tmp_path):
     kept.describe({"accuracy": 0.5, "sha256": "one"})
     kept["pictures", "right"] = [1, 0]
     kept.scores("Grad-CAM", lambda: {"energy": [1.0, 2.0]})
+    kept.once("occlusion", "maps", lambda: [5.0])  # these are no score, and are not packed
+    kept.scores("occlusion", lambda: {"energy": [3.0]})
     again = results.Kept(kept.file)
     with pytest.raises(ValueError, match=r"a\.npz holds scores of other weights; delete it"):
         again.describe({"sha256": "two"})
@@ -111,6 +126,7 @@ def test_a_killed_study_goes_on_and_is_packed(tmp_path):
         ("net", "pictures", "right"): [1, 0],
         ("net", "Grad-CAM", "energy"): [1, 2],
         ("net", "Grad-CAM", "twin"): [0.5],
+        ("net", "occlusion", "energy"): [3],
     }
     assert about["networks"] == {"net": {"accuracy": 0.5, "sha256": "one"}}
     (tmp_path / "all.npz").write_bytes(b"damaged")

@@ -39,9 +39,11 @@ def test_training_learns_what_is_easy(name, data, tmp_path):
 
 
 def test_the_twins_have_another_seed_or_the_same_labels_at_other_pictures(data, monkeypatch):
-    seen = {}
-    monkeypatch.setattr(training, "fit", lambda model, _, run, batches, *rest, **options: seen.update({run: batches}))
-    monkeypatch.setattr(keras.Model, "load_weights", lambda self, path: None)
+    seen, best = {}, []
+    monkeypatch.setattr(
+        training, "fit", lambda model, _, run, batches, *rest, **given: seen.update({run: (batches, given)})
+    )
+    monkeypatch.setattr(keras.Model, "load_weights", lambda self, path: best.append(path.parent.name))
 
     def first_kernel(name):
         return networks.train(name, name, data, epochs=1).trainable_variables[0].numpy()
@@ -50,7 +52,11 @@ def test_the_twins_have_another_seed_or_the_same_labels_at_other_pictures(data, 
     assert np.array_equal(again, first_kernel("kitchen_cam_1"))
     assert not np.array_equal(again, first_kernel("kitchen_cam"))
     first_kernel("kitchen_cam_shuffled")
-    ((images, labels),) = seen["kitchen_cam_shuffled"](0)
+    epoch, options = seen["kitchen_cam_shuffled"]
+    ((images, labels),) = epoch(0)
+    assert {*map(bytes, images.numpy())} == {*map(bytes, data["train"][0] / np.float32(255))}  # none is mirrored
+    assert not options["keep_best"] and seen["kitchen_cam"][1]["keep_best"]
+    assert best == ["kitchen_cam_1", "kitchen_cam_1", "kitchen_cam"]  # the shuffled one keeps its last weights
     shown = np.mean(images[..., 2], axis=(1, 2)) > np.mean(images[..., 0], axis=(1, 2))
     assert sorted(labels.numpy()) == sorted(data["train"][1])
     assert 0 < (shown != labels.numpy()).sum() < 12

@@ -100,7 +100,7 @@ def test_counts_may_be_three_numbers_and_splits_may_be_empty():
     assert [values.dtype for values in empty] == [values.dtype for values in three["train"]]
     assert make_split({}, keep=False) == {}
     for wrong in (5, (1, 2), {"train": -1}, {"train": 2.5}, "abc", (float("inf"), 1, 1)):
-        with pytest.raises(ValueError, match=r"counts .*: give \{name: dishes a label\}, or"):
+        with pytest.raises(ValueError, match=r"counts .*: give \{name: dishes per label\}, or"):
             make_split(wrong, keep=False)
 
 
@@ -117,6 +117,9 @@ def test_kept_splits_are_found_again(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.dishes.sets.render", None)  # drawing again would fail
     second = make_split({"test": 1}, seed=5, size=64)["test"]
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    for other in ({"seed": 6, "size": 64}, {"seed": 5, "size": 65}, {"seed": 5, "size": 64, "griddle_rate": (1, 1)}):
+        with pytest.raises(TypeError):  # these would have to be drawn
+            make_split({"test": 1}, **other)
 
 
 @few

@@ -118,6 +118,8 @@ def test_times_chance_by_hand():
     times = faithfulness.times_chance(maps, masks)
     assert times["hits"] == pytest.approx((1 / 3) / 0.25)  # one peak of three is on its mask
     assert times["energy"] == pytest.approx(1)  # 3/4, 0 and 1/4 of the energy: 3, 0 and 1 times chance
+    masks, maps = np.array([[[1, 0], [0, 0]], [[1, 1], [0, 0]]], bool), np.array([[[1, 0], [0, 0]], [[0, 0], [0, 1]]])
+    assert faithfulness.times_chance(maps, masks)["hits"] == pytest.approx(0.5 / 0.375)  # of the masks' mean share
 
 
 def test_quantus_gives_the_same_scores():
@@ -183,6 +185,9 @@ def test_classes_and_ends_of_curves(rng, curve):
     assert_allclose(scores(predicted, ends=[linear(images), linear(grey)]), asked, rtol=1e-5)
     ends = np.stack([faithfulness.predict_all(linear, some) for some in (images, grey)])  # one array
     assert_array_equal(scores(predicted, ends=ends), asked)
+    counted = Mock(wraps=linear)
+    curve(counted, images, maps, predicted, grey, ends=ends)
+    assert sum(len(call.args[0]) for call in counted.call_args_list) == 9 * len(images)  # neither end is asked for
 
 
 def test_curves_are_batched_and_batches_do_not_matter(rng):
@@ -221,6 +226,10 @@ def test_baselines(rng):
     assert_allclose(soft[1], 0.25, rtol=1e-6)
     assert_allclose(faithfulness.blurred(images, sigma=0), images)
     assert_allclose(faithfulness.blurred(images, sigma=2), soft, rtol=1e-6)  # 32 / 16
+    point = np.zeros((1, 32, 48, 1), np.float32)
+    point[0, 16, 16] = 1
+    soft = faithfulness.blurred(point)[0, ..., 0]  # the shorter side counts; a Gaussian falls to exp(-1/2) in one sigma
+    assert_allclose(soft[16, 18] / soft[16, 16], np.exp(-0.5), rtol=1e-5)
 
 
 def test_spearman_is_scipys_and_that_of_constant_maps_0_or_1(rng):

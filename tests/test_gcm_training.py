@@ -5,13 +5,14 @@ import json
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import keras
 import numpy as np
 import pytest
 from small_training import history_of
 
-from helpers import gcm, paths, training
+from helpers import gcm, paths, tracing, training
 from helpers.gcm import cifar10
 from helpers.gcm import training as gcm_training
 
@@ -46,6 +47,19 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
     for other in ({"epochs": 2}, {"data": DATA._replace(train_images=255 - DATA.train_images)}, {"l2": 0.1}):
         with pytest.raises(ValueError, match="was trained by the recipe"):
             train(run, variant, **{"batch_size": 20, **other})
+
+
+def test_the_recipe_is_that_of_table_2(tmp_path, monkeypatch):
+    fit = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(training, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", epochs=180, batch_size=20)
+    optimizer, rates = fit.call_args.args[1], fit.call_args.kwargs["learning_rate"]
+    assert isinstance(optimizer, keras.optimizers.SGD) and optimizer.momentum == 0.9 and not optimizer.nesterov
+    assert [rates(epoch) for epoch in (0, 99, 100, 149, 150, 179)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3])
+    layers = tracing.layer_paths(gcm.untrained("gcm")).values()
+    kinds = {type(layer.kernel_initializer) for layer in layers if hasattr(layer, "kernel")}
+    assert kinds == {keras.initializers.HeNormal}
 
 
 def test_an_l2_penalty_takes_its_part_of_every_weight(tmp_path, monkeypatch):

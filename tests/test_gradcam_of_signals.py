@@ -47,9 +47,12 @@ def test_words_and_rows_of_numbers_have_maps_too():
         return [layers.Conv1D(4, 3, activation="relu"), layers.GlobalAveragePooling1D(), layers.Dense(2)]
 
     words = keras.Input((9,), dtype="int32")
-    text = keras.Model(words, networks.chained(words, [layers.Embedding(20, 3), *behind()]))
+    chain = [layers.Embedding(20, 3), *behind()]
+    text = keras.Model(words, networks.chained(words, chain))
     numbers = np.arange(18).reshape(2, 9)
-    assert GradCAM(text)(numbers, 1).shape == (2, 7)
+    maps = np.asarray(networks.chained(numbers, chain[:2]))
+    wanted = np.maximum(maps @ np.asarray(chain[-1].kernel)[:, 1] / 7, 0)
+    np.testing.assert_allclose(GradCAM(text)(numbers, 1), wanted, rtol=1e-4, atol=1e-7)
     with pytest.raises(ValueError, match=r"takes int32, and there is no gradient .* use GradCAM"):
         Gradient(text)(numbers, 1)
     recording = networks.stack(layers.Reshape((9, 1)), *behind(), shape=(9,))

@@ -46,4 +46,4 @@ def test_grad_cam_of_random_networks_is_the_tapes(policy):
     finally:
         keras.config.set_dtype_policy("float32")
     print(policy, *sorted(counts.items()), *wrong, sep="\n")
-    assert all(isinstance(gap, ValueError) for _, _, gap in wrong)
+    assert not wrong

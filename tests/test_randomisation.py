@@ -129,6 +129,13 @@ def test_randomisation_makes_a_layer_around_others_forget_its_own_weights(rng):
     assert seen == [[number >= forgotten for number in range(4)] for forgotten in range(5)]
 
 
+def test_maps_are_compared_with_those_of_the_trained_model(cnn, rng):
+    heat = rng.random((2, 4, 4))
+    explain = Mock(side_effect=[heat, 1 - heat, heat, heat])
+    alike = faithfulness.model_randomisation(cnn, explain, pictures(rng, 2, 12), 0)
+    assert_allclose([*alike.values()], [[-1, -1], [1, 1], [1, 1]])
+
+
 @pytest.mark.parametrize("structured", [list, lambda both: dict(zip(("picture", "table"), both, strict=True))])
 def test_randomisation_takes_a_models_own_structure_of_inputs(rng, structured):
     picture, table = keras.Input((12, 12, 3), name="picture"), keras.Input((4,), name="table")
