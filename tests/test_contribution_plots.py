@@ -102,3 +102,28 @@ def test_a_gradient_of_fewer_places_than_may_saturate_is_drawn_at_full_colour():
     colours = plots.gradient_colours(gradient)
     assert (colours[:4, :4] == 1).all() and (colours[80, 80] == 0).all() and np.median(colours) == 0.5
     assert (plots.gradient_colours(np.zeros((4, 4, 3))) == 0.5).all()
+
+
+def test_share_bars_are_sorted_and_their_ticks_are_chance():
+    axes = plt.figure().subplots()
+    plots.share_bars(axes, {"a": 0.1, "b": 0.6, "c": 0.9}, {"a": 0.2, "b": 0.3, "c": 0}, most=2)
+    assert [bar.get_width() for bar in axes.patches] == [0.6, 0.1]  # c is not in the picture
+    assert [start[0] for start, _ in axes.collections[0].get_segments()] == [0.3, 0.2]
+
+
+def test_learning_curves_are_the_historys():
+    history = {"loss": [3, 2], "validation_loss": [4, 3], "accuracy": [0.5, 0.6], "validation_accuracy": [0.4, 0.7]}
+    for axes, name in zip(plots.learning_curves(history).axes, ("loss", "accuracy"), strict=True):
+        drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+        assert (drawn["training"], drawn["validation"]) == (history[name], history[f"validation_{name}"])
+
+
+def test_score_intervals_stand_where_the_scores_say():
+    rows = {"A": (0.5, 0.4, 0.7, 0.45, 0.55), "B": (0.1, 0.0, 0.2)}
+    bands = {"one": (0.15, 0.25), "two": (0, 0)}
+    figure = plots.score_intervals(dict.fromkeys(bands, rows), {"A": "#ff0000", "B": "#0000ff"}, bands)
+    for axes, band in zip(figure.axes, bands.values(), strict=True):
+        drawn = [[list(values) for values in line.get_data()] for line in axes.lines]
+        above = [[[0.4, 0.7], [1, 1]], [[0.5], [1]], [[0.45, 0.55], [1, 1]]]
+        assert drawn == [*above, [[0, 0.2], [0, 0]], [[0.1], [0]], [[], []]]
+        assert axes.patches[0].get_extents().transformed(axes.transData.inverted()).intervalx == pytest.approx(band)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small_training import PICTURES, history_of, small_network, train
 
 from helpers import training
+from helpers.training import runs
 
 
 def dense(inputs=3, **options):
@@ -156,3 +157,13 @@ def test_best_weights_are_those_of_the_best_epoch(tmp_path):
     for ours, wanted in zip(network.variables, state(tmp_path / "short").values(), strict=False):
         if "seed_generator" not in ours.path:
             np.testing.assert_array_equal(ours, wanted, err_msg=ours.path)
+
+
+def test_of_equally_good_epochs_the_first_is_kept(tmp_path):
+    model, optimizer = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), keras.optimizers.SGD()
+    for epoch in range(3):
+        model.layers[0].kernel.assign([[epoch]])
+        history = [{"validation_accuracy": some} for some in (0.5, 0.8, 0.8)[: epoch + 1]]
+        runs.save(tmp_path, model, optimizer, {}, history, keep_best=True)
+    runs.load_best(model, tmp_path)
+    assert model.layers[0].kernel.numpy() == 1
