@@ -17,7 +17,10 @@ COLUMNS = {  # heading: width of the column, in pixels
     "weak points": 170,
 }
 MEASURED = 82  # width of a column with a score
-KEY = "x: picture; x₀: baseline; y: score; p: probability; A: feature map; m: mask; ⊙: product of pixels; bar: mean"
+KEY = (
+    "x: picture; x₀: baseline; y: score; p: probability; A: feature map; α: a place's weight; m: mask; "
+    "⊙: product of pixels; bar: mean"
+)
 CONVOLUTION, GRADIENT, ANYTHING = "a convolution,\ngradients", "gradients", "outputs only"
 ROWS = {
     "Grad-CAM": (

@@ -54,8 +54,9 @@ WORDS = {
     "Chance: 0.50 for the correct dish and the correct half. Deletion gain: random maps 0, the best control": (
         "偶然の水準:正しい料理・正しい側は0.50。削除での利得:ランダムは0、最良の対照は"
     ),
-    "x: picture; x₀: baseline; y: score; p: probability; A: feature map; m: mask; ⊙: product of pixels; bar: mean": (
-        "x:元画像;x₀:基準画像;y:スコア;p:確率;A:特徴マップ;m:マスク;⊙:画素ごとの積;上線:平均"
+    "x: picture; x₀: baseline; y: score; p: probability; A: feature map; α: a place's weight; m: mask; "
+    "⊙: product of pixels; bar: mean": (
+        "x:元画像;x₀:基準画像;y:スコア;p:確率;A:特徴マップ;α:位置の重み;m:マスク;⊙:画素ごとの積;上線:平均"
     ),
     "2 per sample": "標本ごとに\n2",
     "2 per step": "段階ごとに\n2",
