@@ -112,6 +112,7 @@ def forget_step_by_step(model, explainers, images, classes, kept):
 
 def on_photographs(kept):
     model, asked = imagenet.load(), builtin.all_pairs()
+    kept.describe({"sha256": results.of_weights(model)})
     numbers = [imagenet.LABELS.index(label) for label in asked.labels]
     every = methods.all_methods(model, model, window=28)
     del every["Score-CAM"]  # 1,280 channels: 1,280 forward passes a map

@@ -15,6 +15,7 @@ from test_viewer import picture, saved, small_network, stack
 
 from helpers import guided, viewer
 from helpers.gradcam import GradCAM
+from helpers.photos import pictures
 from helpers.viewer import scalings
 
 
@@ -49,7 +50,8 @@ NO_PICTURES[b"\0\0\0\x18ftypheic" + bytes(90)] = "HEIC.* save it as JPEG"
 
 
 @pytest.mark.parametrize(("data", "complaint"), NO_PICTURES.items(), ids=["empty", "PDF", "broken", "cut off", "HEIC"])
-def test_files_that_are_no_pictures(data, complaint):
+def test_files_that_are_no_pictures(data, complaint, monkeypatch):
+    monkeypatch.setattr(pictures, "pillow_heif", None)
     with pytest.raises(ValueError, match=complaint):
         viewer.read_picture(data, "photo.jpg")
 

@@ -40,4 +40,4 @@ def read(folder):
 
 def rows(table):
     """The rows of a `csv.DictReader` as dicts of text; None for cells that are missing."""
-    return [{name: from_cell(row[name]) for name in table.fieldnames} for row in table]
+    return [{from_cell(name): from_cell(row[name]) for name in table.fieldnames} for row in table]
