@@ -29,7 +29,7 @@ def time_in_forward_passes(explain, predict, images, classes, rounds=15):
         return time.perf_counter() - started
 
     costs = [seconds(explain, images, classes) / seconds(predict, images) for _ in range(rounds + 1)]
-    return float(np.median(costs[1:]))  # in the first round whatever has to be traced is
+    return float(np.median(costs[1:]))  # the first round also traces the graphs
 
 
 def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
