@@ -72,6 +72,7 @@ def draw(network, image, index=None, credit=""):
     figure, axes = plt.subplots(1, 4, figsize=(plots.WIDTH, 2.7))
     names = [network.class_name(one) for one in shown]
     plots.case_row(axes, seen.image, scores[shown], seen.raw, colours, names, credit)
+    axes[1].set_box_aspect(seen.image.shape[0] / seen.image.shape[1])  # as high as the pictures
     for axis, title in zip(axes, TITLES, strict=True):
         axis.set_title(title)
     layer = network.explainer(gradcam.GradCAM).layer_path
