@@ -130,6 +130,7 @@ def test_the_contract(kind, model):
     predicted = model.predict(PICTURES, verbose=0).argmax(axis=-1)
     assert_allclose(explain(PICTURES), explain(PICTURES, predicted), rtol=1e-6)
     own, twice = (kind(model, score=lambda found, n=n: n * tf.math.log(found[:, 1]), **FAMILY[kind]) for n in (1, 2))
+    assert own(PICTURES).shape == found.shape
     if kind not in (GradCAMPlusPlus, ScoreCAM):  # whose weights are not linear in the score
         assert_allclose(twice(PICTURES), 2 * own(PICTURES), rtol=1e-3, atol=1e-5)
     for classes, problem in [(7, "this model's are 0 to 2"), ([0, 1], "an int, 3 ints for 3 pictures")]:
