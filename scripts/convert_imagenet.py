@@ -40,4 +40,6 @@ def in_keras_axes(state):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1])) if len(sys.argv) == 2 else sys.exit(__doc__)
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))

@@ -116,6 +116,12 @@ def test_the_contact_sheet_shows_every_photo_and_runs_no_title(tmp_path):
     assert 'title="&quot;onerror=&quot;x"' in page
 
 
+def test_the_contact_sheet_quotes_addresses(tmp_path):
+    text = "file,title,creator,licence,page_url\nramen/my#1.jpg,,,,\n"
+    (tmp_path / "attributions.csv").write_text(text, encoding="utf-8")
+    assert 'src="ramen/my%231.jpg"' in contact_sheet.write(tmp_path).read_text(encoding="utf-8")
+
+
 def test_the_practice_kitchen_offers_dishes_and_what_is_to_be_left_out(tmp_path):
     kitchen = practice.kitchen()
     for label, words in collecting.BLOG_WORDS.items():

@@ -60,6 +60,7 @@ ODD = {
         (SEARCH, fake.fails(105, "Service currently unavailable"), "Service currently unavailable", 6),
         (SEARCH, fake.fails(3, "Parameterless searches have been disabled"), "Parameterless", 1),
         (SEARCH, fake.answer(b"<html>please log in</html>", "application/json"), "no JSON", 1),
+        (SEARCH, fake.answer(b"{}", "application/json", 203), "Flickr: .*203", 1),
         *((question, fake.json_answer(odd), "another than expected", 1) for question in ODD for odd in ODD[question]),
     ],
 )

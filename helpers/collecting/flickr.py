@@ -90,11 +90,7 @@ class Flickr(Service):
 
     def _call(self, method, read, **params):
         def call():
-            try:
-                answer = self._api.do_flickr_call(f"flickr.{method}", **params)
-            except flickrapi.exceptions.FlickrError as error:  # an odd status, such as 203
-                raise ServiceError(_without_keys(f"Flickr: {error}")) from None
-            answer = json.loads(answer, parse_int=integer)
+            answer = json.loads(self._api.do_flickr_call(f"flickr.{method}", **params), parse_int=integer)
             if answer.get("stat") != "fail":
                 return read(answer)
             code, failure = str(answer["code"]), f"Error: {answer['code']}: {answer['message']}"
@@ -103,6 +99,8 @@ class Flickr(Service):
 
         try:
             return self.client.ask(call, self.name)
+        except flickrapi.exceptions.FlickrError as error:  # an odd status, such as 203
+            raise ServiceError(_without_keys(f"Flickr: {error}")) from None
         except ServiceError as error:
             raise ServiceError(f"{BAD_SECRET}. {BAD_KEY}", 401) if error.status == 401 else error from None
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from scipy import stats
 
+from helpers.tracing.explainer import class_vector
 from helpers.training.batches import slices
 
 
@@ -71,9 +72,8 @@ def explain_all(explain, images, classes=None, batch_size=16):
     for another number of classes.
     """
     length, maps = len(keras.tree.flatten(images)[0]), []
-    if np.shape(classes) not in ((), (length,)):
-        raise ValueError(f"classes: {classes!r}; expected an int, {length} ints for {length} pictures, or None")
+    chosen = None if classes is None else class_vector(classes, length)
     for batch in slices(length, batch_size):
-        chosen = None if classes is None else np.broadcast_to(classes, length)[batch]
-        maps.append(explain(keras.tree.map_structure(operator.itemgetter(batch), images), chosen))
+        some = keras.tree.map_structure(operator.itemgetter(batch), images)
+        maps.append(explain(some, None if classes is None else chosen[batch]))
     return np.concatenate(maps)

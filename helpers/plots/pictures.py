@@ -70,7 +70,7 @@ def show_signed(axes, signed_map, title=None, vmax=None):
 
 
 def show_gradient(axes, gradient, title=None):
-    """Draw a signed gradient [H, W, 3] as a picture: grey is zero; the strongest 0.5 % are drawn at full colour."""
+    """Draw a signed gradient [H, W, 3 or 1] as a picture: grey is zero; the strongest 0.5 % are at full colour."""
     return show_image(axes, gradient_colours(gradient), title)
 
 
@@ -87,9 +87,10 @@ def grey(image):
 
 
 def gradient_colours(gradient):
-    """A signed gradient [H, W, C] as a picture, float in [0, 1]: 0.5 is zero, the strongest 0.5 % saturate."""
-    limit = highest(gradient)
-    return np.clip(0.5 + 0.5 * np.asarray(gradient, float) / limit, 0, 1)
+    """A signed gradient, [H, W, 3] or grey [H, W, 1], as a picture, float [H, W, 3] in [0, 1]: 0.5 is zero, the
+    strongest 0.5 % saturate."""
+    colours = np.clip(0.5 + 0.5 * np.asarray(gradient, float) / highest(gradient), 0, 1)
+    return np.broadcast_to(colours, (*colours.shape[:-1], 3))
 
 
 def highest(values):

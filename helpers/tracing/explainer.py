@@ -181,11 +181,12 @@ def wanted(class_scores, classes):
     return tf.where(classes == _PREDICTED, tf.argmax(class_scores, axis=-1, output_type=tf.int32), classes)
 
 
-def class_vector(classes, batch, num_classes, known="this model's are"):
-    """`classes`, an int or one for each of `batch` pictures, as ints [batch]. ValueError for others."""
+def class_vector(classes, batch, num_classes=None, known="this model's are"):
+    """`classes`, an int or one for each of `batch` pictures, as ints [batch]. ValueError for others, and for those that
+    are not among num_classes where this is told."""
     chosen = np.asarray(classes)
     if chosen.dtype.kind not in "iu" or chosen.shape not in ((), (batch,)):
         raise ValueError(f"classes: {classes!r}; expected an int, {batch} ints for {batch} pictures, or None")
-    if chosen.size and not (chosen.min() >= 0 and chosen.max() < num_classes):
+    if num_classes is not None and chosen.size and not (chosen.min() >= 0 and chosen.max() < num_classes):
         raise ValueError(f"classes: {classes!r}; {known} 0 to {num_classes - 1}")
     return np.broadcast_to(chosen, [batch])

@@ -67,11 +67,10 @@ def draw(network, image, index=None, credit=""):
     if missing := [method for method in TITLES[2:] if method not in network.methods]:
         raise ValueError(f"this network takes whole numbers, which have no gradient: no {', '.join(missing)} of it")
     seen, detail = (views.look(network, image, method, index) for method in TITLES[2:])
-    colours = np.broadcast_to(detail.raw, (*detail.raw.shape[:2], 3))
     shown = list(dict.fromkeys([*np.argsort(-scores, kind="stable")[:SHOWN].tolist(), index]))
     figure, axes = plt.subplots(1, 4, figsize=(plots.WIDTH, 2.7))
     names = [network.class_name(one) for one in shown]
-    plots.case_row(axes, seen.image, scores[shown], seen.raw, colours, names, credit)
+    plots.case_row(axes, seen.image, scores[shown], seen.raw, detail.raw, names, credit)
     axes[1].set_box_aspect(seen.image.shape[0] / seen.image.shape[1])  # as high as the pictures
     for axis, title in zip(axes, TITLES, strict=True):
         axis.set_title(title)

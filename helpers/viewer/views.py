@@ -42,7 +42,7 @@ def look(network, image, method, class_index=None):
 
 def _colours(raw, pixels, method):
     if raw.ndim == 3:
-        return np.broadcast_to(plots.gradient_colours(raw), (*raw.shape[:2], 3))
+        return plots.gradient_colours(raw)
     if method == CONTRIBUTION:
         return matplotlib.colormaps[plots.SIGNED](0.5 + 0.5 * raw / (np.abs(raw).max() or 1.0))[..., :3]
     return matplotlib.colormaps[plots.HEAT](maps.to_unit(maps.resize(raw, pixels.shape[:2])))[..., :3]
