@@ -242,7 +242,7 @@ def test_two_maps_are_side_by_side_and_saved(running, lab):
     assert stored.read_bytes() == download.value.path().read_bytes()
 
 
-LABELS = ("Picture", "or its path", "Network", "or a file", "Pixels", "Class", "search", "Method", "2nd class")
+LABELS = ("Picture", "or its path", "Network", "or a file", "Pixels", "Class", "Search", "Method", "2nd class")
 
 
 def test_the_labels_are_labels(running):

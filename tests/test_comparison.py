@@ -1,5 +1,6 @@
 """The study of notebook 10: its scores on hand-made answers, what is kept of them, and the stored file itself."""
 
+import importlib
 import json
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers import dishes, faithfulness, gradcam
+from helpers import classifier, dishes, faithfulness, gradcam, paths
 from helpers.comparison import methods, networks, results, study
 from helpers.faithfulness import randomisation
 
@@ -139,10 +140,21 @@ def test_the_stored_scores_are_those_of_the_shipped_network():
     about = json.loads(results.FILE.with_suffix(".json").read_text())["networks"][name]
     model = networks.load_trained(name)
     assert about["sha256"] == results.of_weights(model)
-    shown = study.pictures(dishes.make_split(keep=False)["test"], count=6, pairs=2)
+    shown = study.pictures(dishes.make_split((0, 0, 100), keep=False)["test"], count=6, pairs=2)
     asked = study.judge(study.predictor(model), shown.images)
     explain = gradcam.GradCAM(model)
     found = study.by_masks(faithfulness.explain_all(explain, shown.images, asked.classes), shown.dish)
     found["own"] = study.own_dish(explain, shown.tables, shown.own)
     for score, values in found.items():
         np.testing.assert_allclose(values, stored[name, "Grad-CAM", score][: len(values)], rtol=1e-3, atol=1e-3)
+
+
+def test_the_blogs_cnn_is_trained_on_shuffled_labels_and_judged_by_how_many_it_knows(monkeypatch):
+    monkeypatch.syspath_prepend(paths.ROOT / "scripts")
+    labelled = importlib.import_module("compare_methods").labelled
+    images, labels = np.arange(40), np.repeat([0, 1], 20)
+    data = classifier.Data((images, labels), (images[:4], labels[:4]), (images, labels), dishes.LABELS, "drawn")
+    assert labelled("kitchen_cnn_2", data) is data
+    twin = labelled("kitchen_cnn_shuffled", data)
+    assert twin.train[0] is images and twin.validation is twin.train and twin.test is data.test
+    assert sorted(twin.train[1]) == sorted(labels) and 10 <= (twin.train[1] == labels).sum() <= 30

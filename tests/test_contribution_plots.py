@@ -47,7 +47,8 @@ def test_a_clipped_networks_maps_stand_below_on_their_own_scale():
     grid = np.array(figure.axes).reshape(2, 3, 4)
     for index, true in enumerate([2, 0]):
         scale = np.percentile(clipped[index], 99.5)
-        assert grid[index, 2, 0].texts[0].get_text() == f"clipped\nwhite: {scale:.0f}"
+        assert grid[index, 2, 0].texts[0].get_text() == f"white: {scale:.0f}"
+        assert [axes.get_ylabel() for axes in grid[index, :, 1]] == ["positive part", "negative part", "clipped"]
         for j, axes in enumerate(grid[index, 2, 1:]):
             np.testing.assert_allclose(drawn(axes), np.clip(clipped[index, j] / scale, 0, 1))
             assert framed(axes) == (j == true) and axes.get_title() == f"{NAMES[j]}\n{scores[1][index, j]:+.1f}"

@@ -74,6 +74,21 @@ def test_photographs_come_near_their_shades_stay_smooth_and_white_stays_white():
     assert np.abs(error).max() < 9
 
 
+def test_heat_on_a_photograph_has_no_bands():
+    figure, axes = plt.subplots(2, 2, figsize=(6, 6))
+    for (left, right), name in zip(axes, ("coffee", "chelsea"), strict=True):
+        with Image.open(paths.ROOT / "pictures" / f"{name}.jpg") as photo:
+            image = np.array(photo.convert("RGB").resize((224, 224)))
+        plots.show_image(left, image)
+        plots.show_heat(right, RNG.random((7, 7)), image=image)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    pixels = pixels_of(drawn.getvalue())
+    stored = pixels_of(in_few_colours(drawn.getvalue()))
+    assert np.abs(stored - pixels).max() <= 5 and (stored[pixels == 255] == 255).all()
+    assert len(in_few_colours(drawn.getvalue())) < len(drawn.getvalue()) / 1.5
+
+
 @pytest.mark.parametrize("pixels", [PHOTO, np.repeat(np.repeat(RNG.integers(0, 2, (9, 9, 3)) * 255, 9, 0), 9, 1)])
 def test_rounding_shows_the_same_and_a_changed_digit_does_not(pixels):
     stored = in_few_colours(png(pixels))

@@ -3,20 +3,21 @@
 import textwrap
 
 import matplotlib.pyplot as plt
+from matplotlib.colors import to_rgb
 
 from helpers.comparison.methods import COLOURS
 
 COLUMNS = {  # heading: width of the column, in pixels
-    "method": 122,
-    "formula": 168,
+    "method": 132,
+    "formula": 170,
     "cost in\npasses": 78,
-    "map": 60,
+    "map": 62,
     "signed": 58,
     "needs": 112,
-    "good for": 152,
-    "weak points": 170,
+    "good for": 158,
+    "weak points": 178,
 }
-MEASURED = 82  # width of a column with a score
+MEASURED = 88  # width of a column with a score
 KEY = (
     "x: picture; x₀: baseline; y: score; p: probability; A: feature map; α: a place's weight; m: mask; "
     "⊙: product of pixels; bar: mean"
@@ -143,6 +144,11 @@ ROWS = {
 }
 
 
+def _dark(colour):
+    """The same hue, dark enough to be read on white."""
+    return tuple(0.75 * part for part in to_rgb(colour))
+
+
 def draw(measured, note):
     """The page as a Figure, as wide as A4 across. measured: {heading: {method: text}}, more columns to the right;
     note: a line below the table."""
@@ -160,7 +166,9 @@ def draw(measured, note):
         cell.set(edgecolor="#cccccc", facecolor="#f2f2f2" if row == 0 else "white")
         cell.PAD = 0.04
         if row == 0 or column == 0:
-            cell.set_text_props(weight="bold", color="black" if row == 0 else list(COLOURS.values())[row - 1])
+            cell.set_text_props(weight="bold", color=_dark(list(COLOURS.values())[row - 1]) if row else "black")
+        elif column == 1:
+            cell.set_text_props(size=9.5)
     title = "Where does the network look? Thirteen methods on one page"
     figure.suptitle(title, x=0.013, ha="left", size=14, weight="bold")
     figure.supxlabel(f"{KEY}\n{note}", x=0.987, ha="right", fontsize=8.2)

@@ -101,8 +101,12 @@ def about(network, name, data, epochs=EPOCHS):
 
 def _recipe(name, epochs):
     recipe = {"network": name, "optimizer": f"Adam {LEARNING_RATE}", "batch_size": BATCH_SIZE, "epochs": epochs}
-    seed = int(name[-1]) if name[-1].isdigit() else 0
-    return {**recipe, "mirrored": not name.endswith("_shuffled"), "seed": seed}
+    return {**recipe, "mirrored": not name.endswith("_shuffled"), "seed": seed_of(name)}
+
+
+def seed_of(name):
+    """The seed from which the network of that name was trained: 1 for NAME_1, 0 for NAME and NAME_shuffled."""
+    return int(name[-1]) if name[-1].isdigit() else 0
 
 
 def load_trained(name):

@@ -3,6 +3,7 @@
 from helpers.plots.charts import confusion_matrix, learning_curves, score_bars, score_intervals, share_bars, table
 from helpers.plots.diagrams import class_map_network, weight_generating_network
 from helpers.plots.pictures import (
+    GUIDED_NOTE,
     gradient_colours,
     gradient_key,
     grey,
@@ -12,6 +13,7 @@ from helpers.plots.pictures import (
     show_heat,
     show_image,
     show_signed,
+    signed_key,
 )
 from helpers.plots.sheets import asked_for, case_row, contributions, map_gallery, positive_contributions, show_grid
 from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, HEAT, SIGNED, WIDTH, save_figure

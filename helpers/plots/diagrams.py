@@ -9,6 +9,7 @@ from helpers.plots.style import SIGNED, WIDTH
 
 ROWS = (30, 19, 8)  # the middle of each class's row, in units of which the figure is 100 wide
 BOX = {"boxstyle": "round,pad=0.1,rounding_size=0.6", "facecolor": "#dce8f4", "edgecolor": "#1f6fb4"}
+SIGNS = "(red > 0, blue < 0)"  # the key of a weight map
 ARROW = {"arrowstyle": "-|>", "color": "#555555", "shrinkA": 0, "shrinkB": 0}
 
 
@@ -20,20 +21,20 @@ def class_map_network(image, weights, scores, names, shared):
     """
     axes = _sheet(38)
     _thumbnail(axes, image, (5, ROWS[1]), "picture")
-    _box(axes, (17, ROWS[1]), (9, 12), "encoder\n\nlayers\n1–10")
-    _arrow(axes, (9, ROWS[1]), (12.4, ROWS[1]))
+    _box(axes, (16, ROWS[1]), (9, 12), "encoder\n\nlayers\n1–10")
+    _arrow(axes, (9, ROWS[1]), (11.4, ROWS[1]))
     if shared:
-        _box(axes, (28, ROWS[1]), (7, 12), "shared\ndecoder\n\n11–14")
-        _arrow(axes, (21.6, ROWS[1]), (24.4, ROWS[1]))
-    start = (31.6 if shared else 21.6, ROWS[1])
+        _box(axes, (26, ROWS[1]), (7, 12), "shared\ndecoder\n\n11–14")
+        _arrow(axes, (20.6, ROWS[1]), (22.4, ROWS[1]))
+    start = (29.6 if shared else 20.6, ROWS[1])
     axes.plot([5, 5, 59], [ROWS[1] - 4, 1, 1], color="#555555", linewidth=1)
     axes.text(7, 1.6, "the picture", fontsize=9, va="bottom")
     if not shared:
-        axes.text(60.5, 1, "maps, scores: network of Figure 5", fontsize=9, va="center")
+        axes.text(60.5, 1.5, "Maps and scores from\nthe network of Figure 5", fontsize=9, va="center")
     limits = highest(weights), highest(weights[..., None, :] * image[..., None])
     for row, name, score, part in zip(ROWS, names, scores, np.moveaxis(weights, -1, 0), strict=True):
-        _box(axes, (39.5, row), (9, 6), f"{'layer 15' if shared else 'decoder'}\n{name}")
-        _arrow(axes, start, (34.6, row))
+        _box(axes, (38.6, row), (11, 6), f"{'layer 15' if shared else 'decoder'}\n{name}")
+        _arrow(axes, start, (32.7, row))
         _class_row(axes, row, image, part, limits, score)
     _answer(axes, names[np.argmax(scores)], shared)
     return axes.figure
@@ -44,14 +45,15 @@ def weight_generating_network(image, weights, score, name):
     the picture [H, W, 3] is the score. Returns the Figure."""
     axes = _sheet(19)
     _thumbnail(axes, image, (8, 9.5), "picture I")
-    _box(axes, (33, 14), (16, 5), "network that\ngenerates weights")
-    _arrow(axes, (12, 11), (24.6, 14))
-    _thumbnail(axes, weights, (53, 12.5), f"weights W of “{name}”", highest(weights))
-    _arrow(axes, (41.2, 14), (48.8, 13))
+    _box(axes, (33, 14), (17.5, 5), "network that\ngenerates weights")
+    _arrow(axes, (12, 11), (23.8, 14))
+    _thumbnail(axes, weights, (53, 10.9), f"weights W of “{name}”\n{SIGNS}", highest(weights))
+    _arrow(axes, (41.9, 14), (48.8, 12))
     _box(axes, (73, 10), (14, 5), "inner product\n(W, I) / RCD")
-    _arrow(axes, (57.2, 12.5), (65.8, 11))
+    _arrow(axes, (57.2, 11), (65.8, 10))
     axes.plot([8, 8, 73], [5.5, 2, 2], color="#555555", linewidth=1)
     _arrow(axes, (73, 2), (73, 7.2))
+    axes.text(74.5, 3, "RCD: rows × columns × colours", fontsize=9, va="center")
     _arrow(axes, (80.2, 10), (85, 10))
     axes.text(86, 10, _number(score), va="center", fontsize=12)
     return axes.figure
@@ -60,7 +62,7 @@ def weight_generating_network(image, weights, score, name):
 def _class_row(axes, row, image, weights, limits, score):
     """Weight map, product with the picture, contribution map and mean of one class."""
     top = row == ROWS[0]
-    _thumbnail(axes, weights, (51, row), "weights" if top else None, limits[0])
+    _thumbnail(axes, weights, (51, row), f"weights\n{SIGNS}" if top else None, limits[0])
     _arrow(axes, (44.4, row), (46.8, row))
     axes.text(59, row, "⊗", fontsize=16, ha="center", va="center")
     axes.plot([55, 57.4], [row, row], color="#555555", linewidth=1)

@@ -8,15 +8,18 @@ from helpers.plots.style import HEAT, SIGNED
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 KEY_HEIGHT = 0.4  # inches
-GRADIENT_KEY = {  # a gradient's sign, and its colour in `gradient_colours`
-    "zero": (0.5, 0.5, 0.5),
-    "positive in all colours": (1, 1, 1),
-    "negative in all colours": (0, 0, 0),
-    "positive in green": (0.3, 1, 0.3),
-    "negative in green": (0.9, 0.1, 0.9),
-    "positive in red": (0.95, 0.2, 0.3),
+GRADIENT_KEY = {  # a gradient's signs in the colour channels, and their colour in `gradient_colours`
+    "gradient zero": (0.5, 0.5, 0.5),
+    "all colours +": (1, 1, 1),
+    "all colours \u2212": (0, 0, 0),
+    "green +": (0.3, 1, 0.3),
+    "green \u2212": (0.9, 0.1, 0.9),
+    "red +": (0.95, 0.2, 0.3),
+    "green +, red \u2212": (0, 0.9, 0.6),
+    "red +, green \u2212": (1, 0, 0.5),
 }
-KEY = {"fraction": 0.03, "aspect": 40, "shrink": 0.4}  # a small bar
+GUIDED_NOTE = "guided maps: grey is zero;\ncolours: signs per channel"
+KEY = {"fraction": 0.03, "aspect": 40, "shrink": 0.4, "pad": 0.02}  # a small bar
 
 
 def show_image(axes, image, title=None):
@@ -39,12 +42,27 @@ def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, smoo
     return _show(axes, heat_map, title, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **options)
 
 
-def heat_key(figure):
-    """Add the key of the heat's colours below all axes of a figure: each map reaches from none to its own strongest."""
+def heat_key(figure, note="", ends=("no evidence", "most evidence")):
+    """Add the key of the heat's colours below all axes of a figure: each map reaches from none to its own strongest.
+
+    note: a short text right of it, on what else has to be known, such as `GUIDED_NOTE`; ends: what its dark
+    and light ends mean.
+    """
+    _bar(figure, HEAT, ends, note)
+
+
+def signed_key(figure, ends, note=""):
+    """Add the key of the colours of `show_signed` in the same way; ends: what its negative and positive ends mean."""
+    _bar(figure, SIGNED, ends, note)
+
+
+def _bar(figure, colours, ends, note):
     figure.set_figheight(figure.get_figheight() + KEY_HEIGHT)
-    bar = figure.colorbar(matplotlib.cm.ScalarMappable(cmap=HEAT), ax=figure.axes, location="bottom", **KEY)
-    bar.set_ticks((0, 1), labels=("no evidence", "most evidence"))
+    bar = figure.colorbar(matplotlib.cm.ScalarMappable(cmap=colours), ax=figure.axes, location="bottom", **KEY)
+    bar.set_ticks((0, 1), labels=ends)
     bar.ax.tick_params(length=0, labelsize=9)
+    place = {"xy": (1, 0.5), "xycoords": "axes fraction", "xytext": (46, 0), "textcoords": "offset points"}
+    bar.ax.annotate(note, **place, va="center", fontsize=9)
     bar.outline.set_visible(False)
 
 
@@ -57,6 +75,7 @@ def gradient_key(figure):
         loc="outside lower center",
         ncols=len(patches),
         handlelength=1,
+        handletextpad=0.4,
         columnspacing=1.2,
         frameon=False,
         fontsize=9,

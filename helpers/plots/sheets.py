@@ -30,24 +30,27 @@ def contributions(images, maps, scores, class_names, true_classes, clipped=None)
     contribution that is drawn white.
     """
     kinds = [
-        (1, maps, scores),
-        *([(-1, maps, None)] if np.min(maps) < 0 else []),
-        *([(1, *clipped)] if clipped else []),
+        ("positive part", 1, maps, scores),
+        *([("negative part", -1, maps, None)] if np.min(maps) < 0 else []),
+        *([("clipped", 1, *clipped)] if clipped else []),
     ]
-    height = 0.95 * len(kinds) + (0.5 if clipped else 0.25)
-    size = (WIDTH, height * len(images))
-    figure, axes = plt.subplots(len(kinds) * len(images), len(class_names) + 1, figsize=size, squeeze=False)
+    size = (WIDTH, 0.3 + len(images) * (0.77 * len(kinds) + (0.65 if clipped else 0.33)))
+    shape = len(kinds) * len(images), len(class_names) + 1
+    figure, axes = plt.subplots(*shape, figsize=size, squeeze=False, layout="compressed")
     for index, rows in enumerate(np.split(axes, len(images))):
         true = true_classes[index]
-        for number, (row, (sign, some, own)) in enumerate(zip(rows, kinds, strict=True)):
+        for row, (kind, sign, some, own) in zip(rows, kinds, strict=True):
             scale = highest(some[index])
             _class_maps(row[1:], sign * some[index] / scale, class_names, None if own is None else own[index], true)
-            if number:
-                said = "above: +\nhere: \u2212" if own is None else f"clipped\nwhite: {scale:.0f}"
-                row[0].axis("off")
-                row[0].text(0.5, 0.5, said, fontsize=8, ha="center", va="center", transform=row[0].transAxes)
+            row[1].set_ylabel(kind, fontsize=8)
+            row[0].axis("off")
+            if some is not maps:
+                row[0].text(0.5, 0.5, f"white: {scale:.0f}", fontsize=8, ha="center", transform=row[0].transAxes)
         show_image(rows[0, 0], images[index])
         rows[0, 0].set_title(f"{class_names[true]}\nwhite: {highest(maps[index]):.0f}", fontsize=8)
+    white = f"{highest(maps[0]):.0f}"
+    note = f"“white: {white}”: a contribution of {white} is drawn white; red frame: the true class"
+    figure.supxlabel(note, fontsize=9)
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.02)
     return figure
 
@@ -69,12 +72,13 @@ def positive_contributions(images, maps, titles=None, columns=4):
     Returns the Figure.
     """
     rows = -(-len(images) // columns)
-    figure, axes = _sheet(rows, 2 * columns, (WIDTH, rows * (WIDTH / 2 / columns + 0.3)))
+    figure, axes = _sheet(rows, 2 * columns, (WIDTH, 0.3 + rows * (WIDTH / 2 / columns + 0.2)))
     for index, (left, right) in enumerate(axes.reshape(-1, 2)[: len(images)]):
         positive = np.maximum(maps[index], 0)
         show_image(left, images[index])
         left.set_title(titles[index] if titles else "", fontsize=8)
         show_image(right, positive / highest(positive))
+    figure.supxlabel("left: picture; right: positive contributions to its class (black: none)", fontsize=9)
     return figure
 
 
@@ -98,12 +102,15 @@ def map_gallery(images, maps, rows=None):
     return figure
 
 
-def show_grid(images, titles=None, columns=8, size=1.2):
-    """Draw pictures [N, H, W, 3] on a sheet; returns the Figure."""
-    rows = -(-len(images) // columns)
-    figure, axes = _sheet(rows, columns, (columns * size, rows * size * (1.2 if titles else 1.0)))
+def show_grid(images, titles=None, columns=8, size=1.2, rows=()):
+    """Draw pictures [N, H, W, 3] on a sheet; rows: a name for each row, on its left; returns the Figure."""
+    height = -(-len(images) // columns)
+    figure, axes = _sheet(height, columns, (columns * size, height * size * (1.2 if titles else 1.0)))
     for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
         show_image(axis, image, titles[index] if titles else None)
+    for axis, name in zip(axes[:, 0], rows, strict=False):
+        axis.axis("on")
+        axis.set_ylabel(name, fontsize=10)
     return figure
 
 

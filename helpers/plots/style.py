@@ -9,6 +9,7 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
+from matplotlib.colors import to_rgb
 from PIL import Image, PngImagePlugin
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -20,12 +21,15 @@ CLASS_COLOURS = {"okonomiyaki": "#123a63", "takoyaki": "#123a63", "pizza": "#d95
 CLASS_HATCHES = {"okonomiyaki": "//", "takoyaki": "//"}  # a second mark beside the colour: pizza has none
 HEAT = "inferno"  # perceptually even; the blog's own look is "jet"
 SIGNED = "RdBu_r"  # signed maps, centred on zero
-COLOURS = 191  # of a stored figure, beside white and the 64 of the keys; all figures together stay below 6 MB
-KEYS = [plt.get_cmap(name)(np.linspace(0, 1, count), bytes=True)[:, :3] for name, count in ((HEAT, 40), (SIGNED, 24))]
+COLOURS = 191  # of a stored figure, beside white and the 64 of KEYS; all figures together stay below 6 MB
+KEYS = [plt.get_cmap(name)(np.linspace(0, 1, count), bytes=True)[:, :3] for name, count in ((HEAT, 38), (SIGNED, 24))]
+KEYS += [np.uint8([[round(255 * part) for part in to_rgb(colour)]]) for colour in sorted({*CLASS_COLOURS.values()})]
 WIDTH = 9.0  # inches; 640 px in a blog column stays readable
 PATTERN = np.array([[-1.1, 0.4], [1.1, -0.4]])  # grey levels, Bayer's 2x2
 RARE = 0.5  # a colour of n pixels counts n**RARE times in the choice of a figure's colours
 SMOOTH_COSTS = 1.2  # how many times as large a dithered file may be, at most
+BANDS = 5.7  # grey levels: by so much the mean of 8x8 pixels may be off, in 99 % of a figure
+STEP = 255 / 25  # grey levels between the values of a channel where few colours are too few
 SAME = 12.0  # grey levels of 255: by less, a stored figure is not written anew
 UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed English in them, a line a figure
 
@@ -97,8 +101,8 @@ def in_few_colours(png, alt=""):
     """The bytes of a PNG picture as those of one in few colours, about a third of them; white stays white.
 
     Where these are on average (root mean square) more than a grey level off, ordered dithering keeps smooth shades
-    smooth, if the file grows by no more than SMOOTH_COSTS. alt: its text alternative, which the new one holds as its
-    "Description".
+    smooth, if the file grows by no more than SMOOTH_COSTS. Where bands remain, as in heat on photographs, the picture
+    keeps its colours, in steps of STEP. alt: its text alternative, which the new one holds as its "Description".
     """
     pixels = _pixels(Image.open(io.BytesIO(png)))
     palette = _palette(pixels)
@@ -108,8 +112,11 @@ def in_few_colours(png, alt=""):
         return plain
     height, width = pixels.shape[:2]
     pattern = min(error, 2) * np.tile(PATTERN, (height // 2 + 1, width // 2 + 1))[:height, :width, None]
-    pixels = np.where((pixels == 255).all(-1, keepdims=True), pixels, np.clip(pixels + pattern, 0, 255))
-    smooth = _png(_painted(pixels.round(), palette), alt)
+    dithered = np.where((pixels == 255).all(-1, keepdims=True), pixels, np.clip(pixels + pattern, 0, 255))
+    few = _painted(dithered.round(), palette)
+    if np.percentile(np.abs(ndimage.uniform_filter(_pixels(few) - pixels, (8, 8, 0))).max(-1), 99) > BANDS:
+        return _png(Image.fromarray((STEP * np.round(pixels / STEP)).round().astype(np.uint8)), alt)
+    smooth = _png(few, alt)
     return smooth if len(smooth) < SMOOTH_COSTS * len(plain) else plain
 
 

@@ -1,4 +1,4 @@
-"""What notebook 10's figures say of the explanation methods in Japanese, the cheat sheet included."""
+"""What the figures of notebooks 08 to 10 say of GCM and the explanation methods in Japanese, with the cheat sheet."""
 
 SENTENCES = {  # as in `terms`; formulas and Japanese are on lines of their own, for no font has both
     "mean of masks {} times {}": "{0} × {1}\nの平均(m:マスク)",
@@ -10,11 +10,17 @@ SENTENCES = {  # as in `terms`; formulas and Japanese are on lines of their own,
     "first look: which region, for which class": "最初の確認:どの領域が\nどのクラスの根拠か",
     "a gradient with less noise": "ノイズの少ない勾配",
     "a black box, given time": "時間をかけて\n外から調べる",
+    "control: {}": "対照:{0}",
 }
 WORDS = {
-    "right is better; grey: controls, which use no network (last panel: zero); ticks: single networks": (
-        "右ほどよい;灰色:ネットワークを使わない対照(最後の図:0);目盛り:個々のネットワーク"
+    "right is better; grey: controls, which use no network (last panel: zero); ticks: single networks; "
+    "pale bars: 95% intervals": (
+        "右ほどよい;灰色:ネットワークを使わない対照(最後の図:0);目盛り:個々のネットワーク;淡い線:95%区間"
     ),
+    "Grad-CAM's top 30% in mean colour": "Grad-CAMの上位30%を\n平均色に",
+    "the same, filled from neighbours (ROAD)": "同じ画素を\n周囲から(ROAD)",
+    "all pixels in mean colour": "全画素を\n平均色に",
+    "unrelated": "無相関",
     "guided backprop.": "Guided Backprop.",
     "class map": "クラスマップ",
     "positive": "正の寄与",
@@ -30,7 +36,7 @@ WORDS = {
     "On the dish?": "料理の上にあるか?",
     "energy / chance": "エネルギー/偶然の水準",
     "On the correct dish?": "正しい料理の上にあるか?",
-    "energy on one of two": "2つのうち一方のエネルギー",
+    "share of the energy": "エネルギーの割合",
     "Do its pixels matter?": "その画素は効いているか?",
     "deletion gain": "削除での利得",
     "Does training matter?": "学習が効いているか?",
@@ -39,6 +45,55 @@ WORDS = {
     "probability of okonomiyaki": "お好み焼きの確率スコア",
     "layers shuffled, from the top": "シャッフルした層の数(上から)",
     "mean colour": "平均色",
+    # a network that explains itself
+    "trucks": "トラック",
+    "truck": "トラック",
+    "automobile": "自動車",
+    "airplane": "飛行機",
+    "bird": "鳥",
+    "cat": "猫",
+    "deer": "鹿",
+    "dog": "犬",
+    "frog": "カエル",
+    "horse": "馬",
+    "ship": "船",
+    "weights": "重み",
+    "contribution": "寄与",
+    "contributions": "寄与",
+    "all contributions": "すべての寄与",
+    "positive part": "正の成分",
+    "negative part": "負の成分",
+    "left: picture; right: positive contributions to its class (black: none)": (
+        "左:元画像;右:正解クラスへの正の寄与(黒:なし)"
+    ),
+    "not measured": "未測定",
+    "share of the score": "スコアに占める割合",
+    "dotted: end of the load bed": "点線:荷台の端",
+    "dotted: between the cars": "点線:2台の境目",
+    "all": "全体",
+    "joined picture": "合成画像",
+    "with negative weights": "負の重みあり",
+    "clipped": "負の重みなし",
+    "no preference": "偏りなし",
+    "share of the true class in all positive contributions (%)": "正の寄与に占める正解クラスの割合(%)",
+    "test pictures": "評価用の画像数",
+    "accuracy (%)": "正解率(%)",
+    "held-out originals": "検証用の無圧縮画像",
+    "the paper's GCM": "論文のGCM",
+    "two cars": "自動車2台",
+    "encoder": "エンコーダ",
+    "decoder": "デコーダ",
+    "shared decoder": "共有\nデコーダ",
+    "layers": "層",
+    "layer": "層",
+    "the picture": "元画像",
+    "mean": "平均",
+    "highest": "最大のクラス",
+    "contributions (shown: > 0)": "寄与\n(表示:正のみ)",
+    "Maps and scores from the network of Figure 5": "マップとスコアは\n図5のネットワークのもの",
+    "rows × columns × colours": "行 × 列 × 色",
+    "network that generates weights": "重みを生成する\nネットワーク",
+    "inner product": "内積",
     # the cheat sheet
     "Where does the network look? Thirteen methods on one page": "CNNはどこを見ているか:13の手法を1枚に",
     "method": "手法",

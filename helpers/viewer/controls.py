@@ -16,7 +16,7 @@ INDENTED = {"margin": "2px 2px 2px 96px"}
 NOTE = '<div style="line-height:1.4;box-sizing:border-box;width:370px;padding-left:94px">{}</div>'
 ERROR = """<div role="alert" style="background:#fdecea;color:#7a1c14;border-left:4px solid #c8352b;padding:6px 10px;
 line-height:1.4">{text}</div>"""
-UPLOADS = "up to {} MB here; for larger files:"
+UPLOADS = "up to {} MB; larger pictures by their path"
 
 
 class Controls:
@@ -39,7 +39,7 @@ class Controls:
         self.scaling = choice(description="Pixels", options=list(networks.SCALINGS))
         self.guess = widgets.HTML()
         self.class_index = choice(description="Class", options=[("the likeliest", LIKELIEST)])
-        self.search = typed(description="search", placeholder="part of a name, then Enter")
+        self.search = typed(description="Search", placeholder="part of a name, then Enter")
         self.method = choice(description="Method", options=list(networks.METHODS))
 
     def _make_drawing(self):
