@@ -106,17 +106,17 @@ def in_few_colours(png, alt=""):
     """
     pixels = _pixels(Image.open(io.BytesIO(png)))
     palette = _palette(pixels)
-    few = _painted(pixels, palette)
-    plain, error = _png(few, alt), np.sqrt(np.mean((_pixels(few) - pixels) ** 2))
+    plain = _painted(pixels, palette)
+    error = np.sqrt(np.mean((_pixels(plain) - pixels) ** 2))
     if error < 1:
-        return plain
+        return _png(plain, alt)
     height, width = pixels.shape[:2]
     pattern = min(error, 2) * np.tile(PATTERN, (height // 2 + 1, width // 2 + 1))[:height, :width, None]
     dithered = np.where((pixels == 255).all(-1, keepdims=True), pixels, np.clip(pixels + pattern, 0, 255))
-    few = _painted(dithered.round(), palette)
-    if np.percentile(np.abs(ndimage.uniform_filter(_pixels(few) - pixels, (8, 8, 0))).max(-1), 99) > BANDS:
+    smooth = _painted(dithered.round(), palette)
+    if np.percentile(np.abs(ndimage.uniform_filter(_pixels(smooth) - pixels, (8, 8, 0))).max(-1), 99) > BANDS:
         return _png(Image.fromarray((STEP * np.round(pixels / STEP)).round().astype(np.uint8)), alt)
-    smooth = _png(few, alt)
+    plain, smooth = _png(plain, alt), _png(smooth, alt)
     return smooth if len(smooth) < SMOOTH_COSTS * len(plain) else plain
 
 

@@ -158,7 +158,6 @@ WORDS = {
     "true class → predicted class, and its probability": "正解クラス → 推定クラスとその確率スコア",
     "pictures": "枚数",
     "ours": "本プロジェクト",
-    "built-in kitchen": "描画した画像",
     "drawn pictures": "描画した画像",
     "loss": "損失",
     "trained": "学習済み",

@@ -44,7 +44,6 @@ WORDS = {
     "pixels deleted, %": "消した画素(%)",
     "probability of okonomiyaki": "お好み焼きの確率スコア",
     "layers shuffled, from the top": "シャッフルした層の数(上から)",
-    "mean colour": "平均色",
     # a network that explains itself
     "trucks": "トラック",
     "truck": "トラック",
