@@ -85,6 +85,8 @@ def test_grey_networks_get_grey_pictures(tmp_path):
     view = viewer.look(network, picture(), "guided backpropagation", 0)
     assert network.pixels(picture()).shape == (24, 16, 1)
     assert view.image.shape == view.colours.shape == (24, 16, 3)
+    with pytest.raises(ValueError, match=r"contribution.*choose one of Grad-CAM, "):
+        viewer.look(network, picture(), viewer.CONTRIBUTION)
     network.scaling = next(name for name in viewer.SCALINGS if name.startswith("BGR"))
     with pytest.raises(ValueError, match="takes grey pictures"):
         viewer.look(network, picture(), "plain gradient")

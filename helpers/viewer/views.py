@@ -35,6 +35,8 @@ def look(network, image, method, class_index=None):
 
     class_index: None for the likeliest class. Raises ValueError where the method does not fit the network.
     """
+    if method not in network.methods:
+        raise ValueError(f"method {method!r}: for this network choose one of {', '.join(network.methods)}")
     pixels = network.pixels(image)
     raw = network.explainer(network.methods[method])(network.inputs(pixels), class_index)[0]
     return View(np.broadcast_to(pixels, (*network.size, 3)), raw, _colours(raw, pixels, method), method)
