@@ -92,12 +92,12 @@ def train_gcm(*arguments):
 
 
 @pytest.mark.parametrize(
-    "other", ["--epochs 2", "--variant cnn", "--l2 0.005", "--seed 1", "--batch-size 32", "--hold-out 5000"]
+    "other", ["--epochs 2", "--variant cnn", "--l2 0.005", "--seed 1", "--batch-size 32", "--hold-out 0"]
 )
 def test_the_command_ships_nothing_under_another_networks_name(other):
-    wanted = r"--ship gcm-180: that is for --variant gcm --epochs 180 --l2 0\.0 --hold-out 0, without"
-    with pytest.raises(SystemExit, match=wanted):
-        train_gcm("--ship", "gcm-180", *other.split())
+    recipe = "--variant gcm --epochs 120 --l2 0.0002 --hold-out 5000"
+    with pytest.raises(SystemExit, match=f"--ship gcm-originals: that is for {recipe}, without"):
+        train_gcm("--ship", "gcm-originals", *recipe.split(), *other.split())
 
 
 def test_the_command_ships_nothing_that_saw_other_pictures(tmp_path):
@@ -134,7 +134,7 @@ def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, 
 
 def test_the_fast_twin_trains_as_the_comparison_cnn_does():
     plain, images, labels = gcm.untrained("cnn"), DATA.test_images / np.float32(255), DATA.test_labels
-    twin = gcm_training.copy_weights(plain, gcm.comparison_cnn(10, widths=gcm_training.TWIN_WIDTHS))
+    twin = gcm_training.copy_weights(plain, gcm.comparison_cnn(10, widths=gcm_training.twin_widths()))
     before = twin.get_weights()
     optimizers = [keras.optimizers.SGD(0.01, momentum=0.9) for _ in range(2)]
     steps = [training.train_step(*pair, False, l2=0.01) for pair in zip((plain, twin), optimizers, strict=True)]
@@ -149,7 +149,13 @@ def test_the_fast_twin_trains_as_the_comparison_cnn_does():
         surplus[tuple(slice(size) for size in narrow.shape)] = False
         assert not np.asarray(variable)[surplus].any(), variable.path
         assert np.any(np.asarray(variable) != old), variable.path
-    assert gcm_training.TWIN_WIDTHS == [16, 24, 24, 24, 40, 40, 40, 80, 80, 80]
+
+
+@pytest.mark.parametrize(("precision", "second", "fifth"), [("float32", 24, 40), ("mixed_bfloat16", 32, 48)])
+def test_the_twins_channels_fit_the_precision(precision, second, fifth, request):
+    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+    keras.config.set_dtype_policy(precision)
+    assert gcm_training.twin_widths() == [16, *3 * [second], *3 * [fifth], 80, 80, 80]
 
 
 def test_variants_are_what_they_are_called_and_only_the_cnn_has_a_twin():
