@@ -38,6 +38,9 @@ def test_stored_outputs_come_from_one_clean_run(path):
     assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
     texts = [json.dumps([output.get("text", ""), output.get("data", {}).get("text/plain", "")]) for output in outputs]
     assert not [text for text in texts if PLACES.search(text)]
+    for cell in cells:
+        shown = any("text/markdown" in output.get("data", {}) for output in cell["outputs"])
+        assert shown or "plots.table(" not in "".join(cell["source"]), f"{cell['id']}: its table is not its last line"
     if path.parent == paths.NOTEBOOKS:
         assert any("image/png" in output.get("data", {}) for output in outputs), "no picture"
 
