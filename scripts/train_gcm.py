@@ -20,10 +20,13 @@ from helpers import gcm, paths, training
 from helpers.gcm import cifar10
 from helpers.gcm import training as gcm_training
 
+RECIPE = ("variant", "epochs", "seed", "batch_size", "l2", "jpeg", "hold_out")  # what makes a network what it is
+
 
 def main(arguments=None):
     options = read(arguments)
-    run = paths.RUNS / (options.name or f"{options.variant}-{options.epochs}-seed{options.seed}")
+    penalty, jpeg = f"-l2-{options.l2}" if options.l2 else "", "-jpeg" if options.jpeg else ""
+    run = paths.RUNS / (options.name or f"{options.variant}-{options.epochs}{penalty}-seed{options.seed}{jpeg}")
     recipe = {"epochs": options.epochs, "seed": options.seed, "batch_size": options.batch_size, "l2": options.l2}
     try:
         runtime.setup(seed=options.seed, precision=options.precision)
@@ -46,32 +49,34 @@ def read(arguments):
     add, size = parser.add_argument, gcm_training.BATCH_SIZE
     add("--variant", choices=gcm.VARIANTS, default="gcm")
     add("--epochs", type=int, default=gcm_training.EPOCHS)
-    add("--name", help="the run's name (default: <variant>-<epochs>-seed<seed>)")
+    add("--name", help="the run's name (default: <variant>-<epochs>[-l2-<l2>]-seed<seed>[-jpeg])")
     add("--seed", type=int, default=0, help="of the first weights, the order and the crops")
     add("--batch-size", type=int, default=size, help="the global batch, however many devices (default: %(default)s)")
     add("--l2", type=float, default=0.0, help="L2 penalty on the weights; the paper names none (default: %(default)s)")
     add("--precision", default="auto", choices=["auto", *runtime.PRECISIONS])
     add("--data", help="folder of the CIFAR-10 binary files (default: CIFAR10_DIR, data/, download)")
     add("--train-images", type=int, default=50_000, help="use only the first of them")
+    add("--jpeg", action="store_true", help="learn from and test on JPEG copies of the pictures")
     add("--hold-out", type=int, metavar="N", default=0, help="test on the last N training pictures: to choose a recipe")
     add("--ship", metavar="NAME", choices=gcm.SHIPPED, help="also write weights/<NAME>.*: %(choices)s")
     return parser.parse_args(arguments)
 
 
 def load(options):
-    asked = (options.variant, options.epochs, options.l2, options.hold_out, options.seed, options.batch_size)
-    if options.ship and asked != (*gcm.SHIPPED[options.ship], 0, gcm_training.BATCH_SIZE):
-        variant, epochs, l2, held_out = gcm.SHIPPED[options.ship]
-        wanted = f"--variant {variant} --epochs {epochs} --l2 {l2} --hold-out {held_out}, without --seed, --batch-size"
-        raise ValueError(f"--ship {options.ship}: that is for {wanted}")
+    if options.ship:
+        asked, wanted = vars(options), vars(read(gcm.recipe(options.ship).split()))
+        if any(asked[name] != wanted[name] for name in RECIPE):
+            raise ValueError(f"--ship {options.ship}: that is for {gcm.recipe(options.ship)} alone")
     data = cifar10.load(options.data)
     whole = data.is_real and len(data.train_images) == 50_000
     if options.hold_out:
         data = data.held_out(options.hold_out)
     if options.ship and not (whole and options.train_images >= 50_000):
-        kept = f", {options.hold_out:,} of them held out" if options.hold_out else ""
-        raise ValueError(f"--ship {options.ship}: that is for all 50,000 training pictures of CIFAR-10{kept}")
+        pictures = f"all 50,000 training pictures of CIFAR-10, {options.hold_out:,} of them held out"
+        raise ValueError(f"--ship {options.ship}: that is for {pictures}")
     data = data.first(train=options.train_images)
+    if options.jpeg:
+        data = data.compressed()
     print(f"{data.contents}; {gcm_training.how_sure(data)}")
     return data
 

@@ -1,5 +1,7 @@
 """CIFAR-10: the binary layout byte by byte, its faults, the augmentation pixel by pixel, the drawn stand-in."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
@@ -68,6 +70,18 @@ def test_the_first_pictures_only_and_the_last_held_out():
     for count in (-1, 0, 20):
         with pytest.raises(ValueError, match=rf"held_out\({count}\): 1 to 19"):
             data.held_out(count)
+
+
+def test_jpeg_copies_are_those_that_pillow_makes():
+    data = cifar10.drawn(train=2, test=1)
+    copies = data.compressed()
+    for images, own in ((data.train_images, copies.train_images), (data.test_images, copies.test_images)):
+        for image, copy in zip(images, own, strict=True):
+            Image.fromarray(image).save(file := io.BytesIO(), "JPEG", quality=75, subsampling="4:2:0")
+            np.testing.assert_allclose(copy, np.asarray(Image.open(file)), atol=6)  # another quality: 24 and more
+            assert np.abs(copy.astype(int) - image).mean() > 5
+    assert len(data.first(train=0).compressed().train_images) == 0
+    assert copies.source == f"{data.source}, as JPEG copies" and copies.train_labels is data.train_labels
 
 
 def test_examples_are_found_by_their_looks():

@@ -14,11 +14,9 @@ from helpers.training import batches, shipped
 
 def test_load_trained(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
-    refused("choose one of gcm, gcm-clipped, cnn", gcm.load_trained, "resnet")
-    command = 'VARIANT=gcm-clipped EPOCHS=60 ARGS="--ship gcm-clipped"'
-    refused(command, gcm.load_trained, "gcm-clipped", error=FileNotFoundError)
-    command = 'VARIANT=gcm EPOCHS=120 ARGS="--l2 0.0002 --hold-out 5000 --ship gcm-originals"'
-    refused(command, gcm.load_trained, "gcm-originals", error=FileNotFoundError)
+    refused("choose one of gcm, gcm-60, gcm-clipped, cnn, gcm-jpeg", gcm.load_trained, "resnet")
+    command = 'ARGS="--variant gcm --epochs 60 --seed 1 --l2 0.0002 --hold-out 5000 --jpeg --ship gcm-jpeg"'
+    refused(command, gcm.load_trained, "gcm-jpeg", error=FileNotFoundError)
     for name, (variant, *_) in gcm.SHIPPED.items():
         model, images, file = gcm.untrained(variant), pictures(1, 32, 32, 3), tmp_path / f"{name}.weights.h5"
         model.save_weights(file)
@@ -30,41 +28,56 @@ def test_load_trained(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def thousand():
-    """A thousand test pictures of CIFAR-10 in [0, 1], and their labels."""
+    """A thousand test pictures of CIFAR-10, uint8, and their labels."""
     data = cifar10.load()
     if not data.is_real:
         pytest.skip("CIFAR-10 is not here: " + cifar10.HOW_TO_GET_IT)
-    return data.test_images[:1000].astype("float32") / 255, data.test_labels[:1000], data.source
+    return data.test_images[:1000], data.test_labels[:1000], data.source
 
 
 @pytest.mark.parametrize("name", gcm.SHIPPED)
 def test_claimed_accuracy_on_a_thousand_test_pictures(name, thousand):
     images, labels, source = thousand
-    if "jpeg" in source and "jpeg" not in shipped.known(name)["data"]:
+    if "jpeg" in source:
         pytest.skip("a network that learned from the originals is far less accurate on their copies (notebook 09)")
-    accuracy = np.mean(batches.predict_all(gcm.load_trained(name), images, 250).argmax(axis=1) == labels)
+    seen = (cifar10.jpeg_copies(images) if name == "gcm-jpeg" else images) / np.float32(255)
+    accuracy = np.mean(batches.predict_all(gcm.load_trained(name), seen, 250).argmax(axis=1) == labels)
     assert abs(accuracy - shipped.known(name)["test_accuracy"]) < 0.03  # three standard errors of 1,000 pictures
 
 
 def test_the_model_card_says_what_is_known_of_the_network():
     card, about = (paths.WEIGHTS / "gcm.md").read_text(encoding="utf-8"), shipped.known("gcm")
-    _, epochs, l2, _ = gcm.SHIPPED["gcm"]
+    _, epochs, _ = gcm.SHIPPED["gcm"]
     count = sum(int(np.prod(variable.shape)) for variable in gcm.untrained("gcm").trainable_variables)
     log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True)
     for said in (
         training.accuracy_text(about["test_accuracy"], about["test_images"]),
         f"{count:,} parameters",
-        f"{epochs} epochs; L2 penalty: {l2 or 'none'}; seed {about['seed']}",
-        f"{about['train_images']:,} training pictures",
+        f"{epochs} epochs; L2 penalty: {about['l2']}; seed {about['seed']}",
+        f"{about['train_images']:,} training pictures of CIFAR-10, the originals",
         f"{100 * log[-1]['accuracy']:.1f} % right in the last epoch",
         f"`{about['log']}`",
     ):
         assert said in card, said
-    assert ("JPEG copies" in card) == ("jpeg" in about["data"])
+
+
+def test_the_shipped_networks_were_trained_alike():
+    alike, pictures = [], set()
+    for name, (variant, epochs, seed) in gcm.SHIPPED.items():
+        about = shipped.known(name)
+        assert (about["variant"], about["epochs"], about["seed"]) == (variant, epochs, seed)
+        assert (about["l2"], about["train_images"]) == (gcm.L2, 50_000 - gcm.HELD_OUT)
+        assert about["data"].endswith(", as JPEG copies") == (name == "gcm-jpeg")
+        alike += [(about["batch_size"], about["precision"])] if epochs == 60 else []
+        pictures |= {about["pictures"]} if name != "gcm-jpeg" else set()
+        log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True)
+        assert len(log) == epochs and abs(log[-1]["validation_accuracy"] - about["test_accuracy"]) < 0.002
+    assert len(alike) == 4 and len(set(alike)) == len(pictures) == 1
+    assert gcm.SHIPPED["gcm-jpeg"] == gcm.SHIPPED["gcm-60"]
 
 
 def test_trained_maps_are_complete(thousand):
-    model, images = gcm.load_trained("gcm"), thousand[0][:50]
+    model, images = gcm.load_trained("gcm"), thousand[0][:50] / np.float32(255)
     scores = model(images).numpy()
     for j in range(10):
         maps = model.contribution_maps(images, j).numpy()

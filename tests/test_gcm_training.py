@@ -40,7 +40,7 @@ def test_train_resume_ship_and_load(variant, tmp_path, monkeypatch):
     assert about["test_images"] == 20 and 0 <= low <= about["test_accuracy"] <= high <= 1 and high - low > 0.15
     assert about["test_accuracy"] == history[-1]["validation_accuracy"] and about["data"].startswith("drawn")
     assert json.loads((paths.WEIGHTS / f"{variant}.json").read_text()) == about and "l2" not in about
-    assert about["log"] == f"{run.name}.csv"
+    assert about["log"] == f"logs/{run.name}.csv"
     log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True, ndmin=1)
     assert log["validation_accuracy"][-1] == pytest.approx(about["test_accuracy"])
     images = DATA.test_images[:3] / np.float32(255)
@@ -93,22 +93,22 @@ def train_gcm(*arguments):
 
 
 @pytest.mark.parametrize(
-    "other", ["--epochs 2", "--variant cnn", "--l2 0.005", "--seed 1", "--batch-size 32", "--hold-out 0"]
+    "other", ["--epochs 2", "--variant cnn", "--l2 0.005", "--seed 1", "--batch-size 32", "--hold-out 0", "--jpeg"]
 )
 def test_the_command_ships_nothing_under_another_networks_name(other):
-    recipe = "--variant gcm --epochs 120 --l2 0.0002 --hold-out 5000"
-    with pytest.raises(SystemExit, match=re.escape(f"--ship gcm-originals: that is for {recipe}, without")):
-        train_gcm("--ship", "gcm-originals", *recipe.split(), *other.split())
+    recipe = "--variant gcm --epochs 120 --seed 0 --l2 0.0002 --hold-out 5000"
+    with pytest.raises(SystemExit, match=re.escape(f"--ship gcm: that is for {recipe} alone")):
+        train_gcm("--ship", "gcm", *recipe.split(), *other.split())
 
 
 def test_the_command_ships_nothing_that_saw_other_pictures(tmp_path):
     for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
         (tmp_path / file).write_bytes(2000 * bytes(cifar10.RECORD))
-    for name, (variant, epochs, l2, held_out) in gcm.SHIPPED.items():
-        kept = ", 5,000 of them held out" if held_out else ""
-        recipe = f"--variant {variant} --epochs {epochs} --l2 {l2} --hold-out {held_out}"
-        with pytest.raises(SystemExit, match=f"--ship {name}: that is for all 50,000 .* CIFAR-10{kept}$"):
-            train_gcm("--ship", name, "--data", str(tmp_path), *recipe.split())
+    for name in gcm.SHIPPED:
+        with pytest.raises(
+            SystemExit, match=f"--ship {name}: that is for all 50,000 .* CIFAR-10, 5,000 of them held out$"
+        ):
+            train_gcm("--ship", name, "--data", str(tmp_path), *gcm.recipe(name).split())
 
 
 def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, capsys):
@@ -117,7 +117,8 @@ def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, 
     for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
         (tmp_path / file).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
     held = ["--hold-out", "3", "--name", "held"], "held", ", the last 3 training pictures held out", 3, "held-out"
-    for options, name, part, tested, kind in (([], "gcm-1-seed0", "", 2, "test"), held):
+    jpeg = ["--jpeg", "--l2", "0.01"], "gcm-1-l2-0.01-seed0-jpeg", ", as JPEG copies", 2, "test"
+    for options, name, part, tested, kind in (([], "gcm-1-seed0", "", 2, "test"), held, jpeg):
         train_gcm("--epochs", "1", "--data", str(tmp_path), "--train-images", "6", *options)
         history, printed = history_of(tmp_path / "runs" / name), capsys.readouterr().out
         source = f"CIFAR-10 binary files in {tmp_path.name}{part}"

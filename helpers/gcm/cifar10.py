@@ -55,6 +55,11 @@ class Cifar10(NamedTuple):
         source = f"{self.source}, the last {count:,} training pictures held out"
         return Cifar10(images[:-count], labels[:-count], images[-count:], labels[-count:], source)
 
+    def compressed(self):
+        """The same data as JPEG copies."""
+        copies = {"train_images": jpeg_copies(self.train_images), "test_images": jpeg_copies(self.test_images)}
+        return self._replace(**copies, source=f"{self.source}, as JPEG copies")
+
 
 def load(folder=None):
     """CIFAR-10 from `folder`, else CIFAR10_DIR, else data/cifar-10-batches-bin, else by Keras' download.
@@ -100,6 +105,12 @@ def drawn(train=500, test=100):
     """
     rng = np.random.default_rng(10)
     return Cifar10(*_draw(rng, train), *_draw(rng, test), "drawn stand-in (no CIFAR-10 here)")
+
+
+def jpeg_copies(images, quality=75):
+    """Pictures uint8 [N,H,W,3] after JPEG compression, which halves the resolution of the colours: same shape."""
+    copies = [tf.io.decode_jpeg(tf.io.encode_jpeg(image, quality=quality)).numpy() for image in images]
+    return np.array(copies, np.uint8).reshape(images.shape)
 
 
 def find_examples(images):

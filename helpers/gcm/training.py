@@ -99,7 +99,7 @@ def copy_weights(source, target):
 
 
 def ship(run, data, name):
-    """Copy a finished run to weights/: <name>.weights.h5, <name>.json (recipe, accuracy, log, sha256), <run>.csv.
+    """Copy a finished run to weights/: <name>.weights.h5, <name>.json (recipe, accuracy, sha256), logs/<run>.csv.
 
     name: as `gcm.load_trained` will ask for it. The accuracy is measured anew on `data.test_*` in Keras' global
     precision, which need not be the training's. Returns the json's dict. Raises FileNotFoundError where the run has
@@ -111,7 +111,8 @@ def ship(run, data, name):
     about = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     model = gcm.untrained(about["variant"])
     model.load_weights(run / "last.weights.h5")
-    about["log"] = f"{run.name}.csv"
+    about["log"] = f"logs/{run.name}.csv"
+    (paths.WEIGHTS / "logs").mkdir(exist_ok=True)
     shutil.copyfile(run / "log.csv", paths.WEIGHTS / about["log"])
     batches = cifar10.test_batches(data.test_images, data.test_labels)
     tested = training.evaluate(model, batches, from_logits=about["variant"] != "cnn")

@@ -9,9 +9,14 @@ from helpers.training import shipped
 CNN_WIDTHS = [16, 18, 18, 18, 37, 37, 37, 74, 74, 74]  # section 4.4: from layer 2 on 1.16 x the encoder, truncated
 VARIANTS = {"gcm": lambda: GCM(10), "gcm-clipped": lambda: GCM(10, clip=True)}
 VARIANTS |= {"gcm-separate": lambda: GCM(10, decoder="separate"), "cnn": lambda: comparison_cnn(10)}
-SHIPPED = {name: (name, 60, 0.0, 0) for name in ("gcm", "gcm-clipped", "cnn")}  # variant, epochs, L2, held out
-SHIPPED |= {"gcm-originals": ("gcm", 120, 2e-4, 5000)}  # 5,000 of the 50,000 training pictures are kept for the test
-SHIPPED |= {"cnn-originals": ("cnn", 60, 2e-4, 5000)}
+SHIPPED = {  # variant, epochs, seed
+    "gcm": ("gcm", 120, 0),
+    "gcm-60": ("gcm", 60, 1),
+    "gcm-clipped": ("gcm-clipped", 60, 0),
+    "cnn": ("cnn", 60, 0),
+    "gcm-jpeg": ("gcm", 60, 1),  # learned from JPEG copies
+}
+L2, HELD_OUT = 2e-4, 5_000  # their penalty, and how many of the 50,000 training pictures are kept for the test
 
 
 def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS):
@@ -43,14 +48,18 @@ def untrained(name):
 def load_trained(name):
     """A network trained on CIFAR-10 that comes with the project; name: one of `SHIPPED`.
 
-    "gcm", "gcm-clipped" and "cnn" were trained alike on JPEG copies, so that they can be compared. "gcm-originals" (120
-    epochs) and "cnn-originals" (60) are more accurate: they learned from the original pictures, with an L2 penalty.
-    Recipe, accuracy and checksum are in weights/README.md. It computes in Keras' global dtype policy. Raises ValueError
-    for another name, FileNotFoundError where the weights are missing, OSError where the file is damaged.
+    "gcm" is the most accurate (120 epochs). "gcm-60", "gcm-clipped" and "cnn" were trained alike (60 epochs), so that
+    they can be compared; "gcm-jpeg" is "gcm-60" trained on JPEG copies. Recipe, accuracy and checksum are in
+    weights/README.md. It computes in Keras' global dtype policy. Raises ValueError for another name, FileNotFoundError
+    where the weights are missing, OSError where the file is damaged.
     """
     if name not in SHIPPED:
         raise ValueError(f"network {name!r}: choose one of {', '.join(SHIPPED)}")
-    variant, epochs, l2, held_out = SHIPPED[name]
-    more = (f"--l2 {l2} " if l2 else "") + (f"--hold-out {held_out} " if held_out else "")
-    command = f'make train-gcm VARIANT={variant} EPOCHS={epochs} ARGS="{more}--ship {name}"'
-    return shipped.restore(untrained(variant), name, command)
+    return shipped.restore(untrained(SHIPPED[name][0]), name, f'make train-gcm ARGS="{recipe(name)} --ship {name}"')
+
+
+def recipe(name):
+    """The options of scripts/train_gcm.py that make the network of `SHIPPED` with that name."""
+    variant, epochs, seed = SHIPPED[name]
+    said = f"--variant {variant} --epochs {epochs} --seed {seed} --l2 {L2} --hold-out {HELD_OUT}"
+    return f"{said} --jpeg" if name == "gcm-jpeg" else said

@@ -53,7 +53,7 @@ SENTENCES = {  # with gaps, which are translated by themselves: the first that f
         "「白: {0}」:{1}の寄与を白で表示;赤枠:正解クラス"
     ),
     "{}, L2 penalty of {}": "{0}、L2正則化 {1}",
-    "{} epochs, JPEG copies": "{0}エポック、JPEG圧縮画像",
+    "{} epochs on originals": "{0}エポック、無圧縮画像",
 }
 WORDS = {
     # the blog's
