@@ -64,16 +64,16 @@ def read(arguments):
 
 def load(options):
     if options.ship:
-        asked, wanted = vars(options), vars(read(gcm.recipe(options.ship).split()))
+        recipe = gcm.SHIPPED[options.ship].options
+        asked, wanted = vars(options), vars(read(recipe.split()))
         if any(asked[name] != wanted[name] for name in RECIPE):
-            raise ValueError(f"--ship {options.ship}: that is for {gcm.recipe(options.ship)} alone")
+            raise ValueError(f"--ship {options.ship}: that is for {recipe} alone")
     data = cifar10.load(options.data)
-    whole = data.is_real and len(data.train_images) == 50_000
+    if options.ship and not (data.are_originals and options.train_images >= 50_000):
+        pictures = "the 50,000 original training pictures of CIFAR-10, in their official order"
+        raise ValueError(f"--ship {options.ship}: that is for {pictures}")
     if options.hold_out:
         data = data.held_out(options.hold_out)
-    if options.ship and not (whole and options.train_images >= 50_000):
-        pictures = f"all 50,000 training pictures of CIFAR-10, {options.hold_out:,} of them held out"
-        raise ValueError(f"--ship {options.ship}: that is for {pictures}")
     data = data.first(train=options.train_images)
     if options.jpeg:
         data = data.compressed()

@@ -1,5 +1,6 @@
 """CIFAR-10: the binary layout byte by byte, its faults, the augmentation pixel by pixel, the drawn stand-in."""
 
+import hashlib
 import io
 
 import keras
@@ -53,6 +54,19 @@ def test_a_test_file_may_be_shorter_and_the_pictures_are_counted(tmp_path):
     data = cifar10.read_binary(tmp_path)
     np.testing.assert_array_equal(data.test_labels, raw[5, :1, 0])
     assert data.contents == f"CIFAR-10 binary files in {tmp_path.name}: 20 training and 1 test pictures"
+
+
+def test_originals_are_told_from_copies_and_from_another_order(tmp_path, monkeypatch):
+    raw = write_batches(tmp_path)[:5].reshape(15, -1)
+    planes, labels = raw[:, 1:].reshape(15, 3, 32, 32), raw[:, 0].astype("<i4")
+    written = hashlib.sha256(planes.transpose(0, 2, 3, 1).tobytes() + labels.tobytes()).hexdigest()
+    data = cifar10.read_binary(tmp_path)
+    assert not data.are_originals
+    monkeypatch.setattr(cifar10, "ORIGINALS", written[:16])
+    assert data.are_originals and data.first(test=0).are_originals
+    turned = data._replace(train_images=data.train_images[::-1], train_labels=data.train_labels[::-1])
+    for other in (turned, data.compressed(), data.first(train=14)):
+        assert not other.are_originals
 
 
 def test_the_first_pictures_only_and_the_last_held_out():

@@ -17,8 +17,8 @@ def test_load_trained(monkeypatch, tmp_path):
     refused("choose one of gcm, gcm-60, gcm-clipped, cnn, gcm-jpeg", gcm.load_trained, "resnet")
     command = 'ARGS="--variant gcm --epochs 60 --seed 1 --l2 0.0002 --hold-out 5000 --jpeg --ship gcm-jpeg"'
     refused(command, gcm.load_trained, "gcm-jpeg", error=FileNotFoundError)
-    for name, (variant, *_) in gcm.SHIPPED.items():
-        model, images, file = gcm.untrained(variant), pictures(1, 32, 32, 3), tmp_path / f"{name}.weights.h5"
+    for name, recipe in gcm.SHIPPED.items():
+        model, images, file = gcm.untrained(recipe.variant), pictures(1, 32, 32, 3), tmp_path / f"{name}.weights.h5"
         model.save_weights(file)
         assert file.stat().st_size < 1e6
         np.testing.assert_array_equal(gcm.load_trained(name)(images), model(images))
@@ -47,13 +47,12 @@ def test_claimed_accuracy_on_a_thousand_test_pictures(name, thousand):
 
 def test_the_model_card_says_what_is_known_of_the_network():
     card, about = (paths.WEIGHTS / "gcm.md").read_text(encoding="utf-8"), shipped.known("gcm")
-    _, epochs, _ = gcm.SHIPPED["gcm"]
     count = sum(int(np.prod(variable.shape)) for variable in gcm.untrained("gcm").trainable_variables)
     log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True)
     for said in (
         training.accuracy_text(about["test_accuracy"], about["test_images"]),
         f"{count:,} parameters",
-        f"{epochs} epochs; L2 penalty: {about['l2']}; seed {about['seed']}",
+        f"{about['epochs']} epochs; L2 penalty: {about['l2']}; seed {about['seed']}",
         f"{about['train_images']:,} training pictures of CIFAR-10, the originals",
         f"{100 * log[-1]['accuracy']:.1f} % right in the last epoch",
         f"`{about['log']}`",
@@ -63,17 +62,17 @@ def test_the_model_card_says_what_is_known_of_the_network():
 
 def test_the_shipped_networks_were_trained_alike():
     alike, pictures = [], set()
-    for name, (variant, epochs, seed) in gcm.SHIPPED.items():
+    for name, recipe in gcm.SHIPPED.items():
         about = shipped.known(name)
-        assert (about["variant"], about["epochs"], about["seed"]) == (variant, epochs, seed)
-        assert (about["l2"], about["train_images"]) == (gcm.L2, 50_000 - gcm.HELD_OUT)
-        assert about["data"].endswith(", as JPEG copies") == (name == "gcm-jpeg")
-        alike += [(about["batch_size"], about["precision"])] if epochs == 60 else []
-        pictures |= {about["pictures"]} if name != "gcm-jpeg" else set()
+        assert (about["variant"], about["epochs"], about["seed"]) == recipe[:3]
+        assert (about["l2"], about["train_images"]) == (gcm.L2, 50_000 - recipe.hold_out)
+        assert about["data"].endswith(", as JPEG copies") == recipe.jpeg
+        alike += [(about["batch_size"], about["precision"])] if recipe.epochs == 60 else []
+        pictures |= {about["pictures"]} if not recipe.jpeg else set()
         log = np.genfromtxt(paths.WEIGHTS / about["log"], delimiter=",", names=True)
-        assert len(log) == epochs and abs(log[-1]["validation_accuracy"] - about["test_accuracy"]) < 0.002
+        assert len(log) == recipe.epochs and abs(log[-1]["validation_accuracy"] - about["test_accuracy"]) < 0.002
     assert len(alike) == 4 and len(set(alike)) == len(pictures) == 1
-    assert gcm.SHIPPED["gcm-jpeg"] == gcm.SHIPPED["gcm-60"]
+    assert gcm.SHIPPED["gcm-jpeg"] == gcm.SHIPPED["gcm-60"]._replace(jpeg=True)
 
 
 def test_trained_maps_are_complete(thousand):

@@ -2,14 +2,4 @@
 
 from helpers.gcm.explainer import ContributionMaps
 from helpers.gcm.model import ENCODER, GCM, class_scores
-from helpers.gcm.variants import (
-    CNN_WIDTHS,
-    HELD_OUT,
-    L2,
-    SHIPPED,
-    VARIANTS,
-    comparison_cnn,
-    load_trained,
-    recipe,
-    untrained,
-)
+from helpers.gcm.variants import CNN_WIDTHS, HELD_OUT, L2, SHIPPED, VARIANTS, comparison_cnn, load_trained, untrained

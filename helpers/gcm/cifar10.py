@@ -9,12 +9,13 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import paths
-from helpers.training import batches
+from helpers.training import batches, runs
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORD = 1 + 32 * 32 * 3  # a label byte, then the R, G and B planes, row by row
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
+ORIGINALS = "72c15e60c081b70e"  # the digest of the 50,000 official training pictures and labels, in their order
 EXAMPLES = paths.NOTEBOOKS / "pictures" / "cars_bird_truck.png"  # three test pictures, side by side
 
 
@@ -36,6 +37,11 @@ class Cifar10(NamedTuple):
     def is_real(self):
         """False for the drawn stand-in."""
         return not self.source.startswith("drawn")
+
+    @property
+    def are_originals(self):
+        """True for the 50,000 official training pictures in their order: no copies, none missing."""
+        return runs.digest(self.train_images, self.train_labels) == ORIGINALS
 
     def first(self, train=None, test=None):
         """The same data with only the first pictures of each part (None: all of them). ValueError below zero."""

@@ -1,5 +1,7 @@
 """The networks of the paper's experiments: GCM's variants, the comparison CNN, and the trained ones."""
 
+from typing import NamedTuple
+
 import keras
 from keras import layers
 
@@ -9,14 +11,32 @@ from helpers.training import shipped
 CNN_WIDTHS = [16, 18, 18, 18, 37, 37, 37, 74, 74, 74]  # section 4.4: from layer 2 on 1.16 x the encoder, truncated
 VARIANTS = {"gcm": lambda: GCM(10), "gcm-clipped": lambda: GCM(10, clip=True)}
 VARIANTS |= {"gcm-separate": lambda: GCM(10, decoder="separate"), "cnn": lambda: comparison_cnn(10)}
-SHIPPED = {  # variant, epochs, seed
-    "gcm": ("gcm", 120, 0),
-    "gcm-60": ("gcm", 60, 1),
-    "gcm-clipped": ("gcm-clipped", 60, 0),
-    "cnn": ("cnn", 60, 0),
-    "gcm-jpeg": ("gcm", 60, 1),  # learned from JPEG copies
+L2, HELD_OUT = 2e-4, 5_000  # the penalty found, and how many of the 50,000 training pictures tested it
+
+
+class Recipe(NamedTuple):
+    """How a shipped network was trained, besides the paper's Table 2 and the penalty `L2`."""
+
+    variant: str
+    epochs: int
+    seed: int
+    jpeg: bool = False  # on JPEG copies of the pictures
+    hold_out: int = HELD_OUT
+
+    @property
+    def options(self):
+        """The options of scripts/train_gcm.py that make this network."""
+        said = f"--variant {self.variant} --epochs {self.epochs} --seed {self.seed} --l2 {L2}"
+        return f"{said} --hold-out {self.hold_out}" + (" --jpeg" if self.jpeg else "")
+
+
+SHIPPED = {
+    "gcm": Recipe("gcm", 120, 0),
+    "gcm-60": Recipe("gcm", 60, 1),
+    "gcm-clipped": Recipe("gcm-clipped", 60, 0),
+    "cnn": Recipe("cnn", 60, 0),
+    "gcm-jpeg": Recipe("gcm", 60, 1, jpeg=True),
 }
-L2, HELD_OUT = 2e-4, 5_000  # their penalty, and how many of the 50,000 training pictures are kept for the test
 
 
 def comparison_cnn(num_classes, mean=(0.4914, 0.4822, 0.4465), widths=CNN_WIDTHS):
@@ -55,11 +75,5 @@ def load_trained(name):
     """
     if name not in SHIPPED:
         raise ValueError(f"network {name!r}: choose one of {', '.join(SHIPPED)}")
-    return shipped.restore(untrained(SHIPPED[name][0]), name, f'make train-gcm ARGS="{recipe(name)} --ship {name}"')
-
-
-def recipe(name):
-    """The options of scripts/train_gcm.py that make the network of `SHIPPED` with that name."""
-    variant, epochs, seed = SHIPPED[name]
-    said = f"--variant {variant} --epochs {epochs} --seed {seed} --l2 {L2} --hold-out {HELD_OUT}"
-    return f"{said} --jpeg" if name == "gcm-jpeg" else said
+    recipe = SHIPPED[name]
+    return shipped.restore(untrained(recipe.variant), name, f'make train-gcm ARGS="{recipe.options} --ship {name}"')
