@@ -17,7 +17,7 @@ from helpers import dishes, faithfulness, gradcam, tracing, training
 from helpers.training import batches, runs, shipped
 
 CONDITIONS = ("biased", "balanced", "cured", "half-cured", "diverse")
-RATES = {"biased": (0.95, 0.05), "balanced": (0.5, 0.5), "swapped": (0.05, 0.95)}  # P(griddle | okonomiyaki, pizza)
+RATES = {"ordinary": (0.95, 0.05), "balanced": (0.5, 0.5), "swapped": (0.05, 0.95)}  # P(griddle | okonomiyaki, pizza)
 SIZE, TRAIN_COUNT, TEST_COUNT = 80, 400, 200  # pixels; pictures per class
 SEEDS = (0, 1, 2)
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 25, 15, 1e-3
@@ -47,7 +47,7 @@ def training_set(condition, count=TRAIN_COUNT):
     """
     if condition not in CONDITIONS:
         raise ValueError(f"condition {condition!r}: choose one of {', '.join(CONDITIONS)}")
-    rates = RATES["balanced" if condition == "balanced" else "biased"]
+    rates = RATES["balanced" if condition == "balanced" else "ordinary"]
     split = dishes.make_split({"train": count}, TRAIN_SEED, rates, SIZE)["train"]
     images, labels = split.images.copy(), split.labels
     half = np.concatenate([np.flatnonzero(labels == label)[::2] for label in range(len(dishes.LABELS))])
@@ -61,7 +61,7 @@ def training_set(condition, count=TRAIN_COUNT):
 
 
 def test_sets(count=TEST_COUNT, size=SIZE):
-    """{"biased", "balanced", "swapped": `dishes.Split`}: the same food in the same order, the griddle as in RATES."""
+    """{"ordinary", "balanced", "swapped": `dishes.Split`}: the same food in the same order, the griddle as in RATES."""
     return {name: dishes.make_split({"test": count}, TEST_SEED, rates, size)["test"] for name, rates in RATES.items()}
 
 
@@ -128,9 +128,9 @@ def background_energy(network, split, layer=None):
 
 
 def measure(network, tests):
-    """{"<test set>": accuracy, ..., "energy": mean background energy on the biased, ordinary set}, plain floats."""
+    """{"<test set>": accuracy, ..., "energy": mean background energy on the ordinary set}, plain floats."""
     measured = {}
     for name, split in tests.items():
         right = network.predict(split.images / np.float32(255), verbose=0).argmax(-1) == split.labels
         measured[name] = float(right.mean())
-    return {**measured, "energy": float(np.nanmean(background_energy(network, tests["biased"])))}
+    return {**measured, "energy": float(np.nanmean(background_energy(network, tests["ordinary"])))}

@@ -105,7 +105,10 @@ class RISE(_BlackBox):
 
     def __init__(self, model, masks=4000, cells=7, keep=0.5, seed=0, score=None, batch_size=32, **choice):
         super().__init__(model, score, batch_size, **choice)
-        self.masks, self.cells, self.keep, self.seed = masks, cells, keep, seed
+        if min(masks, cells) < 1 or masks % 1 or cells % 1 or not 0 < keep <= 1:
+            needed = "at least 1 mask and cell, whole numbers, and keep above 0, at most 1"
+            raise ValueError(f"masks {masks}, cells {cells}, keep {keep}: {needed}")
+        self.masks, self.cells, self.keep, self.seed = int(masks), int(cells), keep, seed
 
     def _map(self, pixels, seen, score, ask):
         rng, total = np.random.default_rng(self.seed), 0.0

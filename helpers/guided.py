@@ -12,12 +12,12 @@ from helpers.tracing.relus import SwappedReLUs
 
 def deconvnet_rule(passed, gradient):
     """Pass where the gradient from above is positive, whatever the input was (Zeiler and Fergus 2014)."""
-    return tf.where(gradient > 0, gradient, 0)
+    return tf.where(gradient <= 0, tf.zeros_like(gradient), gradient)  # a NaN passes, so that it is seen
 
 
 def guided_rule(passed, gradient):
     """Pass where both the ReLU's input and the gradient from above are positive (Springenberg et al. 2015)."""
-    return tf.where(passed & (gradient > 0), gradient, 0)
+    return tf.where(passed, deconvnet_rule(passed, gradient), 0)
 
 
 class Gradient(Explainer):

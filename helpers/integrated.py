@@ -36,9 +36,9 @@ class IntegratedGradients:
     """
 
     def __init__(self, model, score=None, steps=32, baseline=0.0, **choice):
-        if steps < 1:
-            raise ValueError(f"steps: {steps}; at least 1 is needed, 32 are usual")
-        self.steps, self.baseline = steps, baseline
+        if steps < 1 or steps % 1:
+            raise ValueError(f"steps: {steps}; a whole number of at least 1 is needed, 32 are usual")
+        self.steps, self.baseline = int(steps), baseline
         self.gradient, self.scores = (kind(model, score, **choice) for kind in (Gradient, Scores))
 
     def __call__(self, images, classes=None):
@@ -58,7 +58,9 @@ class Smooth:
     """
 
     def __init__(self, explain, samples=25, noise=0.15, seed=0):
-        self.explain, self.samples, self.noise, self.seed = explain, samples, noise, seed
+        if samples < 1 or samples % 1:
+            raise ValueError(f"samples: {samples}; a whole number of at least 1 is needed, 25 are usual")
+        self.explain, self.samples, self.noise, self.seed = explain, int(samples), noise, seed
         own = getattr(explain, "scores", explain)  # of those that ask for scores themselves
         self.scores = Scores(own.model, own.score, output=own.output, input=own.input)
 

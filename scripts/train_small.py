@@ -82,7 +82,7 @@ def bias_networks(measure_only):
                 network = bias.load(condition, seed)
             else:
                 network, _ = bias.train(condition, seed, run, data, progress=IN_TERMINAL)
-            measured = {**bias.measure(network, tests), "tested_on": len(tests["biased"].labels)}
+            measured = {**bias.measure(network, tests), "tested_on": len(tests["ordinary"].labels)}
             finish(network, name, about(bias, "constant", 2 * bias.TRAIN_COUNT, seed, measured), measure_only)
 
 

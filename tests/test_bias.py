@@ -49,11 +49,11 @@ def test_lenders_are_drawn_whatever_their_class():
 def test_the_sets_differ_in_their_backgrounds_alone(nothing_kept):
     tests = bias.test_sets(count=12, size=64)
     for name, split in tests.items():
-        np.testing.assert_array_equal(split.labels, tests["biased"].labels)
-        np.testing.assert_array_equal(split.parts, tests["biased"].parts)
+        np.testing.assert_array_equal(split.labels, tests["ordinary"].labels)
+        np.testing.assert_array_equal(split.parts, tests["ordinary"].parts)
         assert len(split.labels) == 24, name
     train = dishes.make_split({"train": 12}, bias.TRAIN_SEED, size=64)["train"]
-    assert set(tests["biased"].seeds).isdisjoint(train.seeds)
+    assert set(tests["ordinary"].seeds).isdisjoint(train.seeds)
 
 
 def test_half_of_the_pictures_are_cured_or_give_way_to_new_dishes(nothing_kept):
@@ -124,7 +124,7 @@ def test_the_ordinary_test_hides_the_bias_and_the_swapped_one_and_the_maps_show_
         for seed, row in zip(bias.SEEDS, rows, strict=True):
             stated = shipped.known(f"bias_{condition}_{seed}")
             assert row == pytest.approx({name: stated[name] for name in row}, abs=0.01)  # of 400 pictures
-        for name, means in (("biased", ordinary), ("swapped", swapped), ("energy", energy)):
+        for name, means in (("ordinary", ordinary), ("swapped", swapped), ("energy", energy)):
             means[condition] = np.mean([row[name] for row in rows])
     assert ordinary["biased"] > ordinary["balanced"] > 0.8
     assert swapped["biased"] < min(swapped["balanced"], swapped["cured"]) - 0.2

@@ -35,6 +35,13 @@ def thousand():
     return data.test_images[:1000], data.test_labels[:1000], data.source
 
 
+def test_the_official_pictures_are_known_as_the_originals():
+    data = cifar10.load()
+    if not data.is_real or "jpeg" in data.source:
+        pytest.skip("the original pictures of CIFAR-10 are not here")
+    assert data.are_originals and not data.first(train=49_999).are_originals
+
+
 @pytest.mark.parametrize("name", gcm.SHIPPED)
 def test_claimed_accuracy_on_a_thousand_test_pictures(name, thousand):
     images, labels, source = thousand

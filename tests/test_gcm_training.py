@@ -16,6 +16,7 @@ from small_training import history_of
 from helpers import gcm, paths, tracing, training
 from helpers.gcm import cifar10
 from helpers.gcm import training as gcm_training
+from helpers.training import runs
 
 DATA = cifar10.drawn(train=4, test=2)
 
@@ -101,12 +102,17 @@ def test_the_command_ships_nothing_under_another_networks_name(other):
         train_gcm("--ship", "gcm", *recipe.split(), *other.split())
 
 
-def test_the_command_ships_nothing_that_saw_other_pictures(tmp_path):
+def test_the_command_ships_nothing_that_saw_other_pictures(tmp_path, monkeypatch):
     for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # as many as the originals, and black
         (tmp_path / file).write_bytes(10_000 * bytes(cifar10.RECORD))
     for name, recipe in gcm.SHIPPED.items():
         with pytest.raises(SystemExit, match=f"--ship {name}: that is for the 50,000 original training pictures"):
             train_gcm("--ship", name, "--data", str(tmp_path), *recipe.options.split())
+    black = cifar10.read_binary(tmp_path)
+    monkeypatch.setattr(cifar10, "ORIGINALS", runs.digest(black.train_images, black.train_labels))
+    with pytest.raises(SystemExit, match="that is for the 50,000 original training pictures"):
+        few = "--train-images", "6"
+        train_gcm("--ship", "gcm", "--data", str(tmp_path), *gcm.SHIPPED["gcm"].options.split(), *few)
 
 
 def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, capsys):

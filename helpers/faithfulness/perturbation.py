@@ -52,15 +52,17 @@ def drop_and_increase(predict, images, maps, classes, batch_size=32):
     """What the class loses when only what the map shows is left of the picture: (drop, increase), float64 [B] each.
 
     predict, maps, classes: as for `deletion_curve`. Each picture is multiplied by its map, up-sampled and scaled to
-    [0, 1], so that what is not shown turns black. drop: the lost part of the class's probability, 0 where it rose;
-    increase: 1 where it rose. Their means are the source's "average drop" (low is good) and "increase in confidence".
+    [0, 1], so that what is not shown turns black. drop: the lost part of the class's probability, 0 where it rose or
+    was 0; increase: 1 where it rose. Their means are the source's "average drop" (low is good) and "increase in
+    confidence".
     Source: Chattopadhay et al. 2018, "Grad-CAM++", section 4.1.
     """
     images = np.asarray(images, np.float32)
     seen = images * to_unit(heat_of(maps, images))[..., None]
     before, after = (predict_all(predict, some, batch_size) for some in (images, seen))
     before, after = of_classes(np.stack([before, after], axis=1), classes, before).T
-    return np.maximum(before - after, 0) / before, (after > before).astype(float)
+    lost = np.divide(np.maximum(before - after, 0), before, out=np.zeros_like(before), where=before > 0)
+    return lost, (after > before).astype(float)
 
 
 def occlusion_correlation(maps, occluded, cells=16):

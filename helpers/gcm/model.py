@@ -108,7 +108,8 @@ class GCM(keras.Model):
         given = classes if late else np.asarray(classes)
         if not tf.as_dtype(given.dtype).is_integer:
             raise ValueError(f"classes {classes}: expected integers; {known}")
-        inside = (ops.cast(given, "int64") >= 0) & (ops.cast(given, "int64") < self.num_classes)
+        values = ops.cast(given, "int64") if late else given
+        inside = (values >= 0) & (values < self.num_classes)
         if late:
             tf.debugging.assert_equal(inside, True, message=f"classes: {known}")
         elif not np.all(inside):

@@ -18,7 +18,7 @@ GRADIENT_KEY = {  # a gradient's signs in the colour channels, and their colour 
     "green +, red \u2212": (0, 0.9, 0.6),
     "red +, green \u2212": (1, 0, 0.5),
 }
-GUIDED_NOTE = "guided maps: grey is zero;\ncolours: signs per channel"
+GUIDED_NOTE = "guided maps:\ngrey is zero"
 KEY = {"fraction": 0.03, "aspect": 40, "shrink": 0.4, "pad": 0.02}  # a small bar
 
 

@@ -14,6 +14,7 @@ SENTENCES = {  # with gaps, which are translated by themselves: the first that f
     "even map: {} on the pizza's half": "均一なマップ:ピザの側に{0}",
     "{} on its own half": "自分の側に{0}",
     "{} on the cup's half": "カップの側に{0}",
+    "{} of the red on the pizza's half": "赤の{0}が\nピザの側に",
     "{} on the pizza's half": "ピザの側に{0}",
     "for {}; CAM methods at block13_sum, three blocks before the end; even map: {}": (
         "{0}について;CAM系の手法:block13_sum(出力の3ブロック手前);均一なマップ:{1}"
@@ -119,7 +120,7 @@ WORDS = {
     "evidence for the class": "このクラスの根拠",
     "against the class | for it": "反証 | 根拠",
     "most evidence": "最も強い根拠",
-    "guided maps: grey is zero; colours: signs per channel": "Guidedのマップ:灰色が0;\n色:チャンネルごとの符号",
+    "guided maps: grey is zero": "Guidedのマップ:\n灰色が0",
     "thin line: 95% interval": "細線:95%区間",
     "(5 or more)": "(5枚以上)",
     "dark: strong": "濃い:強い",
@@ -154,6 +155,7 @@ WORDS = {
     "rank correlation with the trained network's map": "学習済みネットワークの\nマップとの順位相関",
     "unrelated": "無関係",
     "right": "正解",
+    "correct": "正解",
     "wrong": "不正解",
     "true class → predicted class, and its probability": "正解クラス → 推定クラスとその確率スコア",
     "pictures": "枚数",
@@ -211,7 +213,7 @@ WORDS = {
     "one network": "ネットワーク1つ",
     "red frame: the table differs between the sets": "赤枠:2つのデータで背景が異なる画像",
     "training set": "学習用データ",
-    "ordinary (biased) test": "通常の評価用(バイアスあり)",
+    "ordinary test": "通常の評価用(バイアスあり)",
     "balanced test": "バイアスなしの評価用",
     "swapped test": "背景を逆にした評価用",
     "chance": "偶然の水準",

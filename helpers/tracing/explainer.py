@@ -45,15 +45,11 @@ class Explainer:
         self._given = None  # the pictures of the call for which a graph is being traced
         self._composition = None  # of the model when the graphs were traced
         self._graphs = {}  # for each shape of picture: (the compiled explanation, what was found when it was traced)
+        self.layer_path = None  # of the layer whose feature map the last call weighted
 
     @property
     def traces(self):
         return len(self._graphs)
-
-    @property
-    def layer_path(self):
-        """The path of the layer whose feature map the newest graph weights; None before the first call."""
-        return next((found.layer_path for _, found in reversed(self._graphs.values())), None)
 
     def __call__(self, images, classes=None):
         """Explain a batch.
@@ -74,12 +70,16 @@ class Explainer:
                 self._graphs[repr(specs)] = self._traced(inputs, specs)
                 self._composition = Composition(self.model)
             run, found = self._graphs[repr(specs)]
+        self.layer_path = found.layer_path
         explanation = run(inputs, self._class_vector(classes, batch, found.num_classes)).numpy()
+        if not explanation.any():
+            _check_weights(self.model)  # compiled operations may make a zero of what is no number
         return _checked(explanation, batch, found.layer_path)
 
     def _traced(self, inputs, specs):
         if not self.model.built:
             self.model(keras.tree.map_structure(lambda leaf: leaf[:1], inputs), training=False)
+        _check_weights(self.model)
         found, self._given = [], inputs
 
         def explain(inputs, classes):
@@ -141,7 +141,11 @@ class Explainer:
 
         def varied(leaf):
             first = leaf[:1]
-            others = [first * factor if leaf.dtype.is_floating else first for factor in (0, -1, 100, -100, 1e6, -1e6)]
+            if not leaf.dtype.is_floating:
+                others = [first, tf.ones_like(first) if leaf.shape.rank == 4 else first] * 3
+            else:  # a black picture tells nothing, however bright it is made
+                base = tf.ones_like(first) if tf.reduce_max(tf.abs(first)) < 1e-3 else first
+                others = [base * factor for factor in (0, -1, 100, -100, 1e6, -1e6)]
             return tf.concat([leaf[:8], *others], axis=0)
 
         with tf.init_scope():
@@ -166,6 +170,14 @@ def _checked(explanation, batch, layer_path):
         advice = "check its weights and the pictures' scaling, or build it in float32"
         raise ValueError(f"model: its explanation of images {where} is NaN or infinite; {advice}")
     return explanation
+
+
+def _check_weights(model):
+    """ValueError where weights are NaN, or trained ones infinite: some compiled operations hide it from the maps."""
+    floats = (weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype))
+    wrong = ((weight, keras.ops.isfinite if weight.trainable else lambda some: some == some) for weight in floats)
+    if broken := [weight.path for weight, sound in wrong if not keras.ops.all(sound(weight))]:
+        raise ValueError(f"model: its weights {broken[0]!r} are NaN or infinite; train it anew, or load others")
 
 
 def _kind(model):

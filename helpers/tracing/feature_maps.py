@@ -85,8 +85,9 @@ def pooled_feature_map(traced, before_dense):
     before_dense: the one whose averages go into the dense layer that gives the logits, and that layer.
     Raises ValueError for a network that does not end so.
     """
-    end = before_activation(keras.tree.flatten(traced.outputs)[0])
-    last = [call for call in _calls(traced, keras.layers.Dense) if before_activation(call.output) is end]
+    end = source(before_activation(keras.tree.flatten(traced.outputs)[0]))
+    denses = [call for call in traced.calls if isinstance(call.layer, keras.layers.Dense)]
+    last = [call for call in denses if source(before_activation(call.output)) is end]
     inputs, dense = (last[-1].inputs, last[-1].layer) if last else (end, None)
     average = source(inputs).op
     if not _averages_places(average) or (dense is not None) != before_dense:
@@ -101,6 +102,9 @@ def _check_linear(dense, logits):
     if dense.quantization_mode:
         found = f"the weights of its dense layer {dense.name!r} are quantised ({dense.quantization_mode})"
         raise ValueError(f"model: {found}, and CAM reads them; use CAM before `quantize`, or GradCAM")
+    if type(dense).call is not keras.layers.Dense.call:
+        found = f"its dense layer {dense.name!r} has a `call` of its own, and CAM reads its weights"
+        raise ValueError(f"model: {found}; use GradCAM")
     if logits.op.type not in ("BiasAdd", "AddV2", "MatMul"):
         found = f"its dense layer {dense.name!r} has an activation, after which the maps' averages are not the scores"
         raise ValueError(f"model: {found}; use GradCAM")
@@ -110,10 +114,6 @@ def _averages_places(operation):
     if operation.type != "Mean" or operation.inputs[0].shape.rank != 4:
         return False
     return {axis % 4 for axis in np.ravel(tf.get_static_value(operation.inputs[1]))} == {1, 2}
-
-
-def _calls(traced, kind):
-    return [call for call in traced.calls if isinstance(call.layer, kind)]
 
 
 def _chosen(traced, maps, place, seen, between):

@@ -9,10 +9,17 @@ PICTURES = "[B, H, W, C]"
 
 def as_inputs(model, images):
     """`images`, in their structure, as tensors that `model` takes: float32, or the dtype of its own input layers."""
-    leaves = keras.tree.flatten(images)
-    own = [getattr(layer, "dtype", None) for layer in keras.tree.flatten(getattr(model, "inputs", None))]
+    leaves, own = keras.tree.flatten(images), [getattr(tensor, "dtype", None) for tensor in _own(model, images)]
     own = own if len(own) == len(leaves) else [None] * len(leaves)
     return keras.tree.pack_sequence_as(images, list(map(_as_input, leaves, own)))
+
+
+def _own(model, images):
+    """The model's own symbolic inputs, in the order of the leaves of `images`; an empty list where it does not say."""
+    own = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    by_name = {tensor.name: tensor for tensor in own}
+    named = isinstance(images, dict) and by_name.keys() == images.keys()
+    return [by_name[name] for name in sorted(images)] if named else own
 
 
 def input_specs(inputs):
@@ -26,7 +33,7 @@ def _as_input(leaf, own):
         return tensor
     if own is not None and tf.as_dtype(own).is_integer and tensor.shape.rank == 4:
         whole = tf.cast(tensor, own)
-        if not tf.reduce_all(tf.cast(whole, tensor.dtype) == tensor):
+        if not tf.reduce_all(tf.cast(whole, tf.float64) == tf.cast(tensor, tf.float64)):
             wanted = f"the {own} that the model takes; give whole numbers in its range, as 0 to 255"
             raise ValueError(f"images: {tensor.dtype.name} with other values than {wanted}")
         return whole
@@ -41,7 +48,7 @@ def _as_input(leaf, own):
 def batch_size(model, inputs):
     """The number of pictures. ValueError for inputs that cannot be explained."""
     flat = keras.tree.flatten(inputs)
-    _check_shapes(flat, model)
+    _check_shapes(flat, model, inputs)
     sizes = {leaf.shape[0] if leaf.shape.rank else None for leaf in flat}
     if 0 in sizes:
         raise ValueError("images: an empty batch; expected at least one picture")
@@ -59,9 +66,9 @@ def pictures(inputs):
     return {name: tensor for name, tensor in (floats or inputs).items() if tensor.shape.rank == highest}
 
 
-def _check_shapes(flat, model):
+def _check_shapes(flat, model, inputs):
     """Raise ValueError, with what to do, for inputs [B, ...] whose rank is not the one that the model takes."""
-    wanted = _wanted(model)
+    wanted = _wanted(model, inputs)
     if wanted:
         fits = len(flat) == len(wanted) and all(map(_fits, flat, wanted))
     else:  # not called yet, or with several inputs that a subclassed model does not tell
@@ -75,9 +82,9 @@ def _check_shapes(flat, model):
     raise ValueError(f"images: shape {given}; expected float32 {shapes}{advice}{first}")
 
 
-def _wanted(model):
+def _wanted(model, inputs):
     """The shapes of the model's inputs; an empty list where it does not say."""
-    if tensors := getattr(model, "inputs", None):
+    if tensors := _own(model, inputs):
         return [tf.TensorShape(tensor.shape) for tensor in tensors]
     shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
     known = isinstance(shape, (tuple, list)) and all(size is None or isinstance(size, int) for size in shape)

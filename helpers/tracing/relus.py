@@ -1,19 +1,21 @@
 """Another gradient rule for every ReLU of a model, for as long as the model is traced (see `recording`)."""
 
+import contextlib
 import functools
+import sys
 import types
 
 import keras
 import tensorflow as tf
 
-from helpers.tracing.recording import ancestors, gradient, layer_paths, replaced
+from helpers.tracing.recording import ancestors, gradient, layer_paths
 
 RELU_OPS = ("Relu", "Relu6")
 _LIBRARIES = (keras.activations, keras.ops, tf.nn)
 MAX_VALUES = {library.relu: None for library in _LIBRARIES} | {library.relu6: 6.0 for library in _LIBRARIES}
 # made of a ReLU, but another non-linearity
 OWN_GRADIENT = {function for library in _LIBRARIES[:2] for function in (library.hard_sigmoid, library.hard_silu)}
-_HANDLED = "handled_relu"
+_HANDLED, _SWAPPED = "handled_relu", "helpers.SwappedReLU"  # its name scope; its gradient's name in TensorFlow
 
 
 class SwappedReLUs:
@@ -24,8 +26,10 @@ class SwappedReLUs:
     activation, and `ReLU` layers; leaky ones and other non-linearities keep their own gradient.
     """
 
+    current = None  # the one whose rule counts in the gradient that is being made; without one, each ReLU's own
+
     def __init__(self, part):
-        self._part, self._rule, self._count = part, own_rule, 0
+        self._part = part
         layers = [part, *layer_paths(part).values()]
         self.replacements = [swap for layer in layers for swap in self._swaps(layer)]
 
@@ -34,9 +38,12 @@ class SwappedReLUs:
 
         Raises ValueError if a ReLU on the path to `score` [B] kept its own gradient, or if there is none.
         """
-        with replaced([(self, "_rule", rule), (self, "_count", 0)]):
+        self._rule, self._count, SwappedReLUs.current = rule, 0, self
+        try:
             found = gradient(score, tensor)
-            self._check(traced, score)
+        finally:
+            SwappedReLUs.current = None
+        self._check(traced, score)
         return found
 
     def _swaps(self, layer):
@@ -51,20 +58,22 @@ class SwappedReLUs:
         return others + [(layer, name, self._with_rule(relu, MAX_VALUES[relu])) for name, relu in relus]
 
     def _with_rule(self, relu, max_value):
-        @tf.custom_gradient
+        """Not by `tf.custom_gradient`: TensorFlow would keep each ReLU's graph, and with it the model, for ever."""
+
         def with_rule(inputs):
             outputs = _named(relu)(inputs)
-
-            def backward(from_above):
-                self._count += 1
-                passed = outputs > 0
-                if max_value is not None:
-                    passed &= outputs < tf.cast(max_value, outputs.dtype)
-                return self._rule(passed, from_above)
-
-            return outputs, backward
+            passed = outputs > 0
+            if max_value is not None:
+                passed &= outputs < tf.cast(max_value, outputs.dtype)
+            with tf.compat.v1.get_default_graph().gradient_override_map({"IdentityN": _SWAPPED}):
+                return tf.identity_n([tf.stop_gradient(outputs), inputs, passed])[0]
 
         return with_rule
+
+    def backward(self, passed, from_above):
+        """The gradient on a ReLU's input, by the rule."""
+        self._count += 1
+        return self._rule(passed, from_above)
 
     def _check(self, traced, score):
         """Raise ValueError if a ReLU on the path to `score` kept its own gradient, or if the rule was never used."""
@@ -91,6 +100,15 @@ class SwappedReLUs:
 def own_rule(passed, gradient):
     """What a ReLU's own gradient does: it passes where the ReLU's input was in its open range."""
     return tf.where(passed, gradient, 0)
+
+
+def _swapped_gradient(operation, from_above, *_):
+    current = sys.modules[__name__].SwappedReLUs.current  # of the module as it is now, also after a reload
+    return [None, (current.backward if current else own_rule)(operation.inputs[2], from_above), None]
+
+
+with contextlib.suppress(KeyError):  # a reloaded module has it registered already
+    tf.RegisterGradient(_SWAPPED)(_swapped_gradient)
 
 
 def _called(node, library):
