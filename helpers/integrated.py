@@ -36,9 +36,7 @@ class IntegratedGradients:
     """
 
     def __init__(self, model, score=None, steps=32, baseline=0.0, **choice):
-        if steps < 1 or steps % 1:
-            raise ValueError(f"steps: {steps}; a whole number of at least 1 is needed, 32 are usual")
-        self.steps, self.baseline = int(steps), baseline
+        self.steps, self.baseline = _whole("steps", steps, usual=32), baseline
         self.gradient, self.scores = (kind(model, score, **choice) for kind in (Gradient, Scores))
 
     def __call__(self, images, classes=None):
@@ -58,9 +56,8 @@ class Smooth:
     """
 
     def __init__(self, explain, samples=25, noise=0.15, seed=0):
-        if samples < 1 or samples % 1:
-            raise ValueError(f"samples: {samples}; a whole number of at least 1 is needed, 25 are usual")
-        self.explain, self.samples, self.noise, self.seed = explain, int(samples), noise, seed
+        self.samples = _whole("samples", samples, usual=25)
+        self.explain, self.noise, self.seed = explain, noise, seed
         own = getattr(explain, "scores", explain)  # of those that ask for scores themselves
         self.scores = Scores(own.model, own.score, output=own.output, input=own.input)
 
@@ -69,6 +66,13 @@ class Smooth:
         scale = np.float32(self.noise) * np.ptp(pixels, axis=tuple(range(1, pixels.ndim)), keepdims=True)
         noisy = (pixels + scale * rng.standard_normal(pixels.shape, np.float32) for _ in range(self.samples))
         return _mean_map(self.explain, self.scores, images, classes, noisy)
+
+
+def _whole(option, value, usual):
+    """`value` as an int. ValueError for what is no whole number of at least 1."""
+    if value < 1 or value % 1:
+        raise ValueError(f"{option}: {value}; a whole number of at least 1 is needed, {usual} are usual")
+    return int(value)
 
 
 def _mean_map(explain, scores, images, classes, copies):

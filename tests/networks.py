@@ -1,5 +1,6 @@
 """Small networks of every kind for the explainers' tests; weights are random and fixed by the seed."""
 
+import contextlib
 import functools
 
 import keras
@@ -18,6 +19,16 @@ HAND_PICTURE = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)  # for `hand_
 
 def images(batch=3, size=12, channels=3, seed=0):
     return np.random.default_rng(seed).normal(size=(batch, size, size, channels)).astype(np.float32)
+
+
+@contextlib.contextmanager
+def under(policy):
+    """What is built inside computes in this dtype policy."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def stack(*chain, shape=(12, 12, 3), name=None):

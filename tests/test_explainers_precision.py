@@ -18,11 +18,8 @@ from helpers.guided import Gradient, GuidedBackprop, GuidedGradCAM
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16"])
 def test_low_precision_networks_give_float32(policy, model):
-    keras.config.set_dtype_policy(policy)
-    try:
+    with networks.under(policy):
         network = networks.KINDS["functional"]()
-    finally:
-        keras.config.set_dtype_policy("float32")
     network.set_weights(model.get_weights())
     maps, wanted = (GradCAM(one)(PICTURES, 1) for one in (network, model))
     found, gradients = (GuidedBackprop(one)(PICTURES, 1) for one in (network, model))

@@ -30,11 +30,8 @@ def pooled(dense=layers.Dense, *behind):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_cam_reads_through_the_cast_before_a_float32_softmax(policy):
     wanted = CAM(pooled())(PICTURES, [0, 1, 2])
-    keras.config.set_dtype_policy(policy)
-    try:
+    with networks.under(policy):
         model = pooled(layers.Dense, layers.Activation("softmax", dtype="float32"))
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert_allclose(CAM(model)(PICTURES, [0, 1, 2]), wanted, atol=0.02 * np.abs(wanted).max())
 
 
@@ -51,12 +48,9 @@ def test_cam_does_not_take_the_weights_of_a_layer_that_computes_otherwise():
 def deep(policy):
     """Weights so large that a gradient scaled up for float16 overflows in the dense layers."""
     keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(policy)
-    try:
+    with networks.under(policy):
         dense = [layers.Dense(64, activation="relu"), layers.Dense(64, activation="relu"), layers.Dense(3)]
         model = networks.stack(layers.Conv2D(6, 3, activation="relu"), layers.Flatten(), *dense)
-    finally:
-        keras.config.set_dtype_policy("float32")
     dense[-1].kernel.assign(20 * dense[-1].kernel)
     return model
 

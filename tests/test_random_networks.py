@@ -5,6 +5,7 @@ import collections
 import os
 
 import keras
+import networks
 import numpy as np
 import pytest
 from random_networks import Network
@@ -35,15 +36,12 @@ def compared(seed):
 def test_grad_cam_of_random_networks_is_the_tapes(policy):
     """To a thousandth of the map's maximum, or an error."""
     counts, wrong = collections.Counter(), []
-    keras.config.set_dtype_policy(policy)
-    try:
+    with networks.under(policy):
         for seed in range(POLICIES.index(policy), NETWORKS, len(POLICIES)):
             kind, gap = compared(seed)
             found = "error" if isinstance(gap, ValueError) else "equal" if gap <= 1e-3 else "other"
             counts[kind, found] += 1
             if found != "equal":
                 wrong.append((seed, kind, gap))
-    finally:
-        keras.config.set_dtype_policy("float32")
     print(policy, *sorted(counts.items()), *wrong, sep="\n")
     assert not wrong

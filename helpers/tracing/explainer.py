@@ -174,10 +174,13 @@ def _checked(explanation, batch, layer_path):
 
 def _check_weights(model):
     """ValueError where weights are NaN, or trained ones infinite: some compiled operations hide it from the maps."""
-    floats = (weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype))
-    wrong = ((weight, keras.ops.isfinite if weight.trainable else lambda some: some == some) for weight in floats)
-    if broken := [weight.path for weight, sound in wrong if not keras.ops.all(sound(weight))]:
-        raise ValueError(f"model: its weights {broken[0]!r} are NaN or infinite; train it anew, or load others")
+    for weight in model.weights:
+        if keras.backend.is_float_dtype(weight.dtype):
+            broken = keras.ops.isnan(weight) | (weight.trainable & keras.ops.isinf(weight))  # a mask may be -inf
+            if keras.ops.any(broken):
+                raise ValueError(
+                    f"model: its weights {weight.path!r} are NaN or infinite; train it anew, or load others"
+                )
 
 
 def _kind(model):

@@ -48,7 +48,7 @@ def _as_input(leaf, own):
 def batch_size(model, inputs):
     """The number of pictures. ValueError for inputs that cannot be explained."""
     flat = keras.tree.flatten(inputs)
-    _check_shapes(flat, model, inputs)
+    _check_shapes(flat, _wanted(model, inputs), model.built)
     sizes = {leaf.shape[0] if leaf.shape.rank else None for leaf in flat}
     if 0 in sizes:
         raise ValueError("images: an empty batch; expected at least one picture")
@@ -66,13 +66,12 @@ def pictures(inputs):
     return {name: tensor for name, tensor in (floats or inputs).items() if tensor.shape.rank == highest}
 
 
-def _check_shapes(flat, model, inputs):
-    """Raise ValueError, with what to do, for inputs [B, ...] whose rank is not the one that the model takes."""
-    wanted = _wanted(model, inputs)
+def _check_shapes(flat, wanted, is_built):
+    """Raise ValueError, with what to do, for inputs [B, ...] whose ranks are not those of the `wanted` shapes."""
     if wanted:
         fits = len(flat) == len(wanted) and all(map(_fits, flat, wanted))
     else:  # not called yet, or with several inputs that a subclassed model does not tell
-        fits = any(leaf.shape.rank == 4 or (model.built and leaf.shape.rank) for leaf in flat)
+        fits = any(leaf.shape.rank == 4 or (is_built and leaf.shape.rank) for leaf in flat)
     if fits:
         return
     given = ", ".join(dict.fromkeys(str(leaf.shape) for leaf in flat))
