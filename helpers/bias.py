@@ -131,6 +131,6 @@ def measure(network, tests):
     """{"<test set>": accuracy, ..., "energy": mean background energy on the ordinary set}, plain floats."""
     measured = {}
     for name, split in tests.items():
-        right = network.predict(split.images / np.float32(255), verbose=0).argmax(-1) == split.labels
-        measured[name] = float(right.mean())
+        data = batches.pictures(split.images, split.labels, BATCH_SIZE)
+        measured[name] = training.evaluate(network, data, from_logits=False)["accuracy"]
     return {**measured, "energy": float(np.nanmean(background_energy(network, tests["ordinary"])))}

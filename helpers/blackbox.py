@@ -61,9 +61,10 @@ class Occlusion(_BlackBox):
     """`explain = Occlusion(model)`, then `explain(images, classes)`: float32 [B, H, W], signed.
 
     How far the score falls where a window of the picture is covered; where windows overlap, their mean.
-    size: of the window, in pixels, int or (rows, columns); default: an eighth of the shorter side. stride: the way to
-    the next window, likewise; default: half of it. fill: the value that covers, a number or one for each channel;
-    default: the picture's mean colour. Cost: one forward pass a window and picture (225 with the defaults).
+    size: of the window, in pixels, int or (rows, columns); default: an eighth of the shorter side. stride: the pixels
+    from one window to the next, likewise; default: half the window. fill: the value that covers, a number or one for
+    each channel; default: the picture's mean colour. Cost: one forward pass a window and picture (225 with the
+    defaults).
     score, output, input, errors: as for `GradCAM`; batch_size: how many copies at a time.
     Source: Zeiler and Fergus 2014, section 4.2; the mean over windows as in Captum.
     """
@@ -94,11 +95,11 @@ class RISE(_BlackBox):
     """`explain = RISE(model)`, then `explain(images, classes)`: float32 [B, H, W], >= 0.
 
     The mean of random masks, each weighted with the class's probability for the picture seen through it, over the mean
-    of the masks. masks: how many. cells: how many of the coarse grid they are made on span the picture (it has one
-    more, for the random shift), each kept with probability `keep`. seed: of the masks, the same ones for every picture
-    and at every call. Covered pixels are 0. Cost: `masks` forward passes a picture. score, errors: as for `GradCAM` (it
-    takes the place of the probability, and may be negative); batch_size: as for `Occlusion`. Source: Petsiuk et al.
-    2018, "RISE", equation (6); 7 cells, kept with 0.5, 4,000 masks or more there.
+    of the masks. masks: how many. cells: of the coarse grid they are made of, along each side of the picture (one more
+    is drawn, for the random shift); each is left open with probability `keep`. seed: of the masks, the same ones for
+    every picture and at every call. Covered pixels are 0. Cost: `masks` forward passes a picture. score, errors: as for
+    `GradCAM` (it takes the place of the probability, and may be negative); batch_size: as for `Occlusion`. Source:
+    Petsiuk et al. 2018, "RISE", equation (6); 7 cells, kept with 0.5, 4,000 masks or more there.
     """
 
     asked = Probabilities

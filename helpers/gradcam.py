@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from helpers import tracing
 from helpers.maps import resize, to_unit
-from helpers.tracing.explainer import Explainer, Found, wanted
+from helpers.tracing.explainer import Explainer, Found, chosen_or_predicted
 
 
 class GradCAM(Explainer):
@@ -71,10 +71,11 @@ class GradCAMPlusPlus(GradCAM):
 
 
 class XGradCAM(GradCAM):
-    """`explain = XGradCAM(model)`: as `GradCAM`, float32 [B, h, w], but signed; gradients count as their places do.
+    """`explain = XGradCAM(model)`: as `GradCAM`, float32 [B, h, w], but signed.
 
-    A channel's weight is the mean gradient weighted with the channel. Where the score is the sum of feature map times
-    gradient, a map adds up to it. Source: Fu et al. 2020, "Axiom-based Grad-CAM", equation (8).
+    A channel's weight is the mean of its gradient over the places, each place counted by the channel's value there.
+    Where the score is the sum of feature map times gradient, a map adds up to it. Source: Fu et al. 2020, "Axiom-based
+    Grad-CAM", equation (8).
     """
 
     @staticmethod
@@ -86,8 +87,8 @@ class XGradCAM(GradCAM):
 class HiResCAM(GradCAM):
     """`explain = HiResCAM(model)`: as `GradCAM`, float32 [B, h, w], but signed, and without the mean over places.
 
-    Each place is weighted by its own gradient; behind the map only linear layers: it adds up to the logit but for the
-    bias. Source: Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM", equation (5).
+    Each place is weighted by its own gradient. If only linear layers follow the feature map, a map adds up to the logit
+    without the biases. Source: Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM", equation (5).
     """
 
     @staticmethod
@@ -133,7 +134,7 @@ class CAM(Explainer):
         feature_map, dense = tracing.pooled_feature_map(traced, before_dense=True)
         kernel = tracing.both_classes(tf.cast(dense.kernel, tf.float32))  # [K, N]
         logits = tracing.logits(traced.outputs, self._examples)
-        weights = tf.gather(tf.transpose(kernel), wanted(logits, classes))
+        weights = tf.gather(tf.transpose(kernel), chosen_or_predicted(logits, classes))
         return Found(tf.einsum("bhwk,bk->bhw", tf.cast(feature_map, tf.float32), weights), logits.shape[-1])
 
 
@@ -153,4 +154,5 @@ class ClassMaps(Explainer):
         feature_map, _ = tracing.pooled_feature_map(traced, before_dense=False)
         maps = tracing.both_classes(tf.cast(feature_map, tf.float32))
         logits = tracing.logits(traced.outputs, self._examples)
-        return Found(tf.gather(maps, wanted(logits, classes), axis=-1, batch_dims=1), logits.shape[-1])
+        chosen = chosen_or_predicted(logits, classes)
+        return Found(tf.gather(maps, chosen, axis=-1, batch_dims=1), logits.shape[-1])

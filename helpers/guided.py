@@ -96,7 +96,19 @@ class GuidedGradCAM(GuidedBackprop):
 
     def _found(self, gradient, num_classes, traced, score):
         path, *both = map_and_gradient(traced, score, self._place(), self._seen(traced.inputs))
-        return Found(gradient * _up_sampled(GradCAM.combine(*both), gradient), num_classes, path)
+        maps = GradCAM.combine(*both)
+        if maps.shape.rank == 3 and gradient.shape.rank < 4 and not _over_a_grid(maps.shape, gradient.shape):
+            given = f"maps {maps.shape[1:]}, and the signal is {gradient.shape[1:]}"
+            raise ValueError(f"layer: {path!r} gives {given}: a spectrogram does not lie over it; use GradCAM")
+        return Found(gradient * _up_sampled(maps, gradient), num_classes, path)
+
+
+def _over_a_grid(maps, given):
+    """Whether maps [B, h, w] can lie over an input [B, T, C] as over a picture: no columns come from nowhere."""
+    if given.rank < 3:
+        return False
+    (_, height, width), (_, rows, columns) = maps, given
+    return None in (height, width, rows, columns) or width <= columns or height > rows
 
 
 def _up_sampled(maps, gradient):

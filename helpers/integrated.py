@@ -30,8 +30,8 @@ class IntegratedGradients:
     The gradient's mean over `steps` pictures on the straight way from the baseline to the picture, times their
     difference. The shares of all pixels add up to the score's difference between picture and baseline (completeness);
     with few steps nearly so. baseline: a number for all pixels or an array that fits the pictures, in their scale.
-    Cost: about 2 forward passes a step, for a single picture 1. score, output, input: as for `Gradient`; all else: as
-    for `GradCAM`.
+    Cost: about 2 forward passes a step, for a single picture 1 (16 steps at once). score, output, input: as for
+    `Gradient`; all else: as for `GradCAM`.
     Source: Sundararajan et al. 2017, "Axiomatic attribution for deep networks", equation (1).
     """
 

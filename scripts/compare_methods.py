@@ -97,16 +97,16 @@ def in_the_kitchen(name, kept):
     occlusion = Occlusion(model, size=20, stride=20)
     occluded = kept.once("occlusion", "maps", lambda: faithfulness.explain_all(occlusion, shown.images, asked.classes))
     for method, explain in (maker(model, quick) | methods.CONTROLS).items():
-        about = explain, judges[costly(method)], both[costly(method)], occluded[: PICTURES[costly(method)]]
-        kept.scores(method, lambda about=about: study.score(*about))
+        arguments = explain, judges[costly(method)], both[costly(method)], occluded[: PICTURES[costly(method)]]
+        kept.scores(method, lambda arguments=arguments: study.score(*arguments))
     others = [study.forgetful(partial(build, name), model, seed) for seed in range(SHUFFLES)]
     after = SEEDS[(SEEDS.index(name.removeprefix(base)) + 1) % len(SEEDS)]
     others += [trained(f"{base}_shuffled", kitchen), trained(base + after, kitchen)]
     elsewhere = [maker(network, copied(name, network, FAST)) for network in others]
     for method, explain in maker(model, quick).items():
         some = slice(ALIKE[costly(method)])
-        about = explain, [own[method] for own in elsewhere], shown.images[some], asked.classes[some]
-        kept.once(method, "alike", lambda about=about: randomisation.likeness(*about))
+        arguments = explain, [own[method] for own in elsewhere], shown.images[some], asked.classes[some]
+        kept.once(method, "alike", lambda arguments=arguments: randomisation.likeness(*arguments))
     if name == "kitchen_cam":
         forget_step_by_step(model, maker(model, quick), both[1].images, judges[1].classes, kept)
 

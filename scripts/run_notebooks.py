@@ -98,8 +98,8 @@ def run(path, inplace=False):
         coalesce_streams=True,
         store_widget_state=False,  # a page without its kernel shows its text
         resources={"metadata": {"path": str(path.parent)}},
-        extra_arguments=["--log-level=ERROR"],
-    )  # a kernel's warnings tear the progress lines
+        extra_arguments=["--log-level=ERROR"],  # a kernel's warnings tear the progress lines
+    )
     started, problem = time.perf_counter(), None
     try:
         client.execute()

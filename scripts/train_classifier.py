@@ -43,7 +43,7 @@ def main(arguments=None):
     sys.stdout.reconfigure(errors="backslashreplace")  # a class is named as its folder is, and that may be anything
     usual = Path(options.photos).resolve().name if options.photos else "kitchen"
     run = options.name or (usual if options.network == classifier.BLOG else f"{usual}-{options.network}")
-    try:
+    with training.told_in_one_line():
         runtime.setup(options.seed, options.precision)
         if options.photos:
             size = classifier.RECIPES[options.network].size
@@ -58,10 +58,6 @@ def main(arguments=None):
             photos.write_manifest(loaded.manifest, classifier.run_folder(run) / "manifest.csv")
         if options.ship:
             metrics = classifier.ship(run, data.test, options.ship)
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on after the last whole epoch.")
-    except (OSError, ValueError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
     print_metrics(metrics)
     folder = paths.relative(classifier.run_folder(run))
     print(f'everything is in {folder}; in a notebook: WEIGHTS = "{folder}"')

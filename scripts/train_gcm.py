@@ -28,17 +28,13 @@ def main(arguments=None):
     penalty, jpeg = f"-l2-{options.l2}" if options.l2 else "", "-jpeg" if options.jpeg else ""
     run = paths.RUNS / (options.name or f"{options.variant}-{options.epochs}{penalty}-seed{options.seed}{jpeg}")
     recipe = {"epochs": options.epochs, "seed": options.seed, "batch_size": options.batch_size, "l2": options.l2}
-    try:
+    with training.told_in_one_line():
         runtime.setup(seed=options.seed, precision=options.precision)
         recipe["strategy"], data = training.choose_strategy(), load(options)
         _, history = gcm_training.train(run, options.variant, data, **recipe, **training.in_terminal())
         if options.ship and training.is_chief(recipe["strategy"]):
             keras.config.set_dtype_policy("float32")  # as notebooks load it
             print(gcm_training.ship(run, data, options.ship))
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on after the last whole epoch.")
-    except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
     tested = training.accuracy_text(history[-1]["validation_accuracy"], len(data.test_images))
     print(f"last epoch: {tested} {'held-out' if options.hold_out else 'test'} pictures right (95 % interval)")
     print(f"everything is in {paths.relative(run)}")

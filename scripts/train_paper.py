@@ -32,7 +32,7 @@ RECIPES = {  # the L2 penalty, and what to say of it
 
 def main(arguments=None):
     options = read(arguments)
-    try:
+    with training.told_in_one_line():
         precision = runtime.setup(seed=0, precision=options.precision)
         strategy, data = training.choose_strategy(), cifar10.load(options.data)
         if not data.is_real:
@@ -41,10 +41,6 @@ def main(arguments=None):
         runs = {variant: folder(variant, options) for variant in PAPER}
         print(f"this will take about {how_long(runs, data, options.epochs, strategy)} (measured on {PROBED} batches)")
         trained = {variant: train(variant, run, data, options, strategy) for variant, run in runs.items()}
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on after the last whole epoch.")
-    except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
     if training.is_chief(strategy):
         file = paths.RUNS / f"paper-{options.recipe}.md"
         text = table(trained, len(data.test_images), options, f"{data.contents}; {precision}")

@@ -40,7 +40,8 @@ def main():
     options = parser.parse_args()
     any_precision = options.network in networks.NAMES and not options.measure
     runtime.setup(seed=0, precision="auto" if any_precision else PRECISION)
-    makers[options.network](options.measure)
+    with training.told_in_one_line():
+        makers[options.network](options.measure)
 
 
 def captioner(measure_only):

@@ -26,7 +26,7 @@ def test_batches_are_unit_range_floats_in_order():
     assert first.shape == (4, 4, 4, 3) and last.shape == (3, 4, 4, 3) and first.dtype == np.float32
     np.testing.assert_array_equal(first.numpy()[:, 0, 0, 0], np.float32([0, 1, 2, 3]) / np.float32(255))
     assert numbers.numpy().tolist() == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match="7 images and 2 labels: each picture needs one"):
+    with pytest.raises(ValueError, match="arrays of 7, 2 rows: each picture needs its label or answer"):
         batches.pictures(images, [0, 1])
 
 

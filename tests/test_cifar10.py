@@ -82,7 +82,7 @@ def test_the_first_pictures_only_and_the_last_held_out():
     np.testing.assert_equal(held[:4], [*(whole[:14] for whole in data[:2]), *(whole[14:] for whole in data[:2])])
     assert many.source == f"{data.source}, the last 1,234 training pictures held out" and not held.is_real
     for count in (-1, 0, 20):
-        with pytest.raises(ValueError, match=rf"held_out\({count}\): 1 to 19"):
+        with pytest.raises(ValueError, match=rf"held_out\({count}\): hold out 1 to 19 of the 20"):
             data.held_out(count)
 
 

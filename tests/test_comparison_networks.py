@@ -38,6 +38,13 @@ def test_training_learns_what_is_easy(name, data, tmp_path):
     assert history_of(tmp_path)[-1]["learning_rate"] == pytest.approx(1e-5)
 
 
+def test_it_does_not_go_on_with_other_pictures(data, tmp_path):
+    networks.train(tmp_path, "kitchen_nin", data, epochs=1, progress=False)
+    others = data | {"train": (255 - data["train"][0], *data["train"][1:])}
+    with pytest.raises(ValueError, match="was trained by the recipe"):
+        networks.train(tmp_path, "kitchen_nin", others, epochs=1, progress=False)
+
+
 def test_the_twins_have_another_seed_or_the_same_labels_at_other_pictures(data, monkeypatch):
     seen, best = {}, []
     monkeypatch.setattr(

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from test_dishes import NAMING, few, seeds
 
 from helpers import dishes, paths
+from helpers.classifier import colour_features
 from helpers.dishes import ALL_PARTS, BACKGROUNDS, LABELS, make_split, render, two_dishes
 from helpers.dishes.dice import Dice
 from helpers.dishes.scene import choose_background
@@ -140,13 +141,6 @@ def test_two_dishes_as_asked_for():
     assert (pair.labels, pair.plate_colours) == (("pizza", "pizza"), ("red", "yellow"))
     assert pair.background == "coloured_plate"
     assert two_dishes(4, background="iron_griddle").plate_colours == (None, None)
-
-
-def colour_features(images):
-    """Mean colour and 4 x 4 x 4 colour histogram of each picture."""
-    bins = (images // 64).reshape(len(images), -1, 3) @ np.array([16, 4, 1])
-    histograms = np.stack([np.bincount(row, minlength=64) / row.size for row in bins])
-    return np.concatenate([images.mean((1, 2)) / 255, histograms], axis=1)
 
 
 def test_colour_alone_does_not_tell_the_dishes_apart():

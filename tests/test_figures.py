@@ -19,7 +19,7 @@ from PIL import Image
 
 from helpers import dishes, paths, plots
 from helpers.comparison import cheat_sheet, methods
-from helpers.plots import japanese, listing, style
+from helpers.plots import japanese, listing, style, terms, terms_of_methods
 
 SENTENCE = 'A "dish" & <sauce>: 50 % お好み焼き.'
 ESCAPED = "A &quot;dish&quot; &amp; &lt;sauce&gt;: 50 % お好み焼き."
@@ -189,6 +189,10 @@ def test_a_new_sentence_rewrites_the_file(folder):
 )
 def test_labels_in_japanese(english, wanted):
     assert japanese.say(english) == (wanted, [])
+
+
+def test_no_word_is_translated_twice():
+    assert not terms.WORDS.keys() & terms_of_methods.WORDS.keys()
 
 
 def test_words_that_are_not_in_the_table_are_listed(folder, monkeypatch):

@@ -40,6 +40,17 @@ def test_a_signal_is_explained_as_a_picture_one_column_wide(explainer):
     assert explain(pictures[:, :16, 0]).shape == ((3, 5) if explainer is GradCAM else (3, 16, 3))
 
 
+@pytest.mark.parametrize("shape", [(128,), (128, 1)])
+def test_a_spectrograms_map_is_not_laid_over_its_signal(shape):
+    spectrogram = layers.STFTSpectrogram(frame_length=16, frame_step=16, fft_length=16, expand_dims=True)
+    hidden = [layers.Reshape((128, 1)), spectrogram, layers.Conv2D(4, 3, activation="relu", name="last")]
+    network = networks.stack(*hidden, layers.GlobalAveragePooling2D(), layers.Dense(2), shape=shape)
+    signal = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    assert GradCAM(network, "last")(signal, 1).shape[2] == 7  # frequencies
+    with pytest.raises(ValueError, match=r"'last' gives maps \(\d+, 7\), and the signal is .* use GradCAM"):
+        GuidedGradCAM(network, "last")(signal, 1)
+
+
 def test_words_and_rows_of_numbers_have_maps_too():
     """[B, T]: a text's numbers of words have no gradient, a raw recording's values have."""
 

@@ -51,6 +51,7 @@ def arrows(importers, forbidden, root=HELPERS):
 
 @pytest.mark.parametrize("importers", FORBIDDEN, ids=lambda rooms: " ".join(rooms)[:40])
 def test_no_room_imports_what_it_must_not_know(importers):
+    assert all((HELPERS / f"{room}.py").exists() or (HELPERS / room).is_dir() for room in importers)
     assert arrows(importers, FORBIDDEN[importers]) == []
 
 

@@ -27,6 +27,8 @@ def code_cells(path):
 
 def tracked_files():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    if not listed.stdout:
+        pytest.skip("not a git checkout")
     return [paths.ROOT / name for name in listed.stdout.split("\0") if name and (paths.ROOT / name).exists()]
 
 
@@ -104,8 +106,6 @@ def test_make_lab_opens_the_first_notebook_and_takes_large_uploads(lab):
 
 def test_nothing_is_too_large():
     files = tracked_files()
-    if not files:
-        pytest.skip("not a git checkout")
     assert sum(path.stat().st_size for path in files) < 50e6
     figures = [path.stat().st_size for path in (paths.ROOT / "figures").iterdir() if path in files]
     assert max(figures) < 400e3 and sum(figures) < 6e6

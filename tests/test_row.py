@@ -3,6 +3,7 @@
 import json
 import runpy
 import shutil
+from types import SimpleNamespace
 
 import keras
 import matplotlib.pyplot as plt
@@ -38,6 +39,11 @@ def drawn(axes):
 @pytest.mark.parametrize("words", ["espresso", "Espresso", "EGYPTIAN CAT"])
 def test_classes_are_found_by_name_whatever_their_case(network, words):
     assert imagenet.LABELS[row.class_index(network, words)].casefold() == words.casefold()
+
+
+def test_names_that_differ_in_case_alone_are_told_apart():
+    birds = SimpleNamespace(class_names=["Turkey", "turkey"])
+    assert [row.class_index(birds, words) for words in birds.class_names] == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def test_what_cannot_go_on_is_refused_and_stays(tmp_path):
     broken, small = pairs(np.full((2, 32, 32, 3), np.nan, "float32"), [0, 1]), {"net": "small"}
     with pytest.raises(ValueError, match=r"recipe \{'net': 'small'\}, asked for is \{'net': 'large'\}"):
         fit(model, tmp_path, broken, 2, optimizer, {"net": "large"})
+    fit(model, tmp_path, broken, 1, optimizer, small | {"data": "a digest, which older states lack"})
     with pytest.raises(ValueError, match="holds another network"):
         fit(dense(), tmp_path, broken, 2, recipe=small)
     with pytest.raises(FloatingPointError, match="epoch 2/3: the loss or a weight is no longer finite"):

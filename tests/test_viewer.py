@@ -188,6 +188,10 @@ def test_a_colour_scale_says_what_the_colours_mean():
     colour_map, low, high = views.scale(by_hand(np.full((2, 2, 3), -3), "plain gradient"))
     assert (colour_map, low, high) == ("gray", -3, 3)
     assert views.scale(by_hand(np.zeros((2, 2)))) == ("inferno", 0, 1)
+    peak = np.zeros((3, 3), np.float32)
+    peak[1, 1] = 1
+    drawn = by_hand(peak)._replace(image=np.zeros((6, 6, 3), np.uint8))
+    assert views.scale(drawn) == ("inferno", 0, 0.75**2), "no pixel of the up-sampled map shows the peak"
 
 
 PLACES = {(0, 0): "upper left", (4, 4): "centre", (8, 1): "lower left", (2, 8): "upper right"}

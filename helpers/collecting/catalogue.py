@@ -178,7 +178,7 @@ class Catalogue:
         tables.write_table(self.folder / LEFT_OUT, ("label", "id", "reason"), self._left_out())
 
     def _adopt(self):
-        """Know again what stands in the folder, but was lost from here with the power."""
+        """Record again photos whose files are in the folder, but whose entries were lost in a power cut."""
         lost = self._rows("SELECT place, label, id FROM photos WHERE file IS NULL")
         labels = {label for _, label, _ in lost}
         there = {label: {path.stem: path for path in (self.folder / label).glob("*.*")} for label in labels}

@@ -90,7 +90,7 @@ class Client:
             raise Unreachable(f"no whole answer ({type(error).__name__})") from None
 
     def stop(self):
-        """Let go of all that is waiting or on its way; what is asked afterwards is asked."""
+        """End all requests that wait or are on their way; later ones are not affected."""
         self.stopped.set()
         self.stopped = threading.Event()
 

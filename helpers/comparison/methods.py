@@ -53,10 +53,10 @@ def above_median(explain):
     return explained
 
 
-def all_methods(model, judge, window=20):
+def all_methods(model, quick, window=20):
     """{name: explain}: every method that is defined on a network with global average pooling and a dense layer.
 
-    There CAM's positive part, XGrad-CAM's and HiResCAM's are Grad-CAM's map, so it stands for all four. judge: the
+    There CAM's positive part, XGrad-CAM's and HiResCAM's are Grad-CAM's map, so it stands for all four. quick: the
     same network, perhaps in half precision, for RISE, whose 500 masks cost most. window: of occlusion, in pixels.
     """
     return {
@@ -72,21 +72,21 @@ def all_methods(model, judge, window=20):
         "gradient × input": evidence(GradientTimesInput(model)),
         "Integrated Gradients": evidence(IntegratedGradients(model)),
         "occlusion": evidence(Occlusion(model, size=window, stride=window)),
-        "RISE": above_median(RISE(judge, masks=500)),
+        "RISE": above_median(RISE(quick, masks=500)),
     }
 
 
-def gcm_methods(model, judge):
+def gcm_methods(model, quick):
     """{name: explain} of GCM: the part of its map for the class, and the whole map by magnitude."""
     return {"GCM, positive": gcm.ContributionMaps(model, "positive"), "GCM, whole": gcm.ContributionMaps(model)}
 
 
-def nin_methods(model, judge):
+def nin_methods(model, quick):
     """{name: explain} of a Network in Network, whose Grad-CAM is its class map's positive part."""
     return {"class map": evidence(ClassMaps(model)), "Guided Grad-CAM": GuidedGradCAM(model)}
 
 
-def cnn_methods(model, judge):
+def cnn_methods(model, quick):
     """{name: explain} of the blog's CNN, on which the class activation maps differ, for dense layers follow."""
     return {
         "Grad-CAM": GradCAM(model),

@@ -9,7 +9,7 @@ from keras import layers
 
 from helpers import gcm, training
 from helpers.gcm.conv_block import PLAIN
-from helpers.training import batches, shipped
+from helpers.training import batches, runs, shipped
 
 BATCH_SIZE, EPOCHS, LEARNING_RATE = 15, 90, 1e-3  # ours, as are Adam and the mirrored pictures
 MEAN_COLOUR = (0.5958, 0.4873, 0.3763)  # of the kitchen's training pictures
@@ -73,13 +73,14 @@ def train(run, name, data, epochs=EPOCHS, **options):
     keras.utils.set_random_seed(seed)
     network, optimizer = build(name, images.shape[1]), training.scaled(keras.optimizers.Adam(LEARNING_RATE))
     recipe |= {"precision": keras.config.dtype_policy().name, "pictures": len(images)}
+    recipe |= {"data": runs.digest(images, labels)}
     options |= {"recipe": recipe, "from_logits": name.startswith("kitchen_gcm"), "keep_best": mirrored}
     options |= {"validation": batches.pictures(*data["validation"][:2], BATCH_SIZE)}
     options |= {"learning_rate": training.paper_schedule(epochs, LEARNING_RATE)}
     epoch_batches = partial(batches.pictures, images, labels, BATCH_SIZE, seed, mirrored=mirrored)
     training.fit(network, optimizer, run, epoch_batches, epochs, **options)
     if mirrored:
-        network.load_weights(Path(run) / "best.weights.h5")
+        runs.load_best(network, Path(run))
     return network
 
 

@@ -48,9 +48,9 @@ class Kept:
 
     def _write(self):
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with paths.whole(self.file) as part, part.open("wb") as opened:
-            about = np.array(json.dumps(self.about))
-            np.savez_compressed(opened, about=about, **{"|".join(key): values for key, values in self.arrays.items()})
+        about = np.array(json.dumps(self.about))
+        with paths.whole(self.file) as part:
+            np.savez_compressed(part, about=about, **{"|".join(key): values for key, values in self.arrays.items()})
 
 
 def pack(files, target=FILE):
@@ -58,8 +58,8 @@ def pack(files, target=FILE):
     kept = {network: Kept(file) for network, file in files.items()}
     arrays = {"|".join((network, *key)): values for network, own in kept.items() for key, values in own.arrays.items()}
     arrays = {key: values for key, values in arrays.items() if not key.endswith("|maps")}
-    with paths.whole(target) as part, part.open("wb") as opened:
-        np.savez_compressed(opened, **arrays)
+    with paths.whole(target) as part:
+        np.savez_compressed(part, **arrays)
     networks = {network: own.about for network, own in kept.items()}
     about = {"file": target.name, "made by": "python scripts/compare_methods.py", "networks": networks}
     about["sha256"] = paths.checksum(target)

@@ -9,6 +9,7 @@ from helpers.dishes.camera import turned
 from helpers.dishes.colour import flat, jitter, linear, mix, ramp, smoothstep
 from helpers.dishes.noise import field, fields
 
+REACH = 0.95  # dish radii: how far out lines of mayonnaise go
 CHEESES = {
     "baked": "#d99a35 #eec25e #f5d98a #f8e6b4",
     "fresh": "#e6cf9c #eedfbb #f2e6cb #f3ead6",
@@ -87,12 +88,12 @@ def line_pattern(food, dice, kind, spacing):
     return np.minimum(first, _zigzag(q, p, spacing)) if kind == "grid" else first
 
 
-def _zigzag(p, q, spacing, reach=0.95):
-    """Distance to one line that runs to and fro along p between ±reach and advances by `spacing` along q."""
-    phase = (q / spacing + 0.25 * p / reach) % 1.0
-    back = (q / spacing - 0.25 * p / reach + 0.5) % 1.0
+def _zigzag(p, q, spacing):
+    """Distance to one line that runs to and fro along p between ±REACH and advances by `spacing` along q."""
+    phase = (q / spacing + 0.25 * p / REACH) % 1.0
+    back = (q / spacing - 0.25 * p / REACH + 0.5) % 1.0
     stroke = np.minimum(np.abs(phase - 0.5), np.abs(back - 0.5)) * spacing
-    return np.where(np.abs(p) < reach, stroke, np.maximum(stroke, np.abs(p) - reach))
+    return np.where(np.abs(p) < REACH, stroke, np.maximum(stroke, np.abs(p) - REACH))
 
 
 def mayonnaise(food, dice):

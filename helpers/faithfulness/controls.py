@@ -29,7 +29,7 @@ def edge_detector(images, classes=None):
 def brightness(images, classes=None):
     """The picture's own brightness, the mean over the channels. float32 [B, H, W].
 
-    What every map of the form weight x pixel, GCM's for one, shows even with weights that know nothing.
+    What every map of the form weight x pixel, GCM's for one, shows even with random weights.
     """
     return np.asarray(images, np.float32).mean(axis=-1)
 

@@ -24,8 +24,8 @@ def pointing_game(maps, masks, tolerance=0):
 def energy_inside_mask(maps, masks):
     """The part of each map's saliency that lies on the mask: float64 [B] in [0, 1].
 
-    maps: [B, h, w] or [B, H, W, C]; masks: bool [B, H, W]. A map of zeros prefers no place and scores what a uniform
-    one does, the mask's share of the picture. NaN where a mask is empty.
+    maps: [B, h, w] or [B, H, W, C]; masks: bool [B, H, W]. A map of zeros scores what a uniform one does, the
+    mask's share of the picture. NaN where a mask is empty.
     Source: Wang et al. 2020, "Score-CAM" (energy-based pointing game); with masks for boxes it is the relevance mass
     accuracy of Arras et al. 2022, "CLEVR-XAI". Both take positive maps; for signed ones, ours is the magnitude.
     """

@@ -36,9 +36,9 @@ def time_in_forward_passes(explain, predict, images, classes, rounds=15):
 def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     """Percentile interval of the mean of values [B]: (low, high). To compare two methods, give their differences.
 
-    values [S, B], the same pictures on networks of S seeds: seeds and pictures are both drawn anew, NaN counts for
-    none. Raises ValueError for NaN in [B], which you leave out, and where all is NaN. Source: Efron and Tibshirani
-    1993, chapter 13.
+    values [S, B], scores of the same pictures on networks of S seeds: seeds and pictures are both resampled, NaN is
+    ignored. Raises ValueError for NaN in [B] (leave those pictures out) and where all is NaN. Source: Efron and
+    Tibshirani 1993, chapter 13.
     """
     values = np.asarray(values, np.float64)
     if values.ndim == 2:

@@ -36,7 +36,7 @@ def deletion_curve(predict, images, maps, classes, baselines, steps=10, ends=Non
     Returns fractions [steps + 1], (k / steps)², closer together where curves are steep, and curves, float64
     [B, steps + 1]. Source: Petsiuk et al. 2018, "RISE", causal metrics.
     """
-    return _curve(predict, images, baselines, maps, classes, steps, ends, batch_size, whole=0)
+    return _curve(predict, images, baselines, maps, classes, steps, ends, batch_size, picture_step=0)
 
 
 def insertion_curve(predict, images, maps, classes, baselines, steps=10, ends=None, batch_size=32):
@@ -45,7 +45,7 @@ def insertion_curve(predict, images, maps, classes, baselines, steps=10, ends=No
     Arguments, results and source as for `deletion_curve`; the source's baseline is `blurred(images)`.
     """
     ends = None if ends is None else ends[::-1]
-    return _curve(predict, baselines, images, maps, classes, steps, ends, batch_size, whole=-1)
+    return _curve(predict, baselines, images, maps, classes, steps, ends, batch_size, picture_step=-1)
 
 
 def drop_and_increase(predict, images, maps, classes, batch_size=32):
@@ -99,8 +99,11 @@ def removal_order(heat):
     return ranks.reshape(heat.shape)
 
 
-def _curve(predict, start, end, maps, classes, steps, ends, batch_size, whole):
-    """Fractions, and the classes' scores of `start` with that part of `end`'s pixels; `whole`: the picture's step."""
+def _curve(predict, start, end, maps, classes, steps, ends, batch_size, picture_step):
+    """Fractions, and the classes' scores while that part of `start`'s pixels is replaced by `end`'s.
+
+    picture_step: at which step the whole picture is seen, 0 or -1.
+    """
     start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
     if start.shape != end.shape or len(start) != len(maps) or steps < 2:
         wanted = "the first two have to be the same [B, H, W, C], one map per picture, steps at least 2"
@@ -119,7 +122,7 @@ def _curve(predict, start, end, maps, classes, steps, ends, batch_size, whole):
     first, last = [predict_all(predict, some, batch_size) for some in (start, end)] if ends is None else ends
     inner = inner.reshape(len(start), len(counts), -1)
     scores = np.concatenate([first[:, None], inner, last[:, None]], axis=1)  # [B, steps + 1, N]
-    return fractions, of_classes(scores, classes, scores[:, whole])
+    return fractions, of_classes(scores, classes, scores[:, picture_step])
 
 
 def of_classes(scores, classes, whole):

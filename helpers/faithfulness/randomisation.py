@@ -1,4 +1,4 @@
-"""Does a map change when the network forgets, and stay when the picture hardly changes?"""
+"""Does a map change when the network's weights are shuffled, and stay when the picture hardly changes?"""
 
 import keras
 import numpy as np
@@ -26,12 +26,12 @@ def spearman(maps, others):
 
 
 def model_randomisation(model, explain, images, classes, layers=None, seed=0):
-    """How alike the maps stay while the model forgets, layer by layer from the top. Low: the map shows the model.
+    """How alike the maps stay while weights are shuffled, layer by layer from the top. Low: the map shows the model.
 
     explain: an explainer of `model`. images: as it takes them, an array or the model's own list or dict of inputs.
     classes: int or [B] ints, the same throughout (predicted ones would change with the weights: ValueError for None,
     which only an explainer with its own score takes). layers: which ones and in which order, e.g. GCM's blocks;
-    default: all that have weights, last executed first. Each forgets by having the entries of its weights shuffled, so
+    default: all that have weights, last executed first. The entries of each layer's weights are shuffled, so that
     their distribution stays (the source draws them anew); those above stay shuffled (cascading); alike: `spearman`. The
     weights are put back, also after an exception. Returns {layer's path: float64 [B]}. Source: Adebayo et al. 2018,
     "Sanity checks for saliency maps", section 3.

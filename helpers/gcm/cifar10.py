@@ -17,6 +17,11 @@ TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
 ORIGINALS = "72c15e60c081b70e"  # the digest of the 50,000 official training pictures and labels, in their order
 EXAMPLES = paths.NOTEBOOKS / "pictures" / "cars_bird_truck.png"  # three test pictures, side by side
+HOW_TO_GET_IT = (
+    "CIFAR-10 is not here, so a drawn stand-in is used. Two ways to get it: set CIFAR10_DIR to the "
+    "unpacked binary version (cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html), "
+    "or go online once and let Keras download it."
+)
 
 
 class Cifar10(NamedTuple):
@@ -57,7 +62,9 @@ class Cifar10(NamedTuple):
         """
         images, labels = self.train_images, self.train_labels
         if not 1 <= count < len(images):
-            raise ValueError(f"held_out({count}): 1 to {len(images) - 1} of the {len(images)} training pictures can be")
+            raise ValueError(
+                f"held_out({count}): hold out 1 to {len(images) - 1} of the {len(images)} training pictures"
+            )
         source = f"{self.source}, the last {count:,} training pictures held out"
         return Cifar10(images[:-count], labels[:-count], images[-count:], labels[-count:], source)
 
@@ -87,13 +94,6 @@ def load(folder=None):
     return Cifar10(train_images, train_labels, test_images, test_labels, "CIFAR-10 by Keras' download")
 
 
-HOW_TO_GET_IT = (
-    "CIFAR-10 is not here, so a drawn stand-in is used. Two ways to get it: set CIFAR10_DIR to the "
-    "unpacked binary version (cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html), "
-    "or go online once and let Keras download it."
-)
-
-
 def read_binary(folder):
     """CIFAR-10 from a folder in the official binary layout (no pickle is read). Errors as in `load`.
 
@@ -113,9 +113,9 @@ def drawn(train=500, test=100):
     return Cifar10(*_draw(rng, train), *_draw(rng, test), "drawn stand-in (no CIFAR-10 here)")
 
 
-def jpeg_copies(images, quality=75):
-    """Pictures uint8 [N,H,W,3] after JPEG compression, which halves the resolution of the colours: same shape."""
-    copies = [tf.io.decode_jpeg(tf.io.encode_jpeg(image, quality=quality)).numpy() for image in images]
+def jpeg_copies(images):
+    """Pictures uint8 [N,H,W,3] after JPEG compression (quality 75, colours at half the resolution): same shape."""
+    copies = [tf.io.decode_jpeg(tf.io.encode_jpeg(image, quality=75)).numpy() for image in images]
     return np.array(copies, np.uint8).reshape(images.shape)
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 from keras import ops
 
 from helpers.gcm.model import GCM, class_scores
-from helpers.tracing.explainer import Explainer, Found, wanted
+from helpers.tracing.explainer import Explainer, Found, chosen_or_predicted
 
 
 class ContributionMaps(Explainer):
@@ -26,6 +26,6 @@ class ContributionMaps(Explainer):
 
     def _maps(self, inputs, classes):
         weights = self.model.weight_maps(inputs)
-        chosen = wanted(class_scores(weights, inputs), classes)
+        chosen = chosen_or_predicted(class_scores(weights, inputs), classes)
         maps = tf.gather(weights, chosen, axis=-1, batch_dims=1) * ops.mean(inputs, axis=-1)
         return Found(ops.relu(maps) if self.part == "positive" else maps, self.model.num_classes)

@@ -43,7 +43,7 @@ def build_head(num_classes):
 
 
 def features(images):
-    """What the frozen network gives for pictures uint8 [N, H, W, 3], about 12 ms each: float32 [N, 1280].
+    """What the frozen network gives for pictures uint8 [N, H, W, 3]: float32 [N, 1280].
 
     Raises ValueError for other arrays (pictures in [0, 1] would all be black to it) and for no pictures.
     """

@@ -17,7 +17,7 @@ def build_vision(size=96, units=128, filters=FILTERS, rare=RARE):
     Five convolutions, each with batch normalisation and ReLU: the first in steps of two pixels, 2x2 pooling after the
     second and no more. So the last feature map, `relu5`, has a cell for every 4x4 pixels ([B, 24, 24, 64] at size 96),
     fine enough to tell a leaf from its neighbour; a cell sees 27x27 pixels. Its channels are normalised and lowered by
-    `rare`, so that they are zero at most places: a map made of them says "here" and not "everywhere". Their maximum
+    `rare`, so that they are zero at most places, and a map made of them marks few places. Their maximum
     over space goes through a dense layer: what covers little has a high one, too.
     """
     picture = inputs = keras.Input((size, size, 3), name="picture")

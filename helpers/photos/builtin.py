@@ -12,7 +12,7 @@ from helpers import paths
 from helpers.photos import attributions
 
 FOLDER = paths.ROOT / "pictures"
-# what each one shows, in ImageNet's words; nobody there is called an astronaut
+# what each one shows, in ImageNet's words; it has no class for an astronaut
 PAIRED = {"chelsea": "Egyptian cat", "coffee": "espresso", "rocket": "missile", "china": "palace", "flower": "daisy"}
 SHOWS = PAIRED | {"astronaut": None}
 SKLEARNS = ("china", "flower")  # read from that package
@@ -71,9 +71,9 @@ class Questions(NamedTuple):
     masks: np.ndarray
 
 
-def all_pairs(size=224):
+def all_pairs():
     """Every two of PAIRED side by side, in both orders, asked for either label: 40 `Questions` about 20 pictures."""
-    pairs = [side_by_side(*two, size) for two in itertools.permutations(PAIRED, 2)]
+    pairs = [side_by_side(*two) for two in itertools.permutations(PAIRED, 2)]
     asked = [(pair.image, PAIRED[name], mask) for pair in pairs for name, mask in pair.masks.items()]
     images, labels, masks = zip(*asked, strict=True)
     return Questions(np.stack(images), list(labels), np.stack(masks))

@@ -153,7 +153,6 @@ WORDS = {
     "on its own half": "自分の側",
     "even map": "均一なマップ",
     "rank correlation with the trained network's map": "学習済みネットワークの\nマップとの順位相関",
-    "unrelated": "無関係",
     "right": "正解",
     "correct": "正解",
     "wrong": "不正解",

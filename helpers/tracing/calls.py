@@ -10,7 +10,8 @@ def as_written(traced, layer):
 
 
 def _number(traced, call):
-    """The numbers of a call and those around it, from the model's own on, each among its layer's calls there."""
+    """A call's place in the order: for each call around it, from the model's own on, which of its layer's calls it is
+    there, and at last its own."""
     around = [
         other for other in traced.calls if call.path.startswith(f"{other.path}/".lstrip("/")) and _in(call, other)
     ]

@@ -130,7 +130,11 @@ class Explainer:
         traced = self._trace(inputs, replacements)
         if self.score is None:
             scores = logits(traced.outputs, self._examples)
-            return traced, tf.gather(scores, wanted(scores, classes), axis=1, batch_dims=1), scores.shape[-1]
+            return (
+                traced,
+                tf.gather(scores, chosen_or_predicted(scores, classes), axis=1, batch_dims=1),
+                scores.shape[-1],
+            )
         scores = tf.convert_to_tensor(self.score(traced.outputs))
         if scores.shape.rank != 1:
             raise ValueError(f"score: it gives shape {scores.shape}; expected one number per picture, [B]")
@@ -191,7 +195,7 @@ def _kind(model):
     return f"{type(model).__module__}.{type(model).__name__}{advice}" if old else type(model).__name__
 
 
-def wanted(class_scores, classes):
+def chosen_or_predicted(class_scores, classes):
     """`classes` int32 [B] where they are not -1, elsewhere those with the highest of `class_scores` [B, N]."""
     return tf.where(classes == _PREDICTED, tf.argmax(class_scores, axis=-1, output_type=tf.int32), classes)
 

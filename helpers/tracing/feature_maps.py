@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from helpers.tracing.calls import as_written
 from helpers.tracing.outputs import before_activation, is_constant, shapes, source
-from helpers.tracing.places import is_map, ranks, reaching, unweighted, wanted
+from helpers.tracing.places import is_map, map_in_words, ranks, reaching, unweighted
 from helpers.tracing.recording import ancestors, descendants, layer_paths, shortened
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput")
@@ -44,8 +44,10 @@ def feature_map(traced, score, place, seen):
     between = descendants(seen.values()) & reaching(score, place, seen)
     maps = [call for call in traced.calls if call.path and is_map(call.output, place, seen)]
     maps = [call for call in maps if call.output.op in between]
-    find = _last if place.layer is None else _chosen
-    path, output = find(traced, maps, place, seen, (between & unweighted(traced, score, seen), between))
+    if place.layer is None:
+        path, output = _last(traced, maps, place, seen, (between & unweighted(traced, score, seen), between))
+    else:
+        path, output = _chosen(traced, maps, place, seen)
     calls = [call for call in traced.calls if call.layer is place.layer]
     if place.call is None and len(calls) != 1 and not {given.op for given in seen.values()} <= ancestors(output):
         names = ", ".join(map(repr, seen))
@@ -58,25 +60,19 @@ def _last(traced, maps, place, seen, between):
     whole = [call for call in traced.calls if call.path and _is_whole(call.layer)]
     inside = {operations[index]: call for call in whole for index in call.operations}
     of_its_own = _output_itself(traced)
-    last = next(
-        (
-            tensor
-            for candidates in (some - of_its_own for some in between)
-            for operation in (operations[index] for index in reversed(the_model.operations))
-            if operation in candidates
-            for tensor in operation.outputs
-            if is_map(tensor, place, seen)
-            and _makes_map(tensor, inside.get(operation))
-            and _lies_over_the_picture(tensor, inside, ranks(place, seen))
-        ),
-        None,
-    )
-    if last is None:
-        kind = f"{wanted(place, seen, traced)} of several places over the picture that is not the output"
-        advice = f"name a layer that suits: {_candidates(maps)}{_tokens(place, seen)}"
-        raise ValueError(f"model: no layer on the path to the score gives a {kind}; {advice}")
-    named = (call.path for call in maps if call.output is last)  # a sub-model gives its last layer's
-    return next(named, last.op.name), last
+    for candidates in (some - of_its_own for some in between):
+        for operation in (operations[index] for index in reversed(the_model.operations)):
+            for tensor in operation.outputs if operation in candidates else ():
+                if (
+                    is_map(tensor, place, seen)
+                    and _makes_map(tensor, inside.get(operation))
+                    and _lies_over_the_picture(tensor, inside, ranks(place, seen))
+                ):
+                    named = (call.path for call in maps if call.output is tensor)  # a sub-model gives its last layer's
+                    return next(named, operation.name), tensor
+    kind = f"{map_in_words(place, seen, traced)} of several places over the picture that is not the output"
+    advice = f"name a layer that suits: {_candidates(maps)}{_tokens(place, seen)}"
+    raise ValueError(f"model: no layer on the path to the score gives a {kind}; {advice}")
 
 
 def pooled_feature_map(traced, before_dense):
@@ -116,7 +112,7 @@ def _averages_places(operation):
     return {axis % 4 for axis in np.ravel(tf.get_static_value(operation.inputs[1]))} == {1, 2}
 
 
-def _chosen(traced, maps, place, seen, between):
+def _chosen(traced, maps, place, seen):
     name, candidates = place.layer.name, _candidates(maps)
     calls = [call for call in traced.calls if call.layer is place.layer]
     if not calls:
@@ -126,7 +122,7 @@ def _chosen(traced, maps, place, seen, between):
     meant = calls if place.call is None else [as_written(traced, place.layer)[place.call]]
     if not is_map(meant[-1].output, place, seen):
         given = shapes(meant[-1].output)
-        kind = wanted(place, seen, traced)
+        kind = map_in_words(place, seen, traced)
         raise ValueError(f"layer: {name!r} gives {given}, no {kind}; {candidates}{_tokens(place, seen)}")
     leading = [call for call in meant if any(call is one for one in maps)]
     if not leading:

@@ -10,7 +10,7 @@ FINAL_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
 WEIGHTING = ("MatMul", "BatchMatMulV2", "Conv2D", "DepthwiseConv2dNative", "Einsum")  # unbounded, with weights
 SCALING = ("BiasAdd", "Mul", "RealDiv", "Neg", "Mean", "Sum", "AvgPool", "StridedSlice", "GatherV2", "Transpose")
 SCALING += ("ReverseV2", "Roll", "Tile", "Slice", "Split", "SplitV", "Unpack", "Pad", "PadV2", "BroadcastTo")
-PICKING = ("Max", "Min", "MaxPool", "MaxPoolV2")  # SCALING: linear in one operand; these: as unbounded as it
+EXTREMES = ("Max", "Min", "MaxPool", "MaxPoolV2")  # SCALING: linear in one operand; these: as unbounded as it
 ADDING = ("Add", "AddV2", "AddN", "Sub", "ConcatV2", "Pack", "SelectV2")  # and in each of several
 
 
@@ -99,7 +99,7 @@ def _is_linear(tensor):
     operands = [operand for operand in made_by.inputs if not is_constant(operand)]
     if made_by.type in WEIGHTING:
         return len(operands) < len(made_by.inputs)
-    linear = made_by.type in ADDING or (made_by.type in (*SCALING, *PICKING) and len(operands) == 1)
+    linear = made_by.type in ADDING or (made_by.type in (*SCALING, *EXTREMES) and len(operands) == 1)
     return linear and any(_is_linear(operand) for operand in operands)
 
 

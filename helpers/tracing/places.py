@@ -13,8 +13,9 @@ import tensorflow as tf
 from helpers.tracing.recording import ancestors, find_layer
 
 FURTHER = 2
-PICKING = ("StridedSlice", "Slice", "GatherV2")  # may take the further tokens out
-PRODUCTS = ("Einsum", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")  # attention: what a token takes from the others
+SLICING = ("StridedSlice", "Slice", "GatherV2")  # may take the further tokens out
+# what a token takes from the others
+ATTENTION_PRODUCTS = ("Einsum", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")
 
 
 class Place(NamedTuple):
@@ -55,7 +56,7 @@ def ranks(place, seen):
     return (4,) if all(tensor.shape.rank == 4 for tensor in seen.values()) else (3, 4)
 
 
-def wanted(place, seen, traced):
+def map_in_words(place, seen, traced):
     """What `is_map` asks for, in words."""
     if place.tokens:
         count = place.tokens[0] * place.tokens[1]
@@ -87,7 +88,7 @@ def reaching(score, place, seen):
     found = ancestors(score, lambda operation: _picks_further(operation, place.tokens))
     found -= {operation for operation in before if _picks_further(operation, place.tokens)}
     for operation in before:
-        if operation.type in PRODUCTS and len(operation.inputs) == 2:
+        if operation.type in ATTENTION_PRODUCTS and len(operation.inputs) == 2:
             first, second = (ancestors(tensor) for tensor in operation.inputs)
             if first & given and second & given:
                 found |= first & second
@@ -109,7 +110,7 @@ def unweighted(traced, score, seen):
 
 def _picks_further(operation, tokens):
     """Whether a graph operation takes one token, or no more than the further ones, out of all of them."""
-    if operation.type not in PICKING or operation.inputs[0].shape.rank != 3:
+    if operation.type not in SLICING or operation.inputs[0].shape.rank != 3:
         return False
     before, after = operation.inputs[0].shape, operation.outputs[0].shape
     further = FURTHER if before[1] is None else before[1] - tokens[0] * tokens[1]

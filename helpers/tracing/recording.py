@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-# float16 gradients: the largest by which they do not overflow, so that the fewest underflow; they change no digit
+# of float16 gradients: the largest that does not overflow is used, so that the fewest underflow; they change no digit
 LOSS_SCALES = (2.0**15, 2.0**8, 1.0, 2.0**-8, 2.0**-16)
 TRACING = threading.RLock()  # a trace changes the model, and TensorFlow's functions, for a moment: one at a time
 _FUNCTION = type(tf.function(lambda: None))

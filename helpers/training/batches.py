@@ -1,6 +1,6 @@
 """One feeder for all trainings: arrays in, `tf.data` batches out, the same ones for the same seed and epoch.
 
-Each room keeps its own order of pictures and its own seeds, so that a recipe gives the same weights as ever.
+Each caller keeps its own order of pictures and its own seeds, so that a recipe still gives the same weights.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ def batches(arrays, batch_size, order=None, prepare=None):
     """
     arrays = [tf.constant(array) for array in arrays]
     if len({len(array) for array in arrays}) != 1:
-        counts = " images and ".join(str(len(array)) for array in arrays)
-        raise ValueError(f"{counts} labels: each picture needs one")
+        counts = ", ".join(str(len(array)) for array in arrays)
+        raise ValueError(f"arrays of {counts} rows: each picture needs its label or answer")
     order = np.arange(len(arrays[0])) if order is None else order
 
     def gather(step, places):

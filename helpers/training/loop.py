@@ -1,5 +1,6 @@
 """Training that can be killed and goes on: one loop for every distribution strategy."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -89,6 +90,17 @@ def in_terminal():
     """The options of a `fit` with validation, for a command: a bar where somebody watches, and a line for each
     epoch."""
     return {"progress": sys.stderr.isatty(), "on_epoch": lambda row: print(summary(row), flush=True)}
+
+
+@contextlib.contextmanager
+def told_in_one_line():
+    """For a command: a training that is stopped or refused ends with one line instead of a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on after the last whole epoch.")
+    except (OSError, ValueError, FloatingPointError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
 
 
 def summary(row):

@@ -122,8 +122,8 @@ def _of_training(name):
     return Network(model, metrics["class_names"], (metrics["size"], metrics["size"]))
 
 
-def _gcm(room, name, class_names, size):
-    return Network(room.load_trained(name), list(class_names), (size, size))
+def _gcm(module, name, class_names, size):
+    return Network(module.load_trained(name), list(class_names), (size, size))
 
 
 def _of_file(model, file):

@@ -26,6 +26,8 @@ def class_index(network, words):
         if words.isdecimal():
             return int(words)
         raise ValueError(f"no class {words!r}: this network has no class names: give a number, from 0")
+    if words in network.class_names:
+        return network.class_names.index(words)
     names = {name.casefold(): index for index, name in enumerate(network.class_names)}
     if words.casefold() in names:
         return names[words.casefold()]
@@ -91,8 +93,8 @@ def save(figure, raw, about, kind="png"):
     words = {"Title": about["words"]} if kind == "svg" else {"Description": about["words"]}
     with paths.whole(files[0]) as part:
         figure.savefig(part, format=kind, dpi=RESOLUTION, metadata=words)
-    with paths.whole(files[1]) as part, part.open("wb") as opened:
-        np.save(opened, raw)
+    with paths.whole(files[1]) as part:
+        np.save(part, raw)
     paths.write_json(about, files[2])
     return files
 

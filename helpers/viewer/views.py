@@ -11,7 +11,7 @@ from helpers.photos import pictures
 from helpers.plots.pictures import highest
 from helpers.viewer.networks import CONTRIBUTION, Probabilities
 
-LARGEST_SIDE = 480  # pixels to which large files are roughly reduced while they are read
+LEAST_SIDE = 480  # pixels that large files keep at least: they are read at 1/2, 1/4 or 1/8 of their size
 THIRDS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
@@ -54,8 +54,11 @@ def scale(view):
     """(name of the colour map, lowest value, highest value): what the colours of a `View` mean."""
     if view.raw.ndim == 3:
         return "gray", -highest(view.raw), highest(view.raw)
-    limit = float(np.abs(view.raw).max()) or 1.0
-    return (plots.SIGNED, -limit, limit) if view.method == CONTRIBUTION else (plots.HEAT, 0.0, limit)
+    if view.method == CONTRIBUTION:
+        limit = float(np.abs(view.raw).max()) or 1.0
+        return plots.SIGNED, -limit, limit
+    shown = maps.resize(view.raw, view.image.shape[:2])  # as `_colours` does
+    return plots.HEAT, 0.0, float(shown.max()) or 1.0
 
 
 def evidence(view):
@@ -91,6 +94,6 @@ def read_picture(data, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's on odd metadata
         try:
-            return pictures.decode(data, LARGEST_SIDE)[0]
+            return pictures.decode(data, LEAST_SIDE)[0]
         except ValueError as error:
             raise ValueError(f"{name}: {error}. Choose another file") from error
