@@ -145,7 +145,7 @@ def check_data(metrics, data):
     digest = runs.digest(*data.train, *data.validation)
     if metrics.get("data", digest) != digest:  # the shipped network does not say
         seen = f"these weights saw other pictures (seed {metrics['seed']}, {metrics['pictures']})"
-        advice = "set COUNTS as they were, or, where photos were added or weeded out, train under another name"
+        advice = "set COUNTS, seed and NEAR_DUPLICATES as they were; where photos changed, train under another name"
         raise ValueError(f"{seen}: {advice}")
 
 
@@ -171,8 +171,7 @@ def load_trained(name=SHIPPED):
         missing = f"neither {paths.relative(weights)} with {about.name} nor one in weights/"
         advice = "train it with `make train` and name it runs/<name>"
         raise FileNotFoundError(f"no finished training {name!r}: {missing}; {advice}")
-    anew = "Give the same command again, which writes it anew"
-    metrics = shipped.read(about, shipped.AGAIN if about.parent == paths.WEIGHTS else anew)
+    metrics = shipped.read(about, shipped.AGAIN if about.parent == paths.WEIGHTS else "Give the same command again")
     if "class_names" not in metrics:
         raise ValueError(f"weights {name!r} are of another kind of network; take {SHIPPED!r} or one of your own")
     model = build(metrics.get("network", BLOG), len(metrics["class_names"]), metrics["size"])
@@ -193,6 +192,8 @@ def ship(run, test, name=SHIPPED):
     model, metrics = load_trained(str(run_folder(run)))
     if trained_part(model) is not model:
         raise ValueError(f"{run}: only the blog's network is shipped; copy the folder of another training")
+    if shipped.weights_file(name).exists() and "class_names" not in shipped.known(name):
+        raise ValueError(f"weights/{name}.* are of another kind of network: choose another name")
     half = build_cnn(len(metrics["class_names"]), metrics["size"], dtype="float16")
     half.set_weights(model.get_weights())
     model.set_weights(half.get_weights())

@@ -19,7 +19,9 @@ def given(path):
 
     Notebooks run in a folder of their own; the same words mean the same folder there and behind `make train PHOTOS=`.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
+    with contextlib.suppress(RuntimeError):  # ~ may begin a file's own name
+        path = path.expanduser()
     return path if path.exists() else ROOT / path
 
 

@@ -32,6 +32,8 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, help=f"default: {paths.relative(paths.DATA / 'photos')}")
     parser.add_argument("--manifest", type=Path, help="fetch the very photos this file lists, into data/<its name>")
     options = parser.parse_args(arguments)
+    if options.label == "" or options.count < 1:
+        parser.error("--label: a name is needed; --count: at least 1")
     if options.words and not options.label:
         parser.error("--words: say with --label which class they are for")
     if options.manifest and (options.source or options.label):

@@ -24,6 +24,7 @@ def main(arguments=None):
     parser.add_argument("--class", dest="name", help="which class to explain (default: the likeliest)")
     default = next(iter(networks.SHIPPED))
     parser.add_argument("--network", default=default, help=f"a model's file or runs/<name> (default: {default})")
+    parser.add_argument("--output", help="which of several outputs to explain (default: the first classifier)")
     parser.add_argument("--credit", help="the line under the picture (default: from attributions.csv beside it)")
     parser.add_argument("--format", choices=("png", "svg"), default="png")
     parser.add_argument("--language", choices=("en", "ja"), default="en", help="of the labels")
@@ -32,6 +33,8 @@ def main(arguments=None):
         image, credit, picture = row.read(options.picture)
         runtime.setup(precision="float32")
         network = networks.open_network(options.network)
+        if options.output:
+            network.choose_head(options.output)
         index = row.class_index(network, options.name) if options.name else None
         figure, raw, about = row.draw(network, image, index, options.credit or credit)
         about |= {"picture": picture, **row.recipe(options.network)}
@@ -39,10 +42,15 @@ def main(arguments=None):
         sys.exit(str(error))
     if options.language == "ja" and (left := japanese.translate(figure)):
         print("Still English; add to helpers/plots/terms.py:", ", ".join(left))
+    if len(network.heads) > 1:
+        print(f"Output: {network.head}, one of {', '.join(map(str, network.heads))} (--output).")
     if network.guessed:
         print(f"Pixels: {network.scaling}, a guess from {network.guessed}; notebook 11 offers others.")
     print(about["words"])
-    print("Saved: " + ", ".join(str(paths.relative(file)) for file in row.save(figure, raw, about, options.format)))
+    try:
+        print("Saved: " + ", ".join(str(paths.relative(file)) for file in row.save(figure, raw, about, options.format)))
+    except OSError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

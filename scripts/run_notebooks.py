@@ -38,15 +38,15 @@ def main():
     parser.add_argument("--language", choices=("en", "ja"), default="en", help="of the figures' labels")
     parser.add_argument("--format", choices=("png", "svg"), default="png", help="of the figures' files")
     arguments = parser.parse_args()
+    chosen = choose(arguments.names, with_solutions=arguments.inplace, only_solutions=arguments.record)
+    if unknown := [
+        name for name in arguments.names if not any(f"{path.stem}_".startswith(f"{name}_") for path in chosen)
+    ]:
+        there = ", ".join(path.stem for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")))
+        sys.exit(f"no notebook begins with {' or '.join(unknown)}; there are: {there}")
     ask_for_figures(arguments.language, arguments.format)
     if arguments.record:
         os.environ |= {"EXERCISES_RECORD": "1", "NOTEBOOK_MODE": "load"}
-    chosen = choose(arguments.names, with_solutions=arguments.inplace, only_solutions=arguments.record)
-    if not chosen:
-        sys.exit(
-            f"no notebook begins with {' or '.join(arguments.names)}; there are: "
-            + ", ".join(path.stem for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")))
-        )
     before = time.time()
     if arguments.inplace or arguments.record or (os.cpu_count() or 1) < 2:  # times are stored, and one file is written
         results = [run(path, arguments.inplace) for path in chosen]
@@ -83,7 +83,7 @@ def choose(names, with_solutions, only_solutions=False):
     found = [] if only_solutions else sorted(paths.NOTEBOOKS.glob("*.ipynb"))
     if with_solutions or only_solutions:
         found += sorted((paths.NOTEBOOKS / "solutions").glob("*.ipynb"))
-    return [path for path in found if not names or path.name.startswith(tuple(names))]
+    return [path for path in found if not names or any(f"{path.stem}_".startswith(f"{name}_") for name in names)]
 
 
 def run(path, inplace=False):

@@ -159,6 +159,13 @@ def test_the_command_says_in_one_line_what_to_do_without_a_key(monkeypatch, comm
         command.main(["--source", "flickr", "--folder", str(tmp_path)])
 
 
+@pytest.mark.parametrize("arguments", [["--label", ""], ["--count", "-3"]])
+def test_the_command_collects_nothing_by_mistake(command, arguments, capsys):
+    with pytest.raises(SystemExit):
+        command.main(arguments)
+    assert "--label: a name is needed; --count: at least 1" in capsys.readouterr().err
+
+
 def test_the_command_fetches_a_manifest(tmp_path):
     def script(manifest):
         command = [sys.executable, paths.ROOT / "scripts" / "collect_photos.py", "--manifest", tmp_path / manifest]

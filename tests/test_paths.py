@@ -13,6 +13,7 @@ def test_a_given_path_starts_where_the_reader_is_or_from_the_project(tmp_path, m
     assert paths.given(tmp_path) == tmp_path and paths.given(tmp_path / "missing") == tmp_path / "missing"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert paths.given("~/helpers") == tmp_path / "helpers"
+    assert paths.given("~cat.jpg") == paths.ROOT / "~cat.jpg", "a name of its own, not somebody's home"
 
 
 def test_paths_are_shown_relative_to_the_project():

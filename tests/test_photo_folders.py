@@ -130,10 +130,20 @@ def test_too_few_pictures_say_the_counts_and_the_way_out(folder):
     assert len(load(folder, (8, 2, 2)).train.files) == 16
 
 
+def test_three_pictures_a_class_are_the_least(tmp_path):
+    fill(tmp_path, okonomiyaki=3, pizza=2)
+    with pytest.raises(ValueError, match=r"Add pictures, or begin the name of a folder that is no class with _"):
+        photos.load(tmp_path)
+    fill(tmp_path, pizza=3)
+    with pytest.raises(ValueError, match=r"--counts 1 1 1"):
+        photos.load(tmp_path)
+    assert len(load(tmp_path, (1, 1, 1)).train.files) == 2
+
+
 def test_copies_of_one_picture_do_not_count_as_many(folder):
     for index in range(12):
         (folder / "pizza" / f"{index:03d}.png").write_bytes((folder / "pizza" / "000.png").read_bytes())
-    with pytest.raises(ValueError, match=r"okonomiyaki 12, pizza 14 \(3 different ones\).*Add pictures, or begin"):
+    with pytest.raises(ValueError, match=r"okonomiyaki 12, pizza 14 \(3 different ones\).*Add pictures, or .* --counts 1 1 1"):
         load(folder)
 
 

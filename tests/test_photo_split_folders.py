@@ -151,6 +151,8 @@ def test_credits_come_from_the_attributions_which_stop_nothing_when_damaged(fold
         assert split.credits == tuple(credit_of[file] for file in split.files)
     (folder / "attributions.csv").write_bytes(b"\xff\xfe\x00bad")
     assert "attributions.csv" in load(folder).report.notes[0]
+    (folder / "attributions.csv").write_text("\n".join(rows).replace(",", ";"), encoding="utf-8")
+    assert "its first line has to be file,creator,licence" in load(folder).report.notes[0]
 
 
 FOOD_PHOTOS = paths.DATA / "food_photos"

@@ -1,6 +1,7 @@
 """What a reader trips over: stored outputs, links, figures, sizes."""
 
 import ast
+import importlib
 import json
 import re
 import shlex
@@ -102,6 +103,15 @@ def test_make_lab_opens_the_first_notebook_and_takes_large_uploads(lab):
     limit = ast.literal_eval(lab["--ServerApp.tornado_settings"])["websocket_max_message_size"]
     assert int(lab["UPLOAD_MB"]) >= 100 and limit >= 1.02 * 1e6 * int(lab["UPLOAD_MB"])
     assert {"--port", "9000", "--no-browser"} <= lab.keys()
+
+
+def test_only_the_notebooks_that_are_named_run(monkeypatch):
+    monkeypatch.syspath_prepend(paths.ROOT / "scripts")
+    script = importlib.import_module("run_notebooks")
+    assert [path.stem for path in script.choose(["03", "10_which"], False)] == ["03_grad_cam", "10_which_to_believe"]
+    monkeypatch.setattr(sys, "argv", ["run_notebooks.py", "03", "99"])
+    with pytest.raises(SystemExit, match="no notebook begins with 99; there are: 00_start_here, "):
+        script.main()
 
 
 def test_nothing_is_too_large():

@@ -3,12 +3,14 @@
 import json
 import runpy
 import shutil
+import unicodedata
 from types import SimpleNamespace
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from keras import layers
 from PIL import Image
 from test_viewer import BLOG, picture, saved, small_network
 from test_viewer_files import encoded
@@ -134,7 +136,9 @@ def test_nothing_saved_is_overwritten(folder):
 def test_a_damaged_list_of_credits_is_named(tmp_path, text):
     shutil.copy(COFFEE, tmp_path / "one.jpg")
     (tmp_path / "attributions.csv").write_bytes(text)
-    with pytest.raises(ValueError, match=r"attributions.csv is damaged: mend or remove it"):
+    with pytest.raises(
+        ValueError, match=r"damaged: mend it \(its first line has to be file,creator,licence\)"
+    ):
         row.read(tmp_path / "one.jpg")
 
 
@@ -145,6 +149,31 @@ def test_the_credit_comes_from_the_list_beside_the_photo(tmp_path):
     head = "file,sha256,title,creator,licence,licence_url,page_url,source,date\n"
     (tmp_path / "attributions.csv").write_text(head + "cups/one.jpg,,,Ann,CC BY 2.0,,,,\n", encoding="utf-8")
     assert row.read(tmp_path / "cups" / "one.jpg")[1] == "CC BY 2.0 by Ann"
+
+
+def test_names_are_found_in_either_form_of_unicode(tmp_path):
+    composed, parted = (unicodedata.normalize(form, "ピザ") for form in ("NFC", "NFD"))
+    shutil.copy(COFFEE, tmp_path / f"{parted}.jpg")
+    (tmp_path / "attributions.csv").write_text(f"file,creator,licence\n{composed}.jpg,Ann,CC0\n", encoding="utf-8")
+    assert row.read(tmp_path / f"{parted}.jpg")[1] == "CC0 by Ann"
+    assert row.class_index(SimpleNamespace(class_names=["?", parted]), composed) == 1
+
+
+def test_a_row_can_be_saved_whatever_its_name(folder):
+    files = row.save(plt.figure(), np.zeros(2), {"picture": "あ" * 100, "class": "い" * 100, "words": ""})
+    assert all(file.exists() and len(file.name.encode()) < 250 for file in files)
+
+
+def test_the_output_that_is_explained_is_named_and_can_be_chosen(folder, tmp_path, capsys):
+    inputs = keras.Input((24, 16, 3))
+    features = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(inputs))
+    heads = {name: layers.Dense(count, name=name)(features) for name, count in (("age", 2), ("species", 7))}
+    file = saved(keras.Model(inputs, heads), tmp_path)
+    main = runpy.run_path(str(paths.ROOT / "scripts" / "draw_row.py"))["main"]
+    main([str(COFFEE), "--network", file, "--output", "species", "--class", "6"])
+    assert "Output: species, one of age, species (--output)." in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="output 'box': choose one of age, species"):
+        main([str(COFFEE), "--network", file, "--output", "box"])
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,14 @@ def test_the_command_trains_on_the_kitchen_and_ships(runs, capsys):
     assert f"{100 * metrics['accuracy']:.1f} % of {metrics['pictures'][2]} (" in capsys.readouterr().out
 
 
+def test_weights_of_another_kind_are_not_overwritten(runs):
+    for name in ("gcm.weights.h5", "gcm.json"):
+        paths.WEIGHTS.joinpath(name).write_text('{"variant": "gcm"}')
+    with pytest.raises(SystemExit, match=r"error: weights/gcm\.\* are of another kind of network"):
+        command("--counts", 2, 1, 1, "--ship", "gcm")
+    assert paths.WEIGHTS.joinpath("gcm.weights.h5").read_text() == '{"variant": "gcm"}'
+
+
 def test_the_command_ends_with_a_plain_message_for_wrong_numbers(runs):
     complaints = {"--counts 2 0 1": r"counts \[2, 0, 1\]: expected three positive numbers"}
     complaints |= {"--seed -1": "Seed must be between"}

@@ -2,11 +2,13 @@
 
 import csv
 import re
+import unicodedata
 
 ATTRIBUTIONS, EXCLUDE, LEFT_OUT = "attributions.csv", "exclude.txt", "left_out.csv"
 DATABASE, CONTACT_SHEET, MANIFEST = ".collecting.db", "contact_sheet.html", "manifest.csv"
 OWN_FILES = {ATTRIBUTIONS, EXCLUDE, LEFT_OUT, DATABASE, CONTACT_SHEET, MANIFEST}  # beside the classes' folders
 COLUMNS = ("file", "sha256", "title", "creator", "licence", "licence_url", "page_url", "source", "date")
+LEAST = "file,creator,licence"  # what a list of one's own needs
 # what a spreadsheet computes, and what already had an apostrophe before it
 _FORMULA = re.compile("'*[=+\\-@−＝＋－＠]")
 
@@ -25,6 +27,11 @@ def credit(licence, creator):
     """The blog's line under a picture, with the licence's version: "CC BY 2.0 by Norio"."""
     licence = licence or "licence unknown"
     return f"{licence} by {creator}" if creator else f"{licence}, creator unknown"
+
+
+def named(file):
+    """A file's name as it is compared: with / between folders, its letters composed (those of a Mac's are not)."""
+    return unicodedata.normalize("NFC", (file or "").replace("\\", "/"))
 
 
 def read(folder):

@@ -180,9 +180,9 @@ def _advice(smallest, present, counts):
         if pool and there >= wanted:
             continue
         there = min(there, wanted - (not pool))
-        fewer |= dict.fromkeys(held_out, there * 2 // 9)
-        fewer[own] = there - len(held_out) * (there * 2 // 9)
-    if not all(fewer.values()):
+        fewer |= dict.fromkeys(held_out, max(there * 2 // 9, 1))
+        fewer[own] = there - len(held_out) * max(there * 2 // 9, 1)
+    if min(fewer.values()) < 1:
         return "begin the name of a folder that is no class with _"
     fewer = tuple(fewer.values())
     return f"ask for smaller splits: counts={fewer}, on the command line --counts {' '.join(map(str, fewer))}"
@@ -194,9 +194,11 @@ def _add_credits(root, rows):
         known = attributions.read(root)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         return [f"{attributions.ATTRIBUTIONS} cannot be read, no credits are known: {error}"]
-    found = {own.get("file"): own for own in known} | {own.get("sha256"): own for own in known}
+    if known and not {"file", "sha256"} & known[0].keys():
+        return [f"{attributions.ATTRIBUTIONS}: no credits are known; its first line has to be {attributions.LEAST}"]
+    found = {attributions.named(own.get("file")): own for own in known} | {own.get("sha256"): own for own in known}
     for row in rows:
-        if own := found.get(row["sha256"]) or found.get(row["file"]):
+        if own := found.get(row["sha256"]) or found.get(attributions.named(row["file"])):
             row["credit"] = attributions.credit(own.get("licence"), own.get("creator"))
     return []
 

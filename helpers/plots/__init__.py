@@ -8,6 +8,7 @@ from helpers.plots.pictures import (
     gradient_key,
     grey,
     heat_key,
+    show_credit,
     show_detail,
     show_gradient,
     show_heat,
@@ -16,4 +17,4 @@ from helpers.plots.pictures import (
     signed_key,
 )
 from helpers.plots.sheets import asked_for, case_row, contributions, map_gallery, positive_contributions, show_grid
-from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, HEAT, SIGNED, WIDTH, save_figure
+from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, HEAT, SIGNED, WIDTH, literal, save_figure

@@ -5,7 +5,7 @@ import numpy as np
 from IPython.display import Markdown
 from matplotlib.ticker import MaxNLocator
 
-from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, WIDTH
+from helpers.plots.style import CLASS_COLOURS, CLASS_HATCHES, WIDTH, literal
 
 
 def table(columns, rows):
@@ -23,7 +23,7 @@ def score_bars(axes, scores, class_names, title=None):
     """Draw class probabilities [N] as horizontal bars, each with its class's colour and hatching."""
     look = {"color": [CLASS_COLOURS.get(name, "#555555") for name in class_names], "edgecolor": "white", "linewidth": 0}
     look["hatch"] = [CLASS_HATCHES.get(name, "") for name in class_names]
-    _bars(axes, class_names, scores, look, 0.55, (0.02, 0.42), 9)
+    _bars(axes, list(map(literal, class_names)), scores, look, 0.55, (0.02, 0.42), 9)
     axes.set(title=title, xlim=(0, 1), ylim=(len(scores) - 0.4, -0.75), xticks=[0, 0.5, 1])
     return axes
 
@@ -61,7 +61,7 @@ def confusion_matrix(axes, counts, class_names, title=None):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", fontsize=15, color=colour)
     for axis, label in ((axes.xaxis, "predicted"), (axes.yaxis, "true")):
-        axis.set_ticks(range(len(class_names)), class_names)
+        axis.set_ticks(range(len(class_names)), map(literal, class_names))
         axis.set_label_text(label)
     axes.set_title(title)
     axes.tick_params(length=0)

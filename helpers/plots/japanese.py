@@ -1,11 +1,8 @@
-"""Figures with Japanese labels: the words of `terms` and `terms_of_methods`, and a Japanese font."""
+"""Figures with Japanese labels: the words of `terms` and `terms_of_methods`."""
 
-import importlib.util
 import re
 import textwrap
-from pathlib import Path
 
-from matplotlib import font_manager
 from matplotlib.table import Table
 from matplotlib.text import Text
 
@@ -14,6 +11,7 @@ from helpers.plots.terms import NAMES
 
 SENTENCES = terms_of_methods.SENTENCES | terms.SENTENCES  # the first that fits counts
 WORDS = terms.WORDS | terms_of_methods.WORDS
+CREDIT = "credit"  # the id of texts that stay as they are
 JAPANESE = "[\u3040-\u30ff\u4e00-\u9fff」]"
 KEPT = re.compile(  # a formula; a credit line's licence and names
     r"\$[^$]*\$|(?:CC0|CC BY|public domain)[^;\n]*(?:\n[^;\n]*)?"
@@ -64,8 +62,6 @@ def _wrapped(said, text):
 
 def translate(figure):
     """Put the labels of a figure into Japanese; returns the English words that stay, each once, in order."""
-    folder = Path(importlib.util.find_spec("matplotlib_fontja").origin).parent  # an import would change every figure
-    font_manager.fontManager.addfont(folder / "fonts" / "ipaexg.ttf")
     figure.draw_without_rendering()  # names ticks
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         names = [label.get_text() for label in axis.get_ticklabels()]
@@ -74,9 +70,10 @@ def translate(figure):
     english = []
     cells = [cell.get_text() for table in figure.findobj(Table) for cell in table.get_celld().values()]
     for text in [*figure.findobj(Text), *cells]:
-        said, left = say(text.get_text())
-        english += left
-        text.set(text=said, fontfamily=["DejaVu Sans", "IPAexGothic"])
+        if text.get_gid() != CREDIT:
+            said, left = say(text.get_text())
+            english += left
+            text.set_text(said)
     figure.draw_without_rendering()
     for axes in figure.axes:  # what is wider than its picture would touch the next one
         for text in (axes.title, axes.xaxis.label):

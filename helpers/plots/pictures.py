@@ -1,13 +1,16 @@
 """Single pictures and maps, each drawn into an `Axes`."""
 
+import textwrap
+
 import matplotlib
 import numpy as np
 from matplotlib.patches import Patch
 
+from helpers.plots.japanese import CREDIT
 from helpers.plots.style import HEAT, SIGNED
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
-KEY_HEIGHT = 0.4  # inches
+KEY_HEIGHT, LINE_HEIGHT = 0.4, 0.16  # inches
 GRADIENT_KEY = {  # a gradient's signs in the colour channels, and their colour in `gradient_colours`
     "gradient zero": (0.5, 0.5, 0.5),
     "all colours +": (1, 1, 1),
@@ -26,6 +29,13 @@ def show_image(axes, image, title=None):
     """Draw one picture, uint8 or float in [0, 1], [H, W, 3], without ticks."""
     _show(axes, np.clip(image, 0, 1) if np.issubdtype(np.asarray(image).dtype, np.floating) else image, title)
     return axes
+
+
+def show_credit(axes, credit, width=32):
+    """Write a photo's credit below it as it is, in lines of at most `width` letters; the figure grows with them."""
+    lines = textwrap.wrap(credit, width)
+    axes.set_xlabel("\n".join(lines), fontsize=8, parse_math=False, gid=CREDIT)
+    axes.figure.set_figheight(axes.figure.get_figheight() + LINE_HEIGHT * max(len(lines) - 1, 0))
 
 
 def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, smooth=True):

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers.plots.charts import score_bars
-from helpers.plots.pictures import heat_key, highest, show_detail, show_gradient, show_heat, show_image
+from helpers.plots.pictures import heat_key, highest, show_credit, show_detail, show_gradient, show_heat, show_image
 from helpers.plots.style import WIDTH
 
 
@@ -14,7 +14,7 @@ def case_row(axes, image, scores, heat_map, guided, class_names, credit=""):
     image: uint8 [H, W, 3]; scores: [N] probabilities; heat_map: Grad-CAM [h, w]; guided: Guided Grad-CAM [H, W, 3].
     """
     show_image(axes[0], image)
-    axes[0].set_xlabel(credit, fontsize=8)
+    show_credit(axes[0], credit)
     score_bars(axes[1], scores, class_names)
     show_heat(axes[2], heat_map, image=image)
     show_gradient(axes[3], guided)
@@ -131,7 +131,7 @@ def asked_for(image, explained, credit=""):
     grid = figure.add_gridspec(len(explained), 4)
     photograph = figure.add_subplot(grid[:, :2])
     show_image(photograph, image, "photograph")
-    photograph.set_xlabel(credit, fontsize=8)
+    show_credit(photograph, credit, width=70)
     for row, (title, (heat_map, gradient)) in enumerate(explained.items()):
         left, right = (figure.add_subplot(grid[row, column]) for column in (2, 3))
         show_heat(left, heat_map, None if row else "Grad-CAM", image=image)

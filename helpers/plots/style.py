@@ -2,13 +2,16 @@
 
 import base64
 import html
+import importlib.util
 import io
 import os
 import re
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
+from matplotlib import font_manager
 from matplotlib.colors import to_rgb
 from PIL import Image, PngImagePlugin
 from scipy import ndimage
@@ -33,6 +36,10 @@ STEP = 255 / 25  # grey levels between the values of a channel where few colours
 SAME = 12.0  # grey levels of 255: by less, a stored figure is not written anew
 UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed English in them, a line a figure
 
+# DejaVu has no Japanese letters; importing matplotlib_fontja would change every figure
+JAPANESE_FONT = Path(importlib.util.find_spec("matplotlib_fontja").origin).with_name("fonts") / "ipaexg.ttf"
+font_manager.fontManager.addfont(JAPANESE_FONT)
+plt.rcParams["font.family"] = ["DejaVu Sans", "IPAexGothic"]
 plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "figure.titlesize": 13})
 plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True})
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
@@ -53,6 +60,11 @@ class Shown:
 
     def _repr_html_(self):
         return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{base64.b64encode(self.png).decode()}">'
+
+
+def literal(text):
+    """A text that Matplotlib shows as it is: $ begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def save_figure(name, figure=None, alt=""):

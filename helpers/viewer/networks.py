@@ -66,7 +66,14 @@ class Network:
         return self._explainers[kind, self.head]
 
     def choose_head(self, name):
-        """Explain that one of `heads` from now on."""
+        """Explain that one of `heads` from now on. Raises ValueError for others."""
+        if name not in self.heads:
+            choice = (
+                f"choose one of {', '.join(map(str, self.heads))}"
+                if len(self.heads) > 1
+                else "this network has only one"
+            )
+            raise ValueError(f"output {name!r}: {choice}")
         self.head, self.class_names = name, self.heads[name]
 
     def pixels(self, image):
@@ -156,8 +163,9 @@ def _picture_shape(model, name):
     """(H, W, channels) of the model's input, None where it takes any."""
     try:
         shape = model.input_shape
-    except (AttributeError, ValueError):  # a subclassed model does not say
-        return None, None, getattr(model, "channels", None)
+    except (AttributeError, ValueError):  # a subclassed model's is that of its first call
+        unsaid = None, None, None, getattr(model, "channels", None)
+        shape = tuple((model.get_build_config() or {}).get("input_shape") or unsaid)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3, None):
         wanted = "expected one input [B, H, W, 3] (colour) or [B, H, W, 1] (grey)"
         raise ValueError(f"{name} takes {shape}, not pictures: {wanted}")

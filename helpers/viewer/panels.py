@@ -74,9 +74,9 @@ def sheet(shown, scored, credit, caption):
     ratios = (*[1] * (1 + len(shown)), 0.8)
     figure, axes = plt.subplots(1, len(ratios), figsize=(plots.WIDTH, 8.4 / sum(ratios) + 1.3), width_ratios=ratios)
     plots.show_image(axes[0], shown[0][1].image, "what the network sees")
-    axes[0].set_xlabel(textwrap.fill(credit, 36), fontsize=8)
+    plots.show_credit(axes[0], credit)
     for axis, (title, view, overlay) in zip(axes[1:], shown, strict=False):
-        plots.show_image(axis, overlay, textwrap.fill(title, 28))
+        plots.show_image(axis, overlay, plots.literal(textwrap.fill(title, 28)))
         colour_map, low, high = views.scale(view)
         colours = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(low, high), colour_map)
         bar = figure.colorbar(colours, ax=axis, location="bottom", fraction=0.05, pad=0.02)
@@ -85,7 +85,7 @@ def sheet(shown, scored, credit, caption):
         bar.ax.xaxis.get_offset_text().set_fontsize(8)
     names, scores, _ = zip(*scored, strict=True)
     plots.score_bars(axes[-1], scores, names, "probabilities")
-    figure.supxlabel(textwrap.fill(caption, 130), fontsize=8)
+    figure.supxlabel(textwrap.fill(caption, 130), fontsize=8, parse_math=False)
     return figure
 
 

@@ -3,6 +3,7 @@
 import csv
 import difflib
 import importlib.metadata
+import unicodedata
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,13 +29,17 @@ def class_index(network, words):
         raise ValueError(f"no class {words!r}: this network has no class names: give a number, from 0")
     if words in network.class_names:
         return network.class_names.index(words)
-    names = {name.casefold(): index for index, name in enumerate(network.class_names)}
-    if words.casefold() in names:
-        return names[words.casefold()]
-    near = [name for name in names if words.casefold() in name]
-    near = near or difflib.get_close_matches(words.casefold(), names, n=5, cutoff=0.5)
+    names = {_plain(name): index for index, name in enumerate(network.class_names)}
+    if _plain(words) in names:
+        return names[_plain(words)]
+    near = [name for name in names if _plain(words) in name]
+    near = near or difflib.get_close_matches(_plain(words), names, n=5, cutoff=0.5)
     named = ", ".join(network.class_names[names[name]] for name in near[:5])
     raise ValueError(f"no class {words!r}: " + (f"did you mean {named}?" if near else "none has a similar name"))
+
+
+def _plain(name):
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def read(path):
@@ -48,12 +53,15 @@ def read(path):
     image = views.read_picture(file.read_bytes(), file.name)
     for folder in (file.parent, file.parent.parent):
         try:
-            own = [entry for entry in attributions.read(folder) if (folder / entry["file"]).resolve() == file.resolve()]
+            name = attributions.named(str(file.resolve()))
+            listed = ((folder / row["file"], row) for row in attributions.read(folder))
+            own = [row for other, row in listed if attributions.named(str(other.resolve())) == name]
             if own:
                 return image, attributions.credit(own[0]["licence"], own[0]["creator"]), file.stem
         except (UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
-            listed = folder / attributions.ATTRIBUTIONS
-            raise ValueError(f"{listed} is damaged: mend or remove it ({error!r})") from error
+            damaged = folder / attributions.ATTRIBUTIONS
+            wanted = f"its first line has to be {attributions.LEAST}"
+            raise ValueError(f"{damaged} is damaged: mend it ({wanted}) or remove it ({error!r})") from error
     return image, "", file.stem
 
 

@@ -28,7 +28,7 @@ def save(figure, title, text, settings):
 
 def untaken(folder, title, *endings):
     """The paths in `folder` of files called as `title`, one for each ending, with a number where one of them exists."""
-    name = re.sub(r"[^\w.-]+", "_", title)[:120]
+    name = re.sub(r"[^\w.-]+", "_", title).encode()[:200].decode(errors="ignore")  # most file systems take 255 bytes
     names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
     paths_of = ([folder / f"{one}{ending}" for ending in endings] for one in names)
     return next(files for files in paths_of if not any(file.exists() for file in files))
