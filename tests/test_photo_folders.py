@@ -143,7 +143,8 @@ def test_three_pictures_a_class_are_the_least(tmp_path):
 def test_copies_of_one_picture_do_not_count_as_many(folder):
     for index in range(12):
         (folder / "pizza" / f"{index:03d}.png").write_bytes((folder / "pizza" / "000.png").read_bytes())
-    with pytest.raises(ValueError, match=r"okonomiyaki 12, pizza 14 \(3 different ones\).*Add pictures, or .* --counts 1 1 1"):
+    needed = r"okonomiyaki 12, pizza 14 \(3 different ones\).*Add pictures, or .* --counts 1 1 1"
+    with pytest.raises(ValueError, match=needed):
         load(folder)
 
 

@@ -18,6 +18,7 @@ from test_viewer_files import encoded
 from helpers import gradcam, imagenet, paths, plots, viewer
 from helpers.guided import GuidedGradCAM
 from helpers.photos import builtin
+from helpers.plots import japanese
 from helpers.viewer import row
 
 COFFEE = paths.ROOT / "pictures" / "coffee.jpg"
@@ -125,6 +126,15 @@ def test_a_network_of_whole_numbers_is_refused(tmp_path):
         row.draw(whole, picture(), 0)
 
 
+def test_a_network_without_relus_has_its_plain_gradient_in_the_row(tmp_path):
+    chain = [layers.Conv2D(4, 3, activation="swish"), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    network = viewer.open_network(saved(keras.Sequential([keras.Input((24, 16, 3)), *chain]), tmp_path))
+    figure, _, _ = row.draw(network, picture(), 1)
+    assert figure.axes[3].get_title() == "plain gradient"
+    gradient = viewer.look(network, picture(), "plain gradient", 1)
+    np.testing.assert_allclose(figure.axes[3].images[0].get_array(), gradient.colours, atol=1e-6)
+
+
 def test_nothing_saved_is_overwritten(folder):
     figure = plt.figure()
     saved_twice = [row.save(figure, np.full(2, n), {"picture": "a", "class": "b", "words": ""}) for n in range(2)]
@@ -136,9 +146,7 @@ def test_nothing_saved_is_overwritten(folder):
 def test_a_damaged_list_of_credits_is_named(tmp_path, text):
     shutil.copy(COFFEE, tmp_path / "one.jpg")
     (tmp_path / "attributions.csv").write_bytes(text)
-    with pytest.raises(
-        ValueError, match=r"damaged: mend it \(its first line has to be file,creator,licence\)"
-    ):
+    with pytest.raises(ValueError, match=r"damaged: mend it \(its first line has to be file,creator,licence\)"):
         row.read(tmp_path / "one.jpg")
 
 
@@ -198,3 +206,39 @@ def test_bad_input_gets_one_clear_line(arguments, told, capsys):
 def test_encoded_pictures_of_any_kind_are_read(tmp_path):
     (tmp_path / "a.webp").write_bytes(encoded(picture(), "webp"))
     assert row.read(tmp_path / "a.webp")[0].size == picture().size
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.convolution, self.flatten, self.dense = layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(self.flatten(self.convolution(inputs)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_subclassed_network_gets_pictures_as_in_its_first_call(tmp_path, channels):
+    model = Subclassed()
+    model(np.zeros((2, 20, 24, channels), np.float32))
+    network = viewer.open_network(saved(model, tmp_path))
+    assert (network.size, network.channels) == ((20, 24), channels)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_readers_own_words_are_shown_as_they_are(language):
+    """Credits and class names, long ones, Japanese ones and $: whole, within the figure, with all their letters."""
+    figure, axes = plt.subplots(1, 4, figsize=(plots.WIDTH, 2.7))
+    names = ["お好み焼き", "$5 & $9"]
+    credit = "CC BY-SA 4.0 by 山田太郎, Ann Pizza and A$AP $tudio, a Company With a Long Name, via Wikimedia Commons"
+    image, heat, gradient = np.zeros((8, 8, 3), np.uint8), np.ones((2, 2)), np.ones((8, 8, 3))
+    plots.case_row(axes, image, [0.4, 0.6], heat, gradient, names, credit)
+    if language == "ja":
+        japanese.translate(figure)
+    figure.canvas.draw()  # a missing letter is a warning, and that an error
+    label = axes[0].xaxis.label
+    assert " ".join(label.get_text().split()) == credit and not label.get_parse_math()
+    place = label.get_window_extent()
+    assert min(place.p0) >= 0 and place.x1 < axes[1].get_window_extent().x0
+    assert [text.get_text() for text in axes[1].texts] == ["お好み焼き  40%", r"\$5 & \$9  60%"]

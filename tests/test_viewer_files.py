@@ -194,24 +194,6 @@ def test_why_a_foreign_layer_fails_is_said(tmp_path):
         viewer.open_network(lambda_layer)
 
 
-@keras.saving.register_keras_serializable("tests")
-class Subclassed(keras.Model):
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.convolution, self.flatten, self.dense = layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)
-
-    def call(self, inputs):
-        return self.dense(self.flatten(self.convolution(inputs)))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_subclassed_network_gets_pictures_as_in_its_first_call(tmp_path, channels):
-    model = Subclassed()
-    model(np.zeros((2, 20, 24, channels), np.float32))
-    network = viewer.open_network(saved(model, tmp_path))
-    assert (network.size, network.channels) == ((20, 24), channels)
-
-
 def test_a_network_with_several_outputs_shows_one_head_at_a_time(tmp_path):
     inputs = keras.Input((8, 8, 3))
     maps = layers.Conv2D(4, 3, activation="relu")(inputs)

@@ -18,6 +18,10 @@ OWN_GRADIENT = {function for library in _LIBRARIES[:2] for function in (library.
 _HANDLED, _SWAPPED = "handled_relu", "helpers.SwappedReLU"  # its name scope; its gradient's name in TensorFlow
 
 
+class NoReLU(ValueError):
+    """No ReLU lies between picture and score, so a rule for ReLUs changes nothing."""
+
+
 class SwappedReLUs:
     """The ReLUs of `part`, a model, sub-model or layer, whose rule can be exchanged in the graph of one trace.
 
@@ -94,7 +98,7 @@ class SwappedReLUs:
         if not self._count:
             instead = "guided backpropagation and deconvnet would equal the plain gradient"
             where = f"no ReLU in {self._part.name!r} lies between picture and score"
-            raise ValueError(f"model: {where}, so {instead}: use Gradient")
+            raise NoReLU(f"model: {where}, so {instead}: use Gradient")
 
 
 def own_rule(passed, gradient):

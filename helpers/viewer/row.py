@@ -10,6 +10,7 @@ import numpy as np
 
 from helpers import gradcam, paths, plots
 from helpers.photos import attributions
+from helpers.tracing.relus import NoReLU
 from helpers.viewer import networks, views
 from helpers.viewer.saving import FOLDER, RESOLUTION, untaken
 
@@ -68,7 +69,8 @@ def read(path):
 def draw(network, image, index=None, credit=""):
     """(The row as a Figure, Grad-CAM [h, w], what it shows {"class", "score", ...}); index None: the likeliest class.
 
-    ValueError where the network has no layer that Grad-CAM can explain, or takes whole numbers.
+    A network without ReLUs has its plain gradient in place of Guided Grad-CAM. ValueError where it has no layer that
+    Grad-CAM can explain, or takes whole numbers.
     """
     scores = views.probabilities(network, image)
     index = int(scores.argmax()) if index is None else index
@@ -76,13 +78,18 @@ def draw(network, image, index=None, credit=""):
         raise ValueError(f"no class {index}: this network has {len(scores)}, counted from 0")
     if missing := [method for method in TITLES[2:] if method not in network.methods]:
         raise ValueError(f"this network takes whole numbers, which have no gradient: no {', '.join(missing)} of it")
-    seen, detail = (views.look(network, image, method, index) for method in TITLES[2:])
+    seen, titles = views.look(network, image, TITLES[2], index), TITLES
+    try:
+        detail = views.look(network, image, TITLES[3], index)
+    except NoReLU:  # as in today's networks with swish or GELU
+        titles = (*TITLES[:3], "plain gradient")
+        detail = views.look(network, image, titles[3], index)
     shown = list(dict.fromkeys([*np.argsort(-scores, kind="stable")[:SHOWN].tolist(), index]))
     figure, axes = plt.subplots(1, 4, figsize=(plots.WIDTH, 2.7))
     names = [network.class_name(one) for one in shown]
     plots.case_row(axes, seen.image, scores[shown], seen.raw, detail.raw, names, credit)
     axes[1].set_box_aspect(seen.image.shape[0] / seen.image.shape[1])  # as high as the pictures
-    for axis, title in zip(axes, TITLES, strict=True):
+    for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title)
     layer = network.explainer(gradcam.GradCAM).layer_path
     about = {"class": network.class_name(index), "index": index, "score": float(scores[index]), "layer": layer}
