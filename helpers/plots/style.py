@@ -1,6 +1,7 @@
 """One look for all figures, and how they are stored: small, with their words, and only where they changed."""
 
 import base64
+import dataclasses
 import html
 import importlib.util
 import io
@@ -39,6 +40,8 @@ UNTRANSLATED = "untranslated.txt"  # beside Japanese figures: what stayed Englis
 # DejaVu has no Japanese letters; importing matplotlib_fontja would change every figure
 JAPANESE_FONT = Path(importlib.util.find_spec("matplotlib_fontja").origin).with_name("fonts") / "ipaexg.ttf"
 font_manager.fontManager.addfont(JAPANESE_FONT)
+_regular = next(font for font in font_manager.fontManager.ttflist if font.name == "IPAexGothic")
+font_manager.fontManager.ttflist.append(dataclasses.replace(_regular, weight=700))  # bold is the same
 plt.rcParams["font.family"] = ["DejaVu Sans", "IPAexGothic"]
 plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "figure.titlesize": 13})
 plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True})
