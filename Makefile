@@ -14,7 +14,7 @@ figures: $(VENV)/installed  ## run every notebook (copies of them) and write fig
 	@$(BIN)/python scripts/run_notebooks.py $(if $(filter command,$(origin LANGUAGE)),--language $(LANGUAGE)) $(if $(FORMAT),--format $(FORMAT)) $(ONLY)
 
 row: $(VENV)/installed  ## your photo, its scores and two maps, in saved/: PICTURE=photo.jpg CLASS="espresso" CREDIT="..." NETWORK=<runs/name or a model file> FORMAT=svg LANGUAGE=ja
-	@$(BIN)/python scripts/draw_row.py "$(PICTURE)" $(if $(CLASS),--class "$(CLASS)") $(if $(NETWORK),--network "$(NETWORK)") $(if $(CREDIT),--credit "$(CREDIT)") $(if $(FORMAT),--format $(FORMAT)) $(if $(filter command,$(origin LANGUAGE)),--language $(LANGUAGE))
+	@$(BIN)/python scripts/draw_row.py "$(PICTURE)" $(if $(CLASS),--class "$(CLASS)") $(if $(NETWORK),--network "$(NETWORK)") $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(CREDIT),--credit "$(CREDIT)") $(if $(FORMAT),--format $(FORMAT)) $(if $(filter command,$(origin LANGUAGE)),--language $(LANGUAGE))
 
 notebooks: $(VENV)/installed  ## re-run the stored notebooks in place (maintainers)
 	@$(BIN)/python scripts/run_notebooks.py --inplace $(ONLY)

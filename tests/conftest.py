@@ -6,6 +6,7 @@ from unittest import mock
 
 import fake_services as fake
 import keras
+import matplotlib.pyplot as plt
 import networks
 import numpy as np
 import pytest
@@ -17,6 +18,12 @@ from helpers import paths
 @pytest.fixture(autouse=True)
 def same_random_numbers():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

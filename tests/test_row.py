@@ -180,7 +180,7 @@ def test_the_output_that_is_explained_is_named_and_can_be_chosen(folder, tmp_pat
     main = runpy.run_path(str(paths.ROOT / "scripts" / "draw_row.py"))["main"]
     main([str(COFFEE), "--network", file, "--output", "species", "--class", "6"])
     assert "Output: species, one of age, species (--output)." in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="output 'box': choose one of age, species"):
+    with pytest.raises(SystemExit, match="output 'box': this network has age, species"):
         main([str(COFFEE), "--network", file, "--output", "box"])
 
 

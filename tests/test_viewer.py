@@ -66,8 +66,8 @@ def test_probabilities_whatever_the_last_activation_is(tmp_path, case):
 def test_a_gcm_offers_its_contribution_maps_first(tmp_path):
     model = gcm.GCM(3)
     model(np.zeros((1, 32, 32, 3), np.float32))
-    network, image = viewer.open_network(saved(model, tmp_path)), picture(224, 224)
-    assert next(iter(network.methods)) == viewer.CONTRIBUTION and network.size == (224, 224)
+    network, image = viewer.open_network(saved(model, tmp_path)), picture(32, 32)
+    assert next(iter(network.methods)) == viewer.CONTRIBUTION and network.size == (32, 32)
     wanted = gcm.ContributionMaps(model)(np.asarray(image, np.float32)[None] / 255, 2)[0]
     np.testing.assert_allclose(viewer.look(network, image, viewer.CONTRIBUTION, 2).raw, wanted, rtol=1e-4, atol=1e-6)
     assert all(np.isfinite(viewer.look(network, picture(), method).raw).all() for method in network.methods)

@@ -68,12 +68,8 @@ class Network:
     def choose_head(self, name):
         """Explain that one of `heads` from now on. Raises ValueError for others."""
         if name not in self.heads:
-            choice = (
-                f"choose one of {', '.join(map(str, self.heads))}"
-                if len(self.heads) > 1
-                else "this network has only one"
-            )
-            raise ValueError(f"output {name!r}: {choice}")
+            there = ", ".join(map(str, self.heads)) if len(self.heads) > 1 else "only one"
+            raise ValueError(f"output {name!r}: this network has {there}")
         self.head, self.class_names = name, self.heads[name]
 
     def pixels(self, image):
