@@ -146,13 +146,13 @@ def test_two_maps_side_by_side(shown, blog):
     assert sorted(titles) == ["<b>Grad-CAM for okonomiyaki</b>", "<b>Grad-CAM for pizza</b>"]  # both classes
     assert shown._panels[2].box.layout.display is None and shown.bars.value.count("bold") == 2
     shown.second_method.value, shown.second_class.value = "deconvnet", 1
-    drawn = views.overlay(viewer.look(blog, pair, "deconvnet", 1), shown.strength.value)
+    drawn = views.overlay(viewer.look(blog, pair, "deconvnet", 1), shown.strength.value, follow=True)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown.second.value))), drawn)
     assert shown.view.method == "Grad-CAM" and len(shown.figure().axes) == 6  # three pictures, two scales, bars
-    shown.follow.value = True
-    drawn = views.overlay(shown.view, shown.strength.value, follow=True)
+    shown.follow.value = False
+    drawn = views.overlay(shown.view, shown.strength.value)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown.overlay.value))), drawn)
-    shown.follow.value, shown.compare.value = False, False
+    shown.compare.value = False
     assert shown._panels[2].box.layout.display == "none" and len(shown.figure().axes) == 4
 
 

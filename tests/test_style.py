@@ -27,13 +27,24 @@ def pixels_of(data):
 
 @pytest.mark.parametrize("scale, dtype", [(255, np.uint8), (1, np.float32)])
 def test_heat_lies_on_a_grey_copy(scale, dtype):
-    """Red, green, blue and white by their brightness; on the figure, the picture below the map has no colours."""
+    """Red, green, blue and white by their brightness, lightened from [0, 1] to [0.25, 0.9]; on the figure, too."""
     image = (scale * np.array([[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 1]]])).astype(dtype)
-    brightness = [[0.299, 0.587], [0.114, 1]]
+    brightness = [[0.44435, 0.63155], [0.3241, 0.9]]
     np.testing.assert_allclose(plots.grey(image), np.repeat(np.array(brightness)[..., None], 3, -1), atol=1e-7)
     axes = plt.figure().subplots()
     plots.show_heat(axes, np.ones((1, 1)), image=image)
     np.testing.assert_allclose(axes.images[0].get_array()[..., 0], brightness, atol=1e-7)
+
+
+def test_a_map_over_a_picture_is_clear_at_zero_and_grows_opaque_and_its_key_shows_it_on_grey():
+    figure, axes = plt.subplots()
+    drawn = plots.show_heat(axes, np.array([[0.0, 0.25, 1]]), image=np.zeros((1, 3, 3)))
+    colours = drawn.cmap(drawn.norm([0.0, 0.25, 1]))
+    np.testing.assert_allclose(colours[:, 3], [0, 0.8 * 0.25**0.7, 0.8], atol=2e-3)
+    np.testing.assert_allclose(colours[:, :3], plt.get_cmap("inferno")([0.0, 0.25, 1])[:, :3], atol=0.01)
+    plots.heat_key(figure)
+    key = figure.axes[-1]._colorbar.cmap([0.0, 1.0])[:, :3]
+    np.testing.assert_allclose(key, [[0.575] * 3, 0.8 * colours[2, :3] + 0.2 * 0.575], atol=1e-6)
 
 
 def test_drawings_keep_their_colours():

@@ -168,15 +168,15 @@ def test_a_grey_network_is_not_guessed_to_want_colours():
 
 def by_hand(raw, method="Grad-CAM"):
     raw = np.array(raw, np.float32)
-    image = np.full((*raw.shape[:2], 3), 100, np.uint8)
+    image = np.full((*raw.shape[:2], 3), 102, np.uint8)  # 0.4, lightened to 0.25 + 0.65 * 0.4 = 0.51
     return views.View(image, raw, np.ones((*raw.shape[:2], 3)), method)
 
 
 def test_opacity_that_follows_the_map_by_numbers():
     heat = by_hand([[0, 1], [2, 4]])
-    wanted = 100 + 0.8 * np.array([[0, 0.25], [0.5, 1]]) * 155
+    wanted = 130.05 + 0.8 * np.array([[0, 0.378929], [0.615572, 1]]) * 124.95  # 0.25**0.7 and 0.5**0.7
     np.testing.assert_array_equal(viewer.overlay(heat, 0.8, follow=True)[..., 0], np.round(wanted))
-    np.testing.assert_array_equal(viewer.overlay(heat, 0.8), np.full((2, 2, 3), 224))
+    np.testing.assert_array_equal(viewer.overlay(heat, 0.8), np.full((2, 2, 3), 230))
     np.testing.assert_allclose(views.evidence(by_hand([[-4, 0], [1, 2]], viewer.CONTRIBUTION)), [[1, 0], [0.25, 0.5]])
     gradient = by_hand([[[1, -1, 0], [0, 0, 0]], [[-4, 0, 0], [0, 2, -2]]], "plain gradient")
     np.testing.assert_allclose(views.evidence(gradient), [[0.5, 0], [1, 1]], atol=0.01)
@@ -207,7 +207,7 @@ def test_where_a_map_is_strongest_in_words(place, words):
 
 def test_the_overlay_goes_from_the_grey_picture_to_the_map(blog):
     view = viewer.look(blog, Image.fromarray(DISH), "Grad-CAM")
-    grey = np.repeat((DISH @ [0.299, 0.587, 0.114])[..., None], 3, -1)
+    grey = 0.25 * 255 + 0.65 * np.repeat((DISH @ [0.299, 0.587, 0.114])[..., None], 3, -1)
     assert np.abs(viewer.overlay(view, 0) - grey).max() < 0.51
     np.testing.assert_array_equal(viewer.overlay(view, 1), np.round(255 * view.colours))
     assert np.abs(viewer.overlay(view, 0.5) - (grey + 255 * view.colours) / 2).max() < 0.51

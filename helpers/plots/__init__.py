@@ -4,6 +4,8 @@ from helpers.plots.charts import confusion_matrix, learning_curves, score_bars, 
 from helpers.plots.diagrams import class_map_network, weight_generating_network
 from helpers.plots.pictures import (
     GUIDED_NOTE,
+    OPACITY,
+    RISE,
     gradient_colours,
     gradient_key,
     grey,

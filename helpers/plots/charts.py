@@ -100,6 +100,8 @@ def score_intervals(scores, colours, bands):
     places = {method: len(colours) - 1 - place for place, method in enumerate(colours)}
     for axes, (score, rows) in zip(panels, scores.items(), strict=True):
         axes.axvspan(*bands[score], color="#d9d9d9", linewidth=2, zorder=0)
+        if np.ptp(bands[score]) == 0:
+            axes.axvline(bands[score][0], color="black", linewidth=0.8, zorder=0)
         for method, (mean, low, high, *single) in rows.items():
             axes.plot([low, high], [places[method]] * 2, color=colours[method], linewidth=3, alpha=0.5)
             axes.plot(mean, places[method], "o", color=colours[method], markersize=7)

@@ -4,6 +4,7 @@ import textwrap
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
 from helpers.plots.japanese import CREDIT
@@ -21,6 +22,9 @@ GRADIENT_KEY = {  # a gradient's signs in the colour channels, and their colour 
     "green +, red \u2212": (0, 0.9, 0.6),
     "red +, green \u2212": (1, 0, 0.5),
 }
+DARKEST, LIGHTEST = 0.25, 0.9  # of the grey copy below a map's colours, so that they show on black and on white
+OPACITY = 0.8  # of a map's strongest colour on that copy; where the map is zero, its colour is clear
+RISE = 0.7  # opacity grows with this power of the map, at first faster than the map, so that weak evidence shows
 GUIDED_NOTE = "guided maps:\ngrey is zero"
 KEY = {"fraction": 0.03, "aspect": 40, "shrink": 0.4, "pad": 0.02}  # a small bar
 
@@ -42,13 +46,14 @@ def show_heat(axes, heat_map, title=None, image=None, vmax=None, cmap=HEAT, smoo
     """Draw a non-negative map [h, w], over a grey copy of `image` [H, W, 3] where one is given; returns the AxesImage.
 
     The map is up-sampled to the picture bilinearly (half-pixel centres), or with smooth=False drawn as the squares it
-    is made of; `vmax` defaults to its own maximum.
+    is made of; `vmax` defaults to its own maximum. Over a picture its opacity grows with it, from clear at zero.
     """
     if image is not None:
         show_image(axes, grey(image))
+        cmap = _clear_at_zero(cmap)
     height, width = (image if image is not None else heat_map).shape[:2]
     options = {"cmap": cmap, "vmin": 0, "vmax": vmax or float(np.max(heat_map)) or 1.0}
-    options |= {"interpolation": "bilinear" if smooth else "nearest", "alpha": 1.0 if image is None else 0.55}
+    options |= {"interpolation": "bilinear" if smooth else "nearest"}
     return _show(axes, heat_map, title, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **options)
 
 
@@ -56,9 +61,10 @@ def heat_key(figure, note="", ends=("no evidence", "most evidence")):
     """Add the key of the heat's colours below all axes of a figure: each map reaches from none to its own strongest.
 
     note: a short text right of it, on what else has to be known, such as `GUIDED_NOTE`; ends: what its dark
-    and light ends mean.
+    and light ends mean. Where every map lies over a picture, so do the key's colours, over a medium grey.
     """
-    _bar(figure, HEAT, ends, note)
+    alone = any(image.cmap.name == HEAT for axes in figure.axes for image in axes.images)
+    _bar(figure, HEAT if alone else _on_medium_grey(_clear_at_zero(HEAT)), ends, note)
 
 
 def signed_key(figure, ends, note=""):
@@ -106,13 +112,30 @@ def show_gradient(axes, gradient, title=None):
 def show_detail(axes, gradient, title=None):
     """Draw how strong a gradient [H, W, 3] is, dark on white; the strongest 0.5 % are black."""
     strength = np.abs(gradient).sum(-1)
-    return _show(axes, strength, title, cmap="Greys", vmin=0, vmax=highest(strength))
+    drawn = _show(axes, strength, title, cmap="Greys", vmin=0, vmax=highest(strength))
+    axes.spines[:].set(visible=True, color="#cccccc")  # where the map is empty, the page is as white
+    return drawn
 
 
 def grey(image):
-    """A picture [H, W, 3], uint8 or float in [0, 1], without colours: float in [0, 1], for maps with colours on top."""
+    """A picture [H, W, 3], uint8 or float in [0, 1], without colours, for maps with colours on top.
+
+    float [H, W, 3]; black is DARKEST, white LIGHTEST.
+    """
     unit = np.asarray(image) / (255 if np.asarray(image).dtype == np.uint8 else 1)
-    return np.repeat((unit @ BRIGHTNESS)[..., None], 3, axis=-1)
+    return np.repeat(DARKEST + (LIGHTEST - DARKEST) * (unit @ BRIGHTNESS)[..., None], 3, axis=-1)
+
+
+def _on_medium_grey(colours):
+    *red_green_blue, opacity = colours(np.linspace(0, 1, 256)).T
+    medium = 0.5 * (DARKEST + LIGHTEST)
+    return ListedColormap(np.transpose(opacity * red_green_blue + (1 - opacity) * medium))
+
+
+def _clear_at_zero(name):
+    """A colour map whose opacity grows from 0 to OPACITY."""
+    steps = np.linspace(0, 1, 256)
+    return ListedColormap(np.c_[matplotlib.colormaps[name](steps)[:, :3], OPACITY * steps**RISE])
 
 
 def gradient_colours(gradient):

@@ -71,13 +71,15 @@ def positive_contributions(images, maps, titles=None, columns=4):
     Each map is scaled by its own 99.5th percentile: brightness compares places in a picture, not pictures.
     Returns the Figure.
     """
-    rows = -(-len(images) // columns)
-    figure, axes = _sheet(rows, 2 * columns, (WIDTH, 0.3 + rows * (WIDTH / 2 / columns + 0.2)))
-    for index, (left, right) in enumerate(axes.reshape(-1, 2)[: len(images)]):
+    rows, gap = -(-len(images) // columns), 0.2  # of a picture's width, between the pairs
+    size = WIDTH, 0.3 + rows * (WIDTH / (2 + gap) / columns + 0.2)
+    figure, axes = _sheet(rows, 3 * columns, size, width_ratios=[1, 1, gap] * columns)
+    for index, (left, right, _) in enumerate(axes.reshape(-1, 3)[: len(images)]):
         positive = np.maximum(maps[index], 0)
         show_image(left, images[index])
-        left.set_title(titles[index] if titles else "", fontsize=8)
+        left.set_title(titles[index] if titles else "", fontsize=8, x=1)
         show_image(right, positive / highest(positive))
+    figure.get_layout_engine().set(w_pad=0.01, wspace=0)
     figure.supxlabel("left: picture; right: positive contributions to its class (black: none)", fontsize=9)
     return figure
 
@@ -114,9 +116,9 @@ def show_grid(images, titles=None, columns=8, size=1.2, rows=()):
     return figure
 
 
-def _sheet(rows, columns, size):
+def _sheet(rows, columns, size, **options):
     """A figure of that size in inches, and its axes [rows, columns], all without frame and ticks."""
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
     for axis in axes.flat:
         axis.axis("off")
     return figure, axes
@@ -125,14 +127,14 @@ def _sheet(rows, columns, size):
 def asked_for(image, explained, credit=""):
     """Draw a photograph and, a row a class that was asked for, its Grad-CAM and Guided Grad-CAM; returns the Figure.
 
-    image: uint8 [H, W, 3]; explained: {row's title: (heat map [h, w], >= 0, gradient [H, W, 3])}, two of them.
+    image: uint8 [H, W, 3]; explained: (heat map [h, w], >= 0, gradient [H, W, 3], the row's title), two of them.
     """
     figure = plt.figure(figsize=(WIDTH, 4.3))
     grid = figure.add_gridspec(len(explained), 4)
     photograph = figure.add_subplot(grid[:, :2])
     show_image(photograph, image, "photograph")
     show_credit(photograph, credit, width=70)
-    for row, (title, (heat_map, gradient)) in enumerate(explained.items()):
+    for row, (heat_map, gradient, title) in enumerate(explained):
         left, right = (figure.add_subplot(grid[row, column]) for column in (2, 3))
         show_heat(left, heat_map, None if row else "Grad-CAM", image=image)
         show_detail(right, gradient, None if row else "Guided Grad-CAM")

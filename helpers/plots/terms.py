@@ -11,14 +11,14 @@ SENTENCES = {  # with gaps, which are translated by themselves: the first that f
     "{}, predicted as {} (drawn pictures)": "{0}を{1}と判定(描画した画像)",
     "{}, predicted as {}": "{0}を{1}と判定",
     "even map: {} on its own half": "均一なマップ:自分の側に{0}",
-    "even map: {} on the pizza's half": "均一なマップ:ピザの側に{0}",
+    "left of the line: the pizza's half (even map: {})": "線の左:ピザの側(均一なマップ:{0})",
     "{} on its own half": "自分の側に{0}",
-    "{} on the cup's half": "カップの側に{0}",
-    "{} of the red on the pizza's half": "赤の{0}が\nピザの側に",
+    "{} of the red left of the line": "赤の{0}が\n線の左に",
     "{} on the pizza's half": "ピザの側に{0}",
-    "for {}; CAM methods at block13_sum, three blocks before the end; even map: {}": (
-        "{0}について;CAM系の手法:block13_sum(出力の3ブロック手前);均一なマップ:{1}"
+    "for {}; share on the cup's half (even map: {}); CAM methods at block13_sum, three blocks before the end": (
+        "{0}について;カップの側の割合(均一なマップ:{1});CAM系の手法:block13_sum(出力の3ブロック手前)"
     ),
+    "for {}\nprobability {}": "{0}について\n確率スコア {1}",
     "for {}": "{0}について",
     "lowers {}'s logit": "{0}のスコアを下げる",
     "raises {}'s logit": "{0}のスコアを上げる",
@@ -177,7 +177,8 @@ WORDS = {
     "drawn practice pictures": "描画した練習用画像",
     # captions and questions
     "where it is": "正しい位置",
-    "white: where the ingredient is": "白:具材の位置",
+    "black: where the ingredient is": "黒:具材の位置",
+    "at each bar: its number of pictures (no bar: fewer than five)": "棒の右:画像の枚数(棒なし:5枚未満)",
     "score": "スコア",
     "share": "割合",
     "95% interval": "95%区間",

@@ -13,9 +13,9 @@ SENTENCES = {  # as in `terms`; formulas and Japanese are on lines of their own,
     "control: {}": "対照:{0}",
 }
 WORDS = {
-    "right is better; grey: controls, which use no network (last panel: zero); ticks: single networks; "
+    "right is better; grey or black line: controls, which use no network (last panel: zero); ticks: single networks; "
     "pale bars: 95% intervals": (
-        "右ほどよい;灰色:ネットワークを使わない対照(最後の図:0);目盛り:個々のネットワーク;淡い線:95%区間"
+        "右ほどよい;灰色・黒線:ネットワークを使わない対照(最後の図:0);目盛り:個々のネットワーク;淡い線:95%区間"
     ),
     "Grad-CAM's top 30% in mean colour": "Grad-CAMの上位30%を\n平均色に",
     "the same, filled from neighbours (ROAD)": "同じ画素を\n周囲から(ROAD)",
@@ -78,8 +78,9 @@ WORDS = {
     "accuracy (%)": "正解率(%)",
     "GCM on originals": "GCM、無圧縮画像",
     "JPEG copies": "JPEG圧縮画像",
-    "from originals": "(無圧縮画像で学習)",
-    "from JPEG copies": "(JPEG圧縮画像で学習)",
+    "trained on originals": "無圧縮画像で学習",
+    "trained on JPEG copies": "JPEG圧縮画像で学習",
+    "black: none": "黒:なし",
     "tested on originals": "無圧縮画像で評価",
     "tested on JPEG copies": "JPEG圧縮画像で評価",
     "the paper's GCM": "論文のGCM",

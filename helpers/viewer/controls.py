@@ -7,6 +7,7 @@ from urllib.request import url2pathname
 
 import ipywidgets as widgets
 
+from helpers import plots
 from helpers.viewer import networks
 from helpers.viewer.panels import Panel
 
@@ -48,8 +49,8 @@ class Controls:
         self.second_class = widgets.Dropdown(description="2nd class", **WIDTH)
         self.second_method = widgets.Dropdown(description="2nd method", **WIDTH)
         percent = {"min": 0, "max": 1, "step": 0.05, "readout_format": ".0%"}
-        self.strength = widgets.FloatSlider(0.55, description="Overlay", **percent, **WIDTH)
-        self.follow = ticked(description="opacity follows the map")
+        self.strength = widgets.FloatSlider(plots.OPACITY, description="Overlay", **percent, **WIDTH)
+        self.follow = ticked(value=True, description="opacity follows the map")
         self.save = widgets.Button(description="Save", icon="save", layout=INDENTED)
 
     def _make_results(self):

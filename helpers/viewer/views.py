@@ -72,9 +72,9 @@ def evidence(view):
 def overlay(view, strength, follow=False):
     """The map laid over a grey copy of its picture, uint8 [H, W, 3]; strength from 0, the copy, to 1, the map alone.
 
-    follow: the opacity follows the map, from 0 where it is zero to `strength` where it is strongest.
+    follow: the opacity follows the map, as in figures, from 0 where it is zero to `strength` where it is strongest.
     """
-    opacity = strength * evidence(view)[..., None] if follow else strength
+    opacity = strength * evidence(view)[..., None] ** plots.RISE if follow else strength
     mixed = (1 - opacity) * plots.grey(view.image) + opacity * view.colours
     return np.round(255 * mixed).astype(np.uint8)
 
