@@ -40,7 +40,7 @@ WORDS = {
     "Do its pixels matter?": "その画素は効いているか?",
     "deletion gain": "削除での利得",
     "Does training matter?": "学習が効いているか?",
-    "other seed − shuffled": "別のシード − シャッフル",
+    "other seed − shuffled weights": "別のシード − 重みのシャッフル",
     "pixels deleted, %": "消した画素(%)",
     "probability of okonomiyaki": "お好み焼きの確率スコア",
     "layers shuffled, from the top": "シャッフルした層の数(上から)",
