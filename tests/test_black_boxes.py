@@ -18,8 +18,6 @@ from helpers.maps import resize
 from helpers.tracing.scores import Probabilities, Scores
 
 CAMS = [GradCAMPlusPlus, XGradCAM, HiResCAM, LayerCAM]
-
-
 FAMILY = {
     **{kind: {} for kind in CAMS},
     GradientTimesInput: {},

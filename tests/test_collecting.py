@@ -21,8 +21,6 @@ from helpers.collecting import client, services
 from helpers.collecting.catalogue import COLUMNS
 
 CARD = Image.new("RGB", (500, 374), "#eeeeee")
-
-
 ImageDraw.Draw(CARD).text((150, 170), "This photo is no longer available", fill="gray")
 
 
@@ -97,11 +95,7 @@ PASSING = {  # (faults one after the other, seconds until all is well at least)
     "reset at once, 502": ([fake.cut(fake.jpeg(2), 0), fake.status(502)], 0),
     "busy": ([fake.fails(105, "Service currently unavailable")] * 3, 0),  # Flickr's own way to say it
 }
-
-
 QUESTIONS = ["photo 1002", "openverse", "flickr.photos.search"]
-
-
 CASES = [case for case in itertools.product(QUESTIONS, PASSING) if case[1] != "busy" or case[0] == QUESTIONS[2]]
 
 

@@ -41,8 +41,6 @@ def test_the_time_limit_holds_for_what_drips(server, tmp_path, monkeypatch, drip
 
 
 CHUNK = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
-
-
 DRIPS = {
     "first line": fake.drip(b"HTTP/1.1 200 ", b"O"),
     "headers": fake.drip(b"HTTP/1.1 200 OK\r\n", b"X-More: x\r\n", 0.05),

@@ -17,26 +17,14 @@ from helpers.dishes.dice import Dice
 from helpers.dishes.noise import SIDE, field, lookup, tile
 
 BASE = {"okonomiyaki": "batter", "pizza": "crust"}
-
-
 NAMING = {"okonomiyaki": dishes.PARTS["okonomiyaki"][2:], "pizza": dishes.PARTS["pizza"][1:]}
-
-
 KNOWN_MASKS = {
     "okonomiyaki": "ea07b7b63acbe3c3 c5c1c27db314d9b3 a870d00939c545c4 dc0d65fe49c60a93",  # seeds 1, 2, 3, 4
     "pizza": "4944ac04a1a7c76d b36a8bc68b273b66 c4ec7a725bf313e3 9997adab86038194",
 }
-
-
 KNOWN_PAIR = "3702ce058d56279d 3cebb26b5ec78bb8"  # left, right
-
-
 seeds = st.integers(0, 2**31)
-
-
 labels = st.sampled_from(LABELS)
-
-
 few = settings(max_examples=12, deadline=None)
 
 

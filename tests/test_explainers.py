@@ -13,14 +13,8 @@ from helpers.gradcam import GradCAM
 from helpers.guided import Deconvnet, Gradient, GuidedBackprop, GuidedGradCAM
 
 PICTURES = networks.images()
-
-
 HEAT = [[0, 4], [28, 32.5]]
-
-
 UPSAMPLED = [[0, 1, 3, 4], [7, 8.03125, 10.09375, 11.125], [21, 22.09375, 24.28125, 25.375], [28, 29.125, 31.375, 32.5]]
-
-
 GUIDED = [[0, 1, 1, 1], [1, 3, 3, 2], [1, 3, 3, 2], [1, 2, 2, 1]]
 
 

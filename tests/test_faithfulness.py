@@ -12,8 +12,6 @@ from helpers import faithfulness
 from helpers.maps import resize
 
 QUANTUS = np.load(Path(__file__).with_name("quantus.npz"))
-
-
 CURVES = (faithfulness.deletion_curve, faithfulness.insertion_curve)
 
 
@@ -30,11 +28,7 @@ def at(places, size=4):
 
 
 MASK = np.pad(np.ones((1, 2, 2), bool), ((0, 0), (1, 1), (1, 1)))  # 4 of 16 pixels
-
-
 EMPTY, EVEN, GREY = np.zeros((1, 4, 4), bool), np.ones((1, 4, 4)), np.full((2, 5, 5, 3), 0.5, np.float32)
-
-
 KNOWN = "predict gives the classes 0 to 1"
 
 

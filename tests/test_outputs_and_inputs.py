@@ -31,8 +31,6 @@ HEADS = {  # how the outputs are given, and the names of the first and the secon
     "fields": (lambda: TwoFields(networks.two_headed()), ("first", "second")),
     "nameless": (lambda: networks.Subclassed(networks.two_headed()), (0, 1)),
 }
-
-
 ALL = [GradCAM, CAM, Gradient, GuidedBackprop, Deconvnet, GuidedGradCAM]
 
 

@@ -66,8 +66,6 @@ def test_order_of_listing_and_times_do_not_matter(folder, monkeypatch):
 
 
 link_to_nowhere = functools.partial(Path.symlink_to, target="nowhere")
-
-
 UNUSABLE = [  # file, how it comes about or its bytes, why it is left out
     ("pizza/a folder.jpg", Path.mkdir, "a folder,"),
     ("pizza/truncated.jpg", encoded(picture(50))[:700], "damaged: "),

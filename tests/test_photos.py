@@ -64,17 +64,9 @@ def test_plain_rgb_is_untouched_also_where_exif_names_no_orientation():
 
 
 SMALL, ON_WHITE = (20, 20), "transparency laid on white"
-
-
 PALETTE = Image.new("P", SMALL, 1)
-
-
 PALETTE.putpalette([1, 2, 3, 40, 50, 60])
-
-
 HALF = Image.new("RGBA", SMALL, (200, 0, 0, 0))
-
-
 HALF.paste((0, 0, 100, 255), (0, 0, 10, 20))
 
 

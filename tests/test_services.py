@@ -12,8 +12,6 @@ from helpers.collecting import services
 PHOTOS = 3  # of the fake services; `key`: of every test here
 pytestmark = pytest.mark.usefixtures("key")
 SEARCH, LICENCES = "flickr.photos.search", "flickr.photos.licenses.getInfo"  # the questions to Flickr
-
-
 CC = "https://creativecommons.org"
 
 

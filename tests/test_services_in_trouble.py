@@ -18,20 +18,10 @@ from helpers.collecting.openverse import Openverse
 PHOTOS = 3  # of the fake services; `key`: of every test here
 pytestmark = pytest.mark.usefixtures("key")
 OWN_KEYS = [key for key in flickr._keys() if key]  # of whoever runs the tests
-
-
 LATER = "What is collected stays; run the same again later"
-
-
 SILENCE = fake.hang(0.3)
-
-
 BOMB = fake.json_answer(gzip.compress(b'{"photos": "' + bytes(100 << 20), 1), Content_Encoding="gzip")
-
-
 BAD_KEY = fake.fails(100, f"Invalid API Key ({fake.KEY} is unknown)")
-
-
 ODD = {
     "openverse": [[], {"page_count": 3}, *({"page_count": 3, "results": odd} for odd in (None, {}, ["x"]))],
     LICENCES: [{"stat": "ok", "licenses": {}}],

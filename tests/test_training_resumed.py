@@ -13,8 +13,6 @@ from small_training import PICTURES, history_of, small_network, train, whole_pro
 from test_training import dense, fit, pairs, state
 
 PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-
-
 PROCESSES.set_forkserver_preload(["helpers.runtime"])  # TensorFlow is imported once for all of them
 
 

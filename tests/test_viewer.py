@@ -10,8 +10,6 @@ from helpers import classifier, dishes, gcm, viewer
 from helpers.viewer import panels, scalings, views
 
 BLOG = "kitchen CNN (the blog's)"
-
-
 DISH = dishes.render("pizza", seed=1).image
 
 
@@ -103,14 +101,8 @@ def test_scalings_by_numbers(blog, tmp_path):
 
 
 TO_SIGNED = next(name for name in viewer.SCALINGS if name.startswith("[-1"))
-
-
 TO_BGR, TO_RGB = (next(name for name in viewer.SCALINGS if name.startswith(start)) for start in ("BGR", "RGB"))
-
-
 AUGMENTED = keras.Sequential([layers.RandomFlip(), layers.Rescaling(1 / 255)])
-
-
 OWN_LAYERS = {  # what stands before the first convolution: the pixels that the network wants
     "1/255": ([layers.Rescaling(1 / 255)], viewer.BYTES),
     "to [-1, 1]": ([layers.Rescaling(1 / 127.5, offset=-1)], viewer.BYTES),

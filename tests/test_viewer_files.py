@@ -41,11 +41,7 @@ def test_class_names_lie_beside_the_file(tmp_path):
 
 
 NO_PICTURES = {b"": "an empty file. Choose another", b"%PDF-1.7": "no picture", b"\x89PNG\r\n\x1a\nbad": "no picture"}
-
-
 NO_PICTURES[encoded(picture(200, 200), "jpeg")[:2000]] = r"damaged.*Choose another file"
-
-
 NO_PICTURES[b"\0\0\0\x18ftypheic" + bytes(90)] = "HEIC.* save it as JPEG"
 
 

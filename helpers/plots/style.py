@@ -47,8 +47,6 @@ plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11
 plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 100, "figure.constrained_layout.use": True})
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
 plt.rcParams.update({"hatch.linewidth": 0.9, "svg.hashsalt": "figures"})  # the same SVG file every time
-
-
 SHOWN = re.compile('<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
 
 
