@@ -21,9 +21,10 @@ def same_random_numbers():
 
 
 @pytest.fixture(autouse=True)
-def no_figure_stays_open():
+def no_figure_and_no_precision_stays():
     yield
     plt.close("all")
+    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture

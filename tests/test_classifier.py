@@ -185,8 +185,7 @@ def test_missing_or_unfinished_training_says_what_to_do(runs):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:keras.*")
-def test_mixed_float16_trains_with_a_scaled_loss(runs, request):
-    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+def test_mixed_float16_trains_with_a_scaled_loss(runs):
     keras.config.set_dtype_policy("mixed_float16")
     _, metrics = train("half", data=DATA._replace(train=stripes(4, 1)))
     assert metrics["precision"] == "mixed_float16" and np.isfinite(metrics["history"]["loss"]).all()

@@ -11,12 +11,6 @@ RNG = np.random.default_rng(0)
 NAMES = ("a", "b", "c")
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def drawn(axes):
     return np.asarray(axes.get_images()[0].get_array())
 

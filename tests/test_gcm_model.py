@@ -80,8 +80,7 @@ def test_mixed_precision_keeps_scores_and_maps_float32(policy, tolerance):
     assert np.isfinite(mixed.train_on_batch(images, np.array([0, 1, 2, 0])))
 
 
-def test_global_policy_is_followed(request):
-    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+def test_global_policy_is_followed():
     keras.config.set_dtype_policy("mixed_bfloat16")
     for model in (built(2), gcm.comparison_cnn(2)):
         blocks = [layer for layer in model._flatten_layers() if isinstance(layer, ConvBlock)]

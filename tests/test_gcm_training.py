@@ -158,8 +158,7 @@ def test_the_fast_twin_trains_as_the_comparison_cnn_does():
 
 
 @pytest.mark.parametrize(("precision", "second", "fifth"), [("float32", 24, 40), ("mixed_bfloat16", 32, 48)])
-def test_the_twins_channels_fit_the_precision(precision, second, fifth, request):
-    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+def test_the_twins_channels_fit_the_precision(precision, second, fifth):
     keras.config.set_dtype_policy(precision)
     assert gcm_training.twin_widths() == [16, *3 * [second], *3 * [fifth], 80, 80, 80]
 

@@ -7,12 +7,6 @@ import pytest
 from helpers import runtime
 
 
-@pytest.fixture(autouse=True)
-def float32_afterwards():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def test_mode_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("NOTEBOOK_MODE", "full")
     assert runtime.mode("load") == "full"

@@ -20,8 +20,7 @@ def curve(history):
     return [(row["loss"], row["accuracy"], row["validation_loss"], row["learning_rate"]) for row in history]
 
 
-def test_mixed_float16_with_loss_scaling(tmp_path, request):
-    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+def test_mixed_float16_with_loss_scaling(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     network = small_network()
     data = pairs(np.random.default_rng(0).random((24, 32, 32, 3), dtype="float32"), np.arange(24) % 10, 8)
