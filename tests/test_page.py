@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_services import encoded
 from keras import layers
 from PIL import Image
 from test_viewer import BLOG, picture, saved, small_network, stack
-from test_viewer_files import encoded
 
 from helpers import classifier, dishes, guided, imagenet, paths, plots, viewer
 from helpers.photos import builtin
@@ -133,7 +133,7 @@ def test_uploads_join_the_pictures_or_are_refused(shown):
     before = shown.seen.value
     shown.upload.value = upload("<b>letter.pdf", b"%PDF")
     assert "&lt;b&gt;letter.pdf: no picture" in shown.message.value and shown.seen.value == before
-    shown.upload.value = upload("lunch.png", encoded(picture(300, 200)))
+    shown.upload.value = upload("lunch.png", encoded(picture(300, 200), "PNG"))
     assert shown.picture.value == "lunch.png" and shown.message.value == "" and shown.seen.value != before
     shown.picture.value = "pizza (drawn)"
     shown.picture.value = "lunch.png"
@@ -166,7 +166,7 @@ def test_networks_come_by_path_and_what_fails_is_said(shown, tmp_path):
 
 def test_the_same_upload_again_is_acted_on(shown):
     shown.network.value = BLOG
-    for name, data in (("letter.pdf", b"%PDF"), ("lunch.png", encoded(picture(300, 200)))):
+    for name, data in (("letter.pdf", b"%PDF"), ("lunch.png", encoded(picture(300, 200), "PNG"))):
         for _ in range(2):
             shown.picture.value, shown.message.value = "pizza (drawn)", ""
             shown.upload.value = upload(name, data)

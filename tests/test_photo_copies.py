@@ -5,10 +5,11 @@ import itertools
 from collections import Counter
 
 import numpy as np
+from fake_services import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
-from test_photos import SMALL, encoded, picture
+from test_photos import SMALL, picture
 
 from helpers.photos import pictures, splits
 

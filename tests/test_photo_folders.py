@@ -7,9 +7,10 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from fake_services import encoded
 from numpy.testing import assert_array_equal
 from PIL import Image
-from test_photos import encoded, picture
+from test_photos import picture
 
 from helpers import photos
 from helpers.photos import splits

@@ -8,9 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from fake_services import encoded
 from PIL import Image
 from test_photo_folders import column, fill, load
-from test_photos import encoded, picture
+from test_photos import picture
 
 from helpers import paths, photos
 from helpers.photos import attributions, splits

@@ -1,12 +1,12 @@
 """Photo folders: the zoo of bad files, splits without leaks, manifests that lose nothing."""
 
-import io
 import re
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from fake_services import encoded
 from numpy.testing import assert_array_equal
 from PIL import Image
 
@@ -17,12 +17,6 @@ def picture(seed, size=(96, 80)):
     """Colour blobs that differ from seed to seed as photos do."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-
-
-def encoded(image, form="JPEG", **options):
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def png(side, bits, rows):

@@ -10,10 +10,10 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from fake_services import encoded
 from keras import layers
 from PIL import Image
 from test_viewer import BLOG, picture, saved, small_network
-from test_viewer_files import encoded
 
 from helpers import gradcam, imagenet, paths, plots, viewer
 from helpers.guided import GuidedGradCAM

@@ -1,6 +1,5 @@
 """Files that the viewer opens: networks, pictures, class names; what fails is said."""
 
-import io
 import json
 import re
 import zipfile
@@ -10,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from fake_services import encoded
 from keras import layers
 from test_viewer import picture, saved, small_network, stack
 
@@ -17,12 +17,6 @@ from helpers import guided, viewer
 from helpers.gradcam import GradCAM
 from helpers.photos import pictures
 from helpers.viewer import scalings
-
-
-def encoded(image, kind="png"):
-    file = io.BytesIO()
-    image.save(file, kind)
-    return file.getvalue()
 
 
 def test_class_names_lie_beside_the_file(tmp_path):
@@ -41,7 +35,7 @@ def test_class_names_lie_beside_the_file(tmp_path):
 
 
 NO_PICTURES = {b"": "an empty file. Choose another", b"%PDF-1.7": "no picture", b"\x89PNG\r\n\x1a\nbad": "no picture"}
-NO_PICTURES[encoded(picture(200, 200), "jpeg")[:2000]] = r"damaged.*Choose another file"
+NO_PICTURES[encoded(picture(200, 200))[:2000]] = r"damaged.*Choose another file"
 NO_PICTURES[b"\0\0\0\x18ftypheic" + bytes(90)] = "HEIC.* save it as JPEG"
 
 
