@@ -39,7 +39,7 @@ def hand():
 
 @pytest.fixture(scope="module")
 def model():
-    return networks.make("functional")
+    return networks.make("sequential")
 
 
 @pytest.fixture(scope="module", params=networks.EXPLAINERS)

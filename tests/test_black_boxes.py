@@ -28,11 +28,6 @@ FAMILY = {
 }
 
 
-@pytest.fixture(scope="module")
-def model():
-    return networks.make("sequential")
-
-
 def linear(weights):
     """The network whose class 0 scores sum(weights [H, W] or [H, W, C] * picture), its other class nothing."""
     shape = weights.shape if weights.ndim == 3 else (*weights.shape, 1)

@@ -16,12 +16,6 @@ from helpers.integrated import GradientTimesInput, IntegratedGradients, Smooth
 
 PICTURES = networks.images()
 
-
-@pytest.fixture(scope="module")
-def model():
-    return networks.make("sequential")
-
-
 HIRES = [[0, 4], [25, 25]]
 
 
