@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers import paths
+from helpers import gcm, paths
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,12 @@ def cnn():
     convolutions = [layers.Conv2D(n, 3, activation="relu", name=name) for n, name in ((4, "first"), (6, "second"))]
     top = layers.Dense(2, bias_initializer="ones", activation="softmax", name="top")
     return networks.stack(*convolutions, layers.GlobalAveragePooling2D(), top)
+
+
+@pytest.fixture
+def short_encoder(monkeypatch):
+    """GCM's has three of its ten rows."""
+    monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])
 
 
 @pytest.fixture

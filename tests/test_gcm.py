@@ -34,11 +34,6 @@ def shared():
     return built(10)
 
 
-@pytest.fixture
-def short(monkeypatch):
-    monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])  # three of its ten rows
-
-
 def rows(model):
     return [*model.encoder_layers, *model.decoder_layers[0]]
 
@@ -139,7 +134,7 @@ def test_weight_maps_equal_plain_keras_layers():
     np.testing.assert_allclose(model.weight_maps(images), plain(images), rtol=1e-4, atol=1e-5)
 
 
-def test_guided_methods_find_the_relu_of_a_clipped_network(short):
+def test_guided_methods_find_the_relu_of_a_clipped_network(short_encoder):
     """By the chain rule, from below layer 15's ReLU: weights that are clipped pass nothing."""
     model, images = built(2, clip=True), pictures(2, 8, 8, 3)
     assert "layer_15_relu" in [layer.name for layer in model.layers]

@@ -16,16 +16,11 @@ from helpers.gcm.conv_block import ConvBlock
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-@pytest.fixture
-def short(monkeypatch):
-    monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])  # three of its ten rows
-
-
 # --- What Keras may ask of a model -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [{}, {"decoder": "separate"}, {"clip": True}], ids=str)
-def test_saved_loaded_and_cloned_models_give_the_same_scores(options, tmp_path, short):
+def test_saved_loaded_and_cloned_models_give_the_same_scores(options, tmp_path, short_encoder):
     model, images = built(3, **options), pictures(2, 8, 8, 3)
     wanted = model(images).numpy()
     model.save(tmp_path / "model.keras")
@@ -51,7 +46,7 @@ def test_comparison_cnn_saves_centres_and_has_164258_parameters(tmp_path):
     assert [layer.filters for layer in model.layers if isinstance(layer, ConvBlock)] == widths
 
 
-def test_compiled_by_xla(short):
+def test_compiled_by_xla(short_encoder):
     model, images = built(2, size=(4, 4)), pictures(6, 4, 4, 3)
     eager, labels = model(images).numpy(), np.arange(6) % 2
     traced = tf.function(model.contribution_maps, jit_compile=True)(tf.constant(images[:2]), tf.constant([1, 0]))
@@ -193,7 +188,7 @@ def test_other_explainers_work_on_both_networks():
     assert all(np.isfinite(guided.GuidedBackprop(network)(images)).all() for network in (cnn, shared()))
 
 
-def test_models_are_freed(short):
+def test_models_are_freed(short_encoder):
     model = built(2)
     gcm.ContributionMaps(model)(pictures(1, 8, 8, 3))
     forgotten = weakref.ref(model)

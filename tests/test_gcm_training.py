@@ -64,9 +64,8 @@ def test_the_recipe_is_that_of_table_2(tmp_path, monkeypatch):
     assert kinds == {keras.initializers.HeNormal}
 
 
-def test_an_l2_penalty_takes_its_part_of_every_weight(tmp_path, monkeypatch):
+def test_an_l2_penalty_takes_its_part_of_every_weight(tmp_path, short_encoder):
     """One step from the same weights: rate 0.1 x 0.05 of each is gone, and nothing else has changed."""
-    monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])  # three of its ten rows
     keras.utils.set_random_seed(0)
     first = gcm.untrained("gcm").trainable_variables
     plain, smaller = (train(tmp_path / str(l2), l2=l2)[0].trainable_variables for l2 in (0.0, 0.05))
@@ -88,6 +87,12 @@ def test_what_cannot_be_trained_is_refused_before_it_begins(options, message, tm
     assert not list(tmp_path.iterdir())
 
 
+def write_black(folder, labels=(0, 1)):
+    """CIFAR-10's files with black pictures of these labels each."""
+    for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
+        (folder / file).write_bytes(b"".join(bytes([label]) + bytes(cifar10.RECORD - 1) for label in labels))
+
+
 def train_gcm(*arguments):
     """The command `make train-gcm`."""
     runpy.run_path(str(paths.ROOT / "scripts" / "train_gcm.py"))["main"](["--precision", "float32", *arguments])
@@ -103,8 +108,7 @@ def test_the_command_ships_nothing_under_another_networks_name(other):
 
 
 def test_the_command_ships_nothing_that_saw_other_pictures(tmp_path, monkeypatch):
-    for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # as many as the originals, and black
-        (tmp_path / file).write_bytes(10_000 * bytes(cifar10.RECORD))
+    write_black(tmp_path, labels=10_000 * [0])  # as many as the originals
     for name, recipe in gcm.SHIPPED.items():
         with pytest.raises(SystemExit, match=f"--ship {name}: that is for the 50,000 original training pictures"):
             train_gcm("--ship", name, "--data", str(tmp_path), *recipe.options.split())
@@ -115,11 +119,9 @@ def test_the_command_ships_nothing_that_saw_other_pictures(tmp_path, monkeypatch
         train_gcm("--ship", "gcm", "--data", str(tmp_path), *gcm.SHIPPED["gcm"].options.split(), *few)
 
 
-def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, capsys):
+def test_the_command_trains_and_says_where_everything_is(tmp_path, monkeypatch, capsys, short_encoder):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])  # three of its ten rows
-    for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
-        (tmp_path / file).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
+    write_black(tmp_path)
     held = ["--hold-out", "3", "--name", "held"], "held", ", the last 3 training pictures held out", 3, "held-out"
     jpeg = ["--jpeg", "--l2", "0.01"], "gcm-1-l2-0.01-seed0-jpeg", ", as JPEG copies", 2, "test"
     for options, name, part, tested, kind in (([], "gcm-1-seed0", "", 2, "test"), held, jpeg):
@@ -175,11 +177,9 @@ def train_paper(*arguments):
     runpy.run_path(str(paths.ROOT / "scripts" / "train_paper.py"))["main"](["--precision", "float32", *arguments])
 
 
-def test_the_papers_experiment_resumes_and_ends_in_a_table(tmp_path, monkeypatch, capsys):
+def test_the_papers_experiment_resumes_and_ends_in_a_table(tmp_path, monkeypatch, capsys, short_encoder):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(gcm.model, "ENCODER", [(16, 1), (32, 2), (64, 2)])  # three of its ten rows
-    for file in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):  # two black pictures each, labels 0 and 1
-        (tmp_path / file).write_bytes(bytes(cifar10.RECORD) + bytes([1]) + bytes(cifar10.RECORD - 1))
+    write_black(tmp_path)
     command, original, begun = ["--data", str(tmp_path), "--epochs", "1", "--recipe", "found"], gcm_training.train, []
 
     def killed_at_the_cnn(run, variant, *rest, **options):
