@@ -68,12 +68,8 @@ def test_own_dish_knows_right_from_blind():
 
 def test_rank_correlation_with_occlusion_by_hand():
     falls = np.kron(np.array([[4.0, 3.0], [2.0, -1.0]]), np.ones((8, 8)))[None]
-    for values, wanted in (
-        ([[9, 5], [1, 0]], 1),
-        ([[0, 1], [5, 9]], -1),
-        ([[9, 1], [5, 0]], 0.8),
-        ([[1, 1], [1, 1]], 0),
-    ):
+    correlations = {1: [[9, 5], [1, 0]], -1: [[0, 1], [5, 9]], 0.8: [[9, 1], [5, 0]], 0: [[1, 1], [1, 1]]}
+    for wanted, values in correlations.items():
         maps = np.kron(np.array(values, float), np.ones((8, 8)))[None]
         assert faithfulness.occlusion_correlation(maps, falls, cells=2) == pytest.approx(wanted)
 

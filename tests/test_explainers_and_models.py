@@ -142,10 +142,8 @@ def test_fifty_first_explanations_while_another_thread_predicts():
 def test_pictures_of_the_models_own_dtype_are_taken_as_they_are(dtype):
     chain = [layers.Rescaling(1 / 255), *networks.body(), *networks.head()]
     inputs = keras.Input((12, 12, 3), dtype=dtype)
-    network, pixels = (
-        keras.Model(inputs, networks.chained(inputs, chain)),
-        np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3)),
-    )
+    network = keras.Model(inputs, networks.chained(inputs, chain))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3))
     explain = GradCAM(network)
     maps, wanted = explain(pixels.astype(dtype), 1), GradCAM(networks.stack(*chain))(pixels.astype(np.float32), 1)
     assert_allclose(maps, wanted, rtol=1e-5, atol=1e-8)

@@ -76,11 +76,8 @@ def test_tokens_are_a_picture_row_by_row():
     picture = networks.stack(layers.Dense(4, "relu"), layers.GlobalAveragePooling2D(), layers.Dense(2), shape=(2, 3, 5))
     rows = [layers.Reshape((6, 5)), layers.Dense(4, "relu", name="last"), layers.GlobalAveragePooling1D()]
     tokens = networks.stack(*rows, layers.Dense(2), shape=(2, 3, 5))
-    leading = [
-        networks.ClassToken(),
-        layers.Dense(4, "relu", name="last"),
-        layers.Lambda(lambda t: ops.mean(t[:, 1:], 1)),
-    ]
+    read = layers.Lambda(lambda tokens: ops.mean(tokens[:, 1:], 1))
+    leading = [networks.ClassToken(), layers.Dense(4, "relu", name="last"), read]
     with_class = networks.stack(layers.Reshape((6, 5)), *leading, layers.Dense(2), shape=(2, 3, 5))
     pictures = np.random.default_rng(0).normal(size=(3, 2, 3, 5)).astype(np.float32)
     weights = picture.get_weights()

@@ -92,9 +92,6 @@ def test_doors_only_hand_names_on_and_are_few():
 
 
 def test_no_file_is_longer_than_250_lines():
-    files = [
-        path
-        for folder in ("helpers", "tests", "scripts", "benchmarks", "book")
-        for path in paths.ROOT.glob(f"{folder}/**/*.py")
-    ]
+    folders = ("helpers", "tests", "scripts", "benchmarks", "book")
+    files = [path for folder in folders for path in paths.ROOT.glob(f"{folder}/**/*.py")]
     assert [path.name for path in files if len(path.read_text(encoding="utf-8").splitlines()) > 250] == []

@@ -74,12 +74,8 @@ class OwnAttention(layers.Layer):
 
     def __init__(self, windows):
         super().__init__()
-        self.windows, self.qkv, self.softmax, self.drop = (
-            windows,
-            layers.Dense(12),
-            layers.Softmax(),
-            layers.Dropout(0.1),
-        )
+        self.windows, self.qkv = windows, layers.Dense(12)
+        self.softmax, self.drop = layers.Softmax(), layers.Dropout(0.1)
 
     def call(self, maps):
         tokens = ops.reshape(maps, (-1, 100 // self.windows, 4))

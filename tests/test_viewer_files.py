@@ -153,16 +153,12 @@ def test_a_file_with_own_layers_names_their_class_and_takes_it(tmp_path, kind, o
 @pytest.mark.parametrize("kind", [".keras", ".h5"])
 def test_a_file_of_another_keras_says_so_and_names_the_keyword(tmp_path, kind):
     model = small_network(before=[layers.DepthwiseConv2D(3, depth_multiplier=7)])
+    known, unknown = '"depth_multiplier": 7', '"depth_multiplier": 7, "groups": 1'
+    message = r"cannot be read as a Keras model: .*DepthwiseConv2D: .*'groups'"
     for version, advice in (("2.9.0", "open it with tf_keras"), ("99.1.0", "update it"), (None, "")):
         file = saved(model, tmp_path, f"old{kind}")
-        edited(
-            Path(file),
-            lambda text: text.replace('"depth_multiplier": 7', '"depth_multiplier": 7, "groups": 1'),
-            version,
-        )
-        with pytest.raises(
-            ValueError, match=r"cannot be read as a Keras model: .*DepthwiseConv2D: .*'groups'"
-        ) as refused:
+        edited(Path(file), lambda text: text.replace(known, unknown), version)
+        with pytest.raises(ValueError, match=message) as refused:
             viewer.open_network(file)
         assert advice in str(refused.value) and (version is None) == ("was made with Keras" not in str(refused.value))
         assert (version or "") in str(refused.value) and len(str(refused.value)) < 500
@@ -194,20 +190,15 @@ def test_a_network_with_several_outputs_shows_one_head_at_a_time(tmp_path):
     file = saved(model, tmp_path)
     network = viewer.open_network(file)
     assert (list(network.heads), network.head, network.class_names) == (["age", "species"], "age", None)
-    (tmp_path / "model.json").write_text(
-        '{"class_names": {"species": ["cat", "dog", "bird"], "age": ["young", "old"]}}'
-    )
+    names = {"species": ["cat", "dog", "bird"], "age": ["young", "old"]}
+    (tmp_path / "model.json").write_text(json.dumps({"class_names": names}))
     network, outputs = viewer.open_network(file), model(np.asarray(image, np.float32)[None] / 255)
+    species, old = keras.ops.softmax(outputs["species"][0]), outputs["age"][0, 0]
     for head, method in (("age", guided.GuidedGradCAM), ("species", guided.Gradient), ("age", guided.Gradient)):
         network.choose_head(head)
         assert network.class_name(1) == {"age": "old", "species": "dog"}[head]
-        found = viewer.probabilities(network, image)
-        wanted = (
-            keras.ops.softmax(outputs["species"][0])
-            if head == "species"
-            else [1 - outputs["age"][0, 0], outputs["age"][0, 0]]
-        )
-        np.testing.assert_allclose(found, wanted, rtol=1e-4)
+        wanted = species if head == "species" else [1 - old, old]
+        np.testing.assert_allclose(viewer.probabilities(network, image), wanted, rtol=1e-4)
         name = next(name for name, kind in viewer.METHODS.items() if kind is method)
         direct = method(model, output=head)(np.asarray(image, np.float32)[None] / 255, 1)[0]
         np.testing.assert_allclose(viewer.look(network, image, name, 1).raw, direct, rtol=1e-4, atol=1e-7)
@@ -222,12 +213,8 @@ def two_inputs():
 
 
 def test_networks_of_another_kind(tmp_path):
-    vectors, two_channels = stack(layers.Dense(2), shape=(7,)), small_network(shape=(8, 8, 2))
-    others = {
-        r"takes \(None, 7\), not pictures": vectors,
-        r"takes \(None, 8, 8, 2\), not pictures": two_channels,
-        "one input": two_inputs(),
-    }
+    others = {r"takes \(None, 7\), not pictures": stack(layers.Dense(2), shape=(7,)), "one input": two_inputs()}
+    others |= {r"takes \(None, 8, 8, 2\), not pictures": small_network(shape=(8, 8, 2))}
     others |= {"not a picture classifier": stack(layers.Conv2D(2, 3))}
     for complaint, model in others.items():
         with pytest.raises(ValueError, match=complaint):

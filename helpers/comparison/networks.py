@@ -117,6 +117,5 @@ def load_trained(name):
 
 def accuracy(network, name, split):
     """The part of a split's pictures that `network` gets right."""
-    return training.evaluate(network, batches.pictures(*split[:2], BATCH_SIZE), name.startswith("kitchen_gcm"))[
-        "accuracy"
-    ]
+    data = batches.pictures(*split[:2], BATCH_SIZE)
+    return training.evaluate(network, data, name.startswith("kitchen_gcm"))["accuracy"]

@@ -130,11 +130,8 @@ class Explainer:
         traced = self._trace(inputs, replacements)
         if self.score is None:
             scores = logits(traced.outputs, self._examples)
-            return (
-                traced,
-                tf.gather(scores, chosen_or_predicted(scores, classes), axis=1, batch_dims=1),
-                scores.shape[-1],
-            )
+            explained = tf.gather(scores, chosen_or_predicted(scores, classes), axis=1, batch_dims=1)
+            return traced, explained, scores.shape[-1]
         scores = tf.convert_to_tensor(self.score(traced.outputs))
         if scores.shape.rank != 1:
             raise ValueError(f"score: it gives shape {scores.shape}; expected one number per picture, [B]")

@@ -63,17 +63,8 @@ class Controls:
 
     def _laid_out(self):
         limit = widgets.HTML(NOTE.format(UPLOADS.format(os.environ.get("UPLOAD_MB", 10))))
-        left = [
-            self.picture,
-            self.upload,
-            limit,
-            self.path,
-            self.network,
-            self.file,
-            self.head,
-            self.scaling,
-            self.guess,
-        ]
+        left = [self.picture, self.upload, limit, self.path]
+        left += [self.network, self.file, self.head, self.scaling, self.guess]
         self._comparing = widgets.VBox([self.second_class, self.second_method])
         right = [self.class_index, self.search, self.method, self.compare, self._comparing, self.strength, self.follow]
         side_by_side = {"flex_flow": "row wrap", "grid_gap": "6px 20px"}
