@@ -50,12 +50,6 @@ def test_errors_say_what_to_choose(draw, change, words):
         draw(**change)
 
 
-def test_a_dish_is_frozen():
-    dish = render("pizza", 0)
-    with pytest.raises(AttributeError):
-        dish.label = "okonomiyaki"
-
-
 def shares(rates, background):
     """[each label's share of dishes on that background], over 1500 lots."""
     rates, lots = griddle_rates(rates), range(1500)

@@ -1,7 +1,6 @@
 """Explaining a model leaves it as it was, whoever else uses it meanwhile."""
 
 import functools
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
@@ -121,21 +120,6 @@ def test_others_may_use_a_model_while_it_is_traced(use):
     else:
         assert_allclose(meanwhile.found, values, rtol=1e-5)
         assert_allclose(maps, wanted, rtol=1e-5, atol=1e-8)
-
-
-def test_fifty_first_explanations_while_another_thread_predicts():
-    network = networks.stack(layers.Conv2D(2, 3, activation="relu"), layers.Flatten(), layers.Dense(2))
-    wanted, answers, done = GradCAM(network)(PICTURES, 1), network.predict_on_batch(PICTURES), threading.Event()
-    with ThreadPoolExecutor(1) as other:
-        serving = other.submit(
-            lambda: [network.predict_on_batch(PICTURES) for _ in iter(lambda: done.wait(1e-3), True)]
-        )
-        try:
-            for _ in range(50):
-                assert_allclose(GradCAM(network)(PICTURES, 1), wanted, rtol=1e-5, atol=1e-8)
-        finally:
-            done.set()
-    assert_allclose(serving.result(), np.broadcast_to(answers, (len(serving.result()), *answers.shape)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32"])

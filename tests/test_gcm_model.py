@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from test_gcm import built, parameters, pictures, shared
 
-from helpers import gcm, gradcam, guided
+from helpers import gcm
 from helpers.gcm.conv_block import ConvBlock
 
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -180,12 +180,6 @@ def test_explainer_maps_average_to_the_scores():
     np.testing.assert_array_equal(explain(images), explain(images, predicted))  # equation 4
     np.testing.assert_array_equal(model.contribution_maps(images), model.contribution_maps(images, predicted))
     np.testing.assert_array_equal(gcm.ContributionMaps(model, "positive")(images, 5), np.maximum(explain(images, 5), 0))
-
-
-def test_other_explainers_work_on_both_networks():
-    cnn, images = gcm.comparison_cnn(3), pictures(2, 8, 8, 3)
-    assert gradcam.GradCAM(cnn)(images).shape == gradcam.CAM(cnn)(images).shape == (2, 2, 2)
-    assert all(np.isfinite(guided.GuidedBackprop(network)(images)).all() for network in (cnn, shared()))
 
 
 def test_models_are_freed(short_encoder):

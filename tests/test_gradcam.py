@@ -101,15 +101,6 @@ def test_float16_gradients_of_small_channels_keep_their_digits(small):
     assert_allclose(maps, pixels.astype(np.float16).astype(np.float64) @ kernel[:, 0] / 100, rtol=3e-3)
 
 
-def test_small_float16_gradients_do_not_underflow():
-    """A gradient of 1e-8 is zero in float16; pooling and weighting in float32 after scaling keep it."""
-    dense = layers.Dense(1, dtype="float16", use_bias=False)
-    network = networks.stack(layers.ReLU(dtype="float16"), layers.Flatten(dtype="float16"), dense, shape=(4, 4, 1))
-    dense.kernel.assign(np.full((16, 1), 1e-4))
-    maps = GradCAM(network, score=lambda outputs: 1e-4 * ops.cast(outputs[:, 0], "float32"))(np.ones((1, 4, 4, 1)))
-    assert_allclose(maps, 1e-8, rtol=0.01)
-
-
 def test_the_last_call_of_a_shared_layer_counts():
     shared, pictures = layers.Conv2D(3, 3, padding="same", activation="relu", name="shared"), networks.images(2)
     network = networks.functional(shared, shared, layers.Flatten(), layers.Dense(2))
@@ -147,15 +138,6 @@ def test_resize_is_bilinear_with_half_pixel_centres():
     assert_array_equal(resize([[[0, 1], [0, 1]]], (4, 4)), [[edge] * 4])
     assert_array_equal(resize([[0, 1], [0, 1]], (4, 4)), [edge] * 4)
     assert resize(np.zeros((2, 3, 5)), (7, 9)).shape == (2, 7, 9)
-
-
-@settings(max_examples=40, deadline=None)
-@given(maps=arrays.arrays(np.float32, (2, 3, 4), elements=st.floats(-1e6, 1e6, width=32)))
-def test_resize_keeps_the_range_and_its_own_size(maps):
-    larger = resize(maps, (9, 8))
-    assert larger.dtype == np.float32
-    assert larger.min() >= maps.min() - 0.2 and larger.max() <= maps.max() + 0.2
-    assert_array_equal(resize(maps, (3, 4)), maps)
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,7 +9,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from small_training import PICTURES, history_of, small_network, train, whole_process
+from small_training import PICTURES, history_of, train, whole_process
 from test_training import dense, fit, pairs, state
 
 PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
@@ -18,16 +18,6 @@ PROCESSES.set_forkserver_preload(["helpers.runtime"])  # TensorFlow is imported 
 
 def curve(history):
     return [(row["loss"], row["accuracy"], row["validation_loss"], row["learning_rate"]) for row in history]
-
-
-def test_mixed_float16_with_loss_scaling(tmp_path):
-    keras.config.set_dtype_policy("mixed_float16")
-    network = small_network()
-    data = pairs(np.random.default_rng(0).random((24, 32, 32, 3), dtype="float32"), np.arange(24) % 10, 8)
-    start = np.array(network.get_weights()[0])
-    history = fit(network, tmp_path, data, 2, keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05)))
-    assert np.isfinite(history[-1]["loss"])
-    assert 0 < np.abs(network.get_weights()[0] - start).max() < 1  # unscaled again before it is applied
 
 
 def test_pure_bfloat16_goes_on_where_it_was(tmp_path):
