@@ -83,9 +83,9 @@ def test_maps_without_negative_parts_have_one_row_a_picture_and_black_maps_are_d
 def test_positive_contributions_stand_beside_their_pictures():
     images, maps = RNG.random((3, 4, 4, 3)), RNG.normal(size=(3, 4, 4, 3))
     figure = plots.positive_contributions(images, maps, NAMES, columns=2)
-    assert len(figure.axes) == 8
-    pairs = np.reshape(figure.axes, (4, 2))[:3]
-    for (left, right), image, positive, name in zip(pairs, images, np.maximum(maps, 0), NAMES, strict=True):
+    assert len(figure.axes) == 12  # a gap follows each pair
+    pairs = np.reshape(figure.axes, (4, 3))[:3]
+    for (left, right, _), image, positive, name in zip(pairs, images, np.maximum(maps, 0), NAMES, strict=True):
         np.testing.assert_allclose(drawn(left), image)
         np.testing.assert_allclose(drawn(right), np.clip(positive / np.percentile(positive, 99.5), 0, 1))
         assert left.get_title() == name
@@ -118,7 +118,8 @@ def test_score_intervals_stand_where_the_scores_say():
     bands = {"one": (0.15, 0.25), "two": (0, 0)}
     figure = plots.score_intervals(dict.fromkeys(bands, rows), {"A": "#ff0000", "B": "#0000ff"}, bands)
     for axes, band in zip(figure.axes, bands.values(), strict=True):
+        at_zero = [[[0, 0], [0, 1]]] if band == (0, 0) else []  # a band without width is a line
         drawn = [[list(values) for values in line.get_data()] for line in axes.lines]
         above = [[[0.4, 0.7], [1, 1]], [[0.5], [1]], [[0.45, 0.55], [1, 1]]]
-        assert drawn == [*above, [[0, 0.2], [0, 0]], [[0.1], [0]], [[], []]]
+        assert drawn == [*at_zero, *above, [[0, 0.2], [0, 0]], [[0.1], [0]], [[], []]]
         assert axes.patches[0].get_extents().transformed(axes.transData.inverted()).intervalx == pytest.approx(band)
